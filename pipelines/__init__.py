@@ -1,0 +1,1 @@
+"""Beam pipelines: sources, examples, units of text, translations, rows, Parquet."""

@@ -1,0 +1,248 @@
+"""The console script `translate-mix`: parses the command line, calls, prints. Nothing else happens here."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+
+DONE, FAILED, WRONG = 0, 1, 2
+"""Exit codes: done; the run failed or found something wrong; command line or configuration is wrong."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, with exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(WRONG, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    main = _Parser(
+        prog="translate-mix",
+        description="English image-text data into a filtered, documented mix in 95 languages.",
+    )
+    main.add_argument("--version", action="version", version=f"translate-mix {version('translate-mix')}")
+    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    run = commands.add_parser("run", help="build a mix from a recipe; without one, the sample that ships")
+    run.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE.yaml")
+    run.add_argument("--output", required=True, metavar="DIR", help="where the mix goes (local or gs://...)")
+    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe")
+    run.add_argument("--overwrite", action="store_true", help="replace a finished mix in DIR")
+    run.add_argument("--quiet", action="store_true", help="no progress, only the summary")
+    run.epilog = "Other options go to Apache Beam: --runner, --project, --direct_num_workers 2, ..."
+    run.set_defaults(call=_run)
+
+    show = commands.add_parser("show", help="rows of a mix in the terminal")
+    show.add_argument("directory", type=Path, metavar="DIR")
+    show.add_argument("--language", metavar="CODE", help="only this language (deu_Latn, de, ...)")
+    show.add_argument("--rejected", action="store_true", help="rejected rows and why")
+    show.add_argument("-n", type=_positive, default=10, dest="count", metavar="N", help="how many rows (10)")
+    show.set_defaults(call=_show)
+
+    translate = commands.add_parser("translate", help="translate English text given on the command line")
+    translate.add_argument("text", nargs="+", metavar="TEXT")
+    translate.add_argument("--to", required=True, metavar="CODES", help="deu_Latn,swh_Latn,...")
+    _model_options(translate)
+    translate.add_argument("--beam-size", type=_positive, default=4, metavar="N")
+    translate.add_argument("--json", action="store_true", help="one JSON object a line")
+    translate.set_defaults(call=_translate)
+
+    score = commands.add_parser(
+        "score", help="filter scores and verdict for a TSV of source, target, nllb_code"
+    )
+    score.add_argument("pairs", type=Path, metavar="PAIRS.tsv", help="header line; - reads standard input")
+    _model_options(score)
+    score.add_argument("--round-trip", choices=("none", "short", "all"), default="none", help="translate back with the model")
+    score.add_argument("--identification", default="cld", metavar="LID", help="cld, a fastText file or hub name")
+    score.set_defaults(call=_score)
+
+    model = commands.add_parser("model", help="add: convert an NLLB model")
+    model_commands = model.add_subparsers(dest="model_command", required=True, metavar="COMMAND", parser_class=_Parser)
+    add = model_commands.add_parser("add", help="Hugging Face directory or hub name -> CTranslate2 directory")
+    add.add_argument("model", metavar="MODEL", help="facebook/nllb-200-distilled-600M, -1.3B, a directory, ...")
+    add.add_argument("--quantization", default="int8", metavar="TYPE", help="int8, int8_float16, float16, float32, ...")
+    add.add_argument("--output", type=Path, metavar="DIR", help="default: models/NAME-QUANTIZATION")
+    add.set_defaults(call=_model_add)
+
+    table = commands.add_parser("languages", help="the table of languages")
+    table.add_argument("--json", action="store_true")
+    table.add_argument("--all", action="store_true", help="all of NLLB's, not only the default 96")
+    table.set_defaults(call=_languages)
+    return main
+
+
+def _model_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", default="small", metavar="MODEL", help="small (ships), or a converted model's directory")
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 up")
+    return int(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point; ends the process with an exit code."""
+    parsed, rest = parser().parse_known_args(arguments)
+    if rest and parsed.command != "run":
+        parser().error(f"unknown argument {rest[0]}")
+    parsed.beam = rest
+    try:
+        code = parsed.call(parsed)
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        code = 130
+    except BrokenPipeError:
+        # `translate-mix show DIR | head`: nobody reads on.
+        sys.stderr.close()
+        code = DONE
+    sys.exit(code)
+
+
+def _complain(message: object) -> None:
+    print(f"translate-mix: {message}", file=sys.stderr)
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from pipelines.recipe import RecipeError, load_recipe, sample_recipe
+    from pipelines.run import RunFailed, run_mix
+    from pipelines.summary import render_summary
+
+    console = Console()
+    try:
+        recipe = load_recipe(parsed.recipe or sample_recipe(), parsed.set)
+        manifest = run_mix(
+            recipe, parsed.output, parsed.beam, console, overwrite=parsed.overwrite, quiet=parsed.quiet
+        )
+    except (RecipeError, ValueError) as error:
+        _complain(error)
+        return WRONG
+    except RunFailed as error:
+        _complain(error)
+        return FAILED
+    render_summary(manifest.counts, parsed.output, console)
+    return DONE
+
+
+def _show(parsed: argparse.Namespace) -> int:
+    from pipelines.show import show
+
+    try:
+        show(parsed.directory, parsed.language, parsed.rejected, parsed.count, Console())
+    except ValueError as error:
+        _complain(error)
+        return WRONG
+    return DONE
+
+
+def _translate(parsed: argparse.Namespace) -> int:
+    from translation.engine import Engine
+    from translation.languages import ENGLISH, resolve
+    from translation.model import SMALL, model_directory
+    from translation.translations import Decoding, Request
+
+    try:
+        targets = [resolve(code) for code in parsed.to.split(",") if code.strip()]
+        engine = Engine(model_directory(parsed.model), Decoding(beam_size=parsed.beam_size), device="auto")
+        missing = [f"{target.name} ({target.nllb})" for target in targets if not engine.supports(target.nllb)]
+        if missing:
+            raise ValueError(f"the model {engine.description.name!r} was not trained on {', '.join(missing)}")
+    except ValueError as error:
+        _complain(error)
+        return WRONG
+    if parsed.model == SMALL:
+        print("translate-mix: the small model knows some 650 names; for real text give --model", file=sys.stderr)
+    requests = [Request(text, ENGLISH, target.nllb) for text in parsed.text for target in targets]
+    with engine:
+        for request, translation in zip(requests, engine.translate(requests), strict=True):
+            if parsed.json:
+                print(json.dumps(asdict(request) | {"translation": asdict(translation)}, ensure_ascii=False))
+            else:
+                print(f"{request.target}\t{_one_line(translation.text)}\t{translation.score:.3f}\t{_flags(translation)}")
+    return DONE
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\t", " ").replace("\n", "\\n")
+
+
+def _flags(translation: object) -> str:
+    return ",".join(flag for flag in ("cut_off", "unknown", "empty") if getattr(translation, flag))
+
+
+def _score(parsed: argparse.Namespace) -> int:
+    from pipelines.scoring import PairError, score_file
+
+    try:
+        source = sys.stdin if str(parsed.pairs) == "-" else parsed.pairs.open(encoding="utf-8", newline="")
+    except OSError as error:
+        _complain(f"{parsed.pairs}: {error.strerror}")
+        return WRONG
+    try:
+        with source:
+            for line in score_file(source, str(parsed.pairs), parsed.model, parsed.round_trip, parsed.identification):
+                print(json.dumps(line, ensure_ascii=False))
+    except (PairError, ValueError, csv.Error) as error:
+        _complain(error)
+        return WRONG
+    return DONE
+
+
+def _model_add(parsed: argparse.Namespace) -> int:
+    from translation.convert import QUANTIZATIONS, add_model
+    from translation.model import ModelError
+
+    if parsed.quantization not in QUANTIZATIONS:
+        _complain(f"--quantization {parsed.quantization}: one of {', '.join(QUANTIZATIONS)}")
+        return WRONG
+    name = parsed.model.rstrip("/").split("/")[-1]
+    output = parsed.output or Path("models", f"{name}-{parsed.quantization}")
+    try:
+        description = add_model(parsed.model, output, parsed.quantization)
+    except ModelError as error:
+        _complain(error)
+        return FAILED
+    print(f"{output}: {description.name}, {description.quantization}, {len(description.languages)} languages, digest {description.digest}")
+    print(f"licence: {description.licence}")
+    print(f"use it: `model: {output}` in a recipe, or --set model={output}")
+    return DONE
+
+
+def _languages(parsed: argparse.Namespace) -> int:
+    from rich.table import Table
+
+    from translation.languages import languages
+
+    chosen = [language for language in languages().values() if parsed.all or language.default]
+    if parsed.json:
+        print(json.dumps([asdict(language) for language in chosen], ensure_ascii=False, indent=1))
+        return DONE
+    table = Table("NLLB", "BCP-47", "mC4", "name", "script", "mC4 %", "confusable with", box=None)
+    for language in chosen:
+        share = "" if language.mc4_share is None else f"{language.mc4_share:.4f}"
+        table.add_row(
+            language.nllb,
+            language.bcp47,
+            language.mc4 or "",
+            language.name,
+            " ".join(language.scripts),
+            share,
+            " ".join(language.confusable),
+        )
+    Console().print(table)
+    return DONE
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Progress of a run on this machine: workers count finished texts into small files, the launcher reads them.
+
+Beam's local runner reports metrics only at the end. On a remote runner its own pages show progress.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+PLAIN_SECONDS = 30
+TOTAL = "total"
+
+
+def record(directory: str | None, texts: int) -> None:
+    """Adds `texts` to what this process has finished."""
+    if directory is not None:
+        with open(os.path.join(directory, f"done-{os.getpid()}"), "a", encoding="ascii") as file:
+            file.write(f"{texts}\n")
+
+
+def record_total(count: int, directory: str | None) -> None:
+    """Says how many distinct texts there are to translate."""
+    if directory is not None:
+        Path(directory, TOTAL).write_text(f"{count}\n", encoding="ascii")
+
+
+def _numbers(path: Path) -> list[int]:
+    return [int(line) for line in path.read_text(encoding="ascii").splitlines() if line.isdigit()]
+
+
+class ProgressDisplay:
+    """Shows done / total, rate and time left while a run goes on; a bar on a terminal, else plain lines."""
+
+    def __init__(self, directory: Path, console: Console, quiet: bool) -> None:
+        self._directory, self._console, self._quiet = directory, console, quiet
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
+
+    def __enter__(self) -> ProgressDisplay:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        for old in self._directory.iterdir():
+            old.unlink()
+        if not self._quiet:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _counts(self) -> tuple[int, int | None]:
+        total = self._directory / TOTAL
+        done = sum(sum(_numbers(path)) for path in self._directory.glob("done-*"))
+        return done, _numbers(total)[0] if total.exists() and _numbers(total) else None
+
+    def _watch(self) -> None:
+        if self._console.is_terminal:
+            self._bar()
+        else:
+            self._lines()
+
+    def _bar(self) -> None:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._console, transient=True) as bar:
+            task = bar.add_task("reading sources", total=None, rate="")
+            started: float | None = None
+            while True:
+                done, total = self._counts()
+                if total is not None:
+                    started = started or time.monotonic()
+                    rate = done / max(time.monotonic() - started, 1e-3)
+                    text = "translating" if done < total else "writing rows"
+                    bar.update(
+                        task, description=text, total=total, completed=done, rate=f"{rate:,.0f} texts/s"
+                    )
+                if self._stop.wait(0.2):
+                    return
+
+    def _lines(self) -> None:
+        began = time.monotonic()
+        while not self._stop.wait(PLAIN_SECONDS):
+            done, total = self._counts()
+            seconds = time.monotonic() - began
+            if total is None:
+                self._console.print(f"reading sources, {seconds:,.0f} s")
+                continue
+            rate = done / seconds
+            left = f"{(total - done) / rate:,.0f} s left" if done else "time left unknown"
+            self._console.print(f"translated {done:,} of {total:,} texts, {rate:,.1f} a second, {left}")

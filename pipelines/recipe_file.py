@@ -1,0 +1,195 @@
+"""The file of a recipe: YAML and `--set` overrides as plain values, and where each of them stands."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Key = tuple[str | int, ...]
+"""Where a value stands: `('sources', 0, 'path')`, shown as `sources.0.path`."""
+
+_MAX_NODES = 100_000
+"""YAML nodes of a recipe with every alias followed; more is a mistake, or an alias that holds itself."""
+
+
+
+class RecipeError(ValueError):
+    """The recipe, or a `--set`, is wrong; the message names file, line, key, the value found and the remedy."""
+
+    def __init__(self, file: str, line: int | None, key: str, value: str | None, remedy: str) -> None:
+        self.file, self.line, self.key, self.value, self.remedy = file, line, key, value, remedy
+        place = file if line is None else f"{file}:{line}"
+        found = "" if value is None else f" is {value}"
+        super().__init__(f"{place}: {key}{found}: {remedy}" if key else f"{place}: {remedy}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.file, self.line, self.key, self.value, self.remedy)
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where the values of a recipe came from, for messages."""
+
+    file: str = "recipe"
+    folder: Path = field(default_factory=Path)
+    lines: Mapping[Key, int] = field(default_factory=dict)
+    overridden: frozenset[Key] = frozenset()
+    raw: Any = None
+
+    def error(self, key: Key, remedy: str, *, show: bool = True) -> RecipeError:
+        """The error at `key`; `show` false leaves out the value found there."""
+        starts = [key[:length] for length in range(len(key), -1, -1)]
+        file, line = self.file, next((self.lines[start] for start in starts if start in self.lines), None)
+        if any(start in self.overridden for start in starts):
+            file, line = "--set", None
+        return RecipeError(file, line, _dotted(key), _shown_at(self.raw, key) if show else None, remedy)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        remedy = f"cannot be read: {error.strerror or error}; name a YAML file"
+        raise RecipeError(str(path), None, "", None, remedy) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise RecipeError(
+            str(path), line, "", None, f"no UTF-8 at byte {error.start}; save it as UTF-8"
+        ) from error
+
+
+_SCALARS = (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(?:0|[1-9][0-9_]*)", "-+0123456789"),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("null", r"~|null|Null|NULL", "~nN"),
+    ("null", r"", [""]),
+    ("merge", r"<<", "<"),
+)
+"""Tag, pattern and first letters of what is no string without quotes."""
+
+
+@cache
+def _loader() -> type[yaml.SafeLoader]:
+    """YAML with the scalars of version 1.2, where `no` is Norwegian and not false, and `1e-3` a number."""
+
+    class Loader(yaml.SafeLoader):
+        yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML's own)
+
+    for tag, pattern, first in _SCALARS:
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(rf"(?:{pattern})\Z"), list(first))
+    return Loader
+
+
+def _parse(text: str, file: str) -> tuple[Any, dict[Key, int]]:
+    """The YAML document and the line, from 1, of every key and list item."""
+    try:
+        node = yaml.compose(text, _loader())
+        lines: dict[Key, int] = {}
+        if node is not None:
+            _walk(node, (), file, lines)
+        return yaml.load(text, _loader()), lines
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        context = f" ({error.context})" if error.context else ""
+        line = None if mark is None else mark.line + 1
+        raise RecipeError(file, line, "", None, f"no valid YAML: {error.problem}{context}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        if isinstance(error, RecipeError):
+            raise
+        raise RecipeError(file, None, "", None, f"no valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise RecipeError(file, None, "", None, "is nested too deeply for a recipe") from error
+
+
+def _walk(node: yaml.Node, key: Key, file: str, lines: dict[Key, int]) -> None:
+    lines.setdefault(key, node.start_mark.line + 1)
+    if len(lines) > _MAX_NODES:
+        raise RecipeError(
+            file, None, "", None, "is far too large for a recipe, or an alias in it holds itself"
+        )
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            _walk(item, (*key, index), file, lines)
+    elif isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            line = name.start_mark.line + 1
+            if name.tag == "tag:yaml.org,2002:merge":
+                continue
+            if not isinstance(name, yaml.ScalarNode) or name.tag != "tag:yaml.org,2002:str":
+                shown = str(name.value) if isinstance(name, yaml.ScalarNode) else "a list or mapping"
+                raise RecipeError(
+                    file, line, _dotted(key), None, f"the key {shown} is no text; keys are names"
+                )
+            here = (*key, name.value)
+            if here in lines:
+                remedy = f"stands here and on line {lines[here]}; keep one"
+                raise RecipeError(file, line, _dotted(here), None, remedy)
+            lines[here] = line
+            _walk(value, here, file, lines)
+
+
+def _override(raw: dict[str, Any], override: str) -> Key:
+    """Puts one `dotted.key=value` into the raw recipe and returns the key."""
+    dotted, equals, written = override.partition("=")
+    parts: list[str] = dotted.strip().split(".")
+    if not equals or not all(parts):
+        remedy = f"{override!r} is no `key=value`; for example `--set languages.english_share=0.4`"
+        raise RecipeError("--set", None, "", None, remedy)
+    value, _ = _parse(written, f"--set {dotted}")
+    here: Any = raw
+    key: list[str | int] = []
+    for position, part in enumerate(parts):
+        last = position == len(parts) - 1
+        if isinstance(here, list):
+            if not part.isdecimal() or int(part) >= len(here):
+                remedy = f"`{part}` is no item of {_dotted(key)}; it has the items 0 to {len(here) - 1}"
+                raise RecipeError("--set", None, dotted, None, remedy)
+            step: str | int = int(part)
+        elif isinstance(here, dict):
+            step = part
+            if not last and here.get(part) is None:
+                here[part] = {}
+        else:
+            remedy = f"`{_dotted(key)}` holds {_shown(here)}, which has no keys"
+            raise RecipeError("--set", None, dotted, None, remedy)
+        key.append(step)
+        if last:
+            here[step] = value
+        else:
+            here = here[step]
+    return tuple(key)
+
+
+def _split(dotted: str) -> Key:
+    return tuple(int(part) if part.isdecimal() else part for part in dotted.split("."))
+
+
+def _dotted(key: Key) -> str:
+    return ".".join(map(str, key))
+
+
+def _shown_at(raw: Any, key: Key) -> str | None:
+    """The value at a key as a message shows it; None where nothing stands there."""
+    for step in key:
+        if isinstance(raw, dict) and step in raw:
+            raw = raw[step]
+        elif isinstance(raw, list) and isinstance(step, int) and step < len(raw):
+            raw = raw[step]
+        else:
+            return None
+    return _shown(raw)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "empty"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}..."

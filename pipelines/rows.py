@@ -1,0 +1,175 @@
+"""Second half of the graph: examples and translated texts -> rows with a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+
+from pipelines import templates
+from pipelines.examples import Reject, Text
+from pipelines.reading import AssignedExample, RejectedExample
+from pipelines.translating import TextKey, TranslatedText
+from translation.filters import NO_SCORES, Policy, Scores, verdict, worst
+from translation.languages import ENGLISH, languages
+from translation.row import ACCEPT, ENGINE_FIELDS, REJECT, UNDETERMINED
+
+PROMPT, TARGET = "prompt", "target"
+"""Which text of an example a translation is for."""
+
+Row = dict[str, Any]
+"""A row of `translation.row.ROW_FIELDS`, without the bytes of its image, which the sink adds."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a row; one value for a whole run."""
+
+    engine: str
+    model: str
+    model_digest: str
+    decoding: str
+    identification: str
+    code_version: str
+
+    def as_row(self) -> dict[str, str]:
+        return {name: getattr(self, name) for name in ENGINE_FIELDS}
+
+
+def texts_to_translate(
+    assigned: AssignedExample, supported: frozenset[str]
+) -> Iterator[tuple[TextKey, tuple[str, str]]]:
+    """((target, text), (row id, `prompt` or `target`)) of every text that needs the model."""
+    if assigned.language == ENGLISH or assigned.language not in supported:
+        return
+    for slot, text in ((PROMPT, assigned.example.prompt), (TARGET, assigned.example.target)):
+        if text is not None and text.translate:
+            yield (assigned.language, text.text), (assigned.id, slot)
+
+
+class SpreadTranslations(beam.DoFn):
+    """A text with all its uses and its one translation -> (row id, (slot, translation)) for each use."""
+
+    def process(
+        self, element: tuple[TextKey, dict[str, Iterable[Any]]]
+    ) -> Iterator[tuple[str, tuple[str, TranslatedText]]]:
+        key, joined = element
+        found = list(joined["translations"])
+        if len(found) != 1:
+            raise RuntimeError(f"{len(found)} translations of {key!r}, where there must be one")
+        for row_id, slot in joined["uses"]:
+            yield row_id, (slot, found[0])
+
+
+class MakeRow(beam.DoFn):
+    """An example with its translations -> a `Row` with verdict and reason."""
+
+    def __init__(self, seed: int, policy: Policy, model: str, supported: frozenset[str]) -> None:
+        self._seed, self._policy, self._model, self._supported = seed, policy, model, supported
+
+    def process(
+        self, element: tuple[str, dict[str, Iterable[Any]]], provenance: Provenance
+    ) -> Iterator[tuple[Row, int]]:
+        """Yields the row and the size of its image in bytes."""
+        (assigned,) = element[1]["examples"]
+        translated: dict[str, TranslatedText] = dict(element[1]["translations"])
+        row = _row_of(assigned, self._seed)
+        row["provenance"] = provenance.as_row()
+        if assigned.language not in self._supported:
+            name = languages()[assigned.language].name
+            row["reason"] = f"language: the model {self._model!r} was not trained on {name}"
+        else:
+            self._fill(row, assigned, translated)
+        yield row, assigned.image_size
+
+    def _fill(self, row: Row, assigned: AssignedExample, translated: dict[str, TranslatedText]) -> None:
+        example, language = assigned.example, languages()[assigned.language]
+        question = example.prompt.text if example.prompt else None
+        in_target_language = PROMPT in translated
+        template = templates.choose(example.task, in_target_language, self._seed, example.id)
+        row["template"] = template.id
+        row["source_prompt"] = template.fill(language, question)
+        row["prompt"] = row["source_prompt"]
+        row["prompt_language"] = template.prompt_language
+        if in_target_language:
+            row["prompt"] = template.fill(language, translated[PROMPT].translation.text)
+            row["prompt_language"] = assigned.language
+        target = translated.get(TARGET)
+        row["target"] = target.translation.text if target else example.target.text
+        row["back_translation"] = target.back_translation if target else None
+        scores = NO_SCORES
+        for text in translated.values():
+            scores = worst(scores, text.scores)
+        decision = verdict(_as_float32(scores), self._policy)
+        row["scores"] = scores
+        row["verdict"] = ACCEPT if decision.accepted else REJECT
+        row["reason"] = decision.reason
+
+
+def _as_float32(scores: Scores) -> Scores:
+    """As Parquet will hold them, so that a verdict from stored scores is the same."""
+    import numpy
+
+    return {name: None if value is None else float(numpy.float32(value)) for name, value in scores.items()}
+
+
+def _row_of(assigned: AssignedExample, seed: int) -> Row:
+    """The columns that need no translation, as a reject until something else is known."""
+    example = assigned.example
+    return {
+        "id": assigned.id,
+        "dataset": example.dataset,
+        "task": example.task,
+        "template": None,
+        "image": {"bytes": None, "path": example.image},
+        "image_id": example.image_id,
+        "prompt_language": None,
+        "language": assigned.language,
+        "prompt": None,
+        "target": None,
+        "source_prompt": _text(example.prompt),
+        "source_target": example.target.text,
+        "back_translation": None,
+        "scores": NO_SCORES,
+        "verdict": REJECT,
+        "reason": None,
+        "provenance": None,
+    }
+
+
+def _text(text: Text | None) -> str | None:
+    return text.text if text else None
+
+
+def row_of_rejected_example(rejected: RejectedExample, seed: int) -> tuple[Row, int]:
+    """A duplicate or an example without a usable image."""
+    row = _row_of(rejected.assigned, seed)
+    row["reason"] = rejected.reason
+    row["image"] = {"bytes": None, "path": rejected.assigned.example.image}
+    return row, 0
+
+
+def row_of_reject(reject: Reject) -> tuple[Row, int]:
+    """A record that never became an example; the raw record stands in `source_target`."""
+    row: Row = {
+        "id": f"{reject.dataset}/{reject.source_id}/{reject.task}/{UNDETERMINED}",
+        "dataset": reject.dataset,
+        "task": reject.task,
+        "template": None,
+        "image": None,
+        "image_id": reject.image_id,
+        "prompt_language": None,
+        "language": UNDETERMINED,
+        "prompt": None,
+        "target": None,
+        "source_prompt": None,
+        "source_target": reject.record,
+        "back_translation": None,
+        "scores": NO_SCORES,
+        "verdict": REJECT,
+        "reason": reject.reason,
+        "provenance": None,
+    }
+    return row, 0

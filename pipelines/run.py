@@ -1,0 +1,250 @@
+"""`translate-mix run`: resolves a recipe into a plan, runs the graph, and says what came out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import apache_beam as beam
+import ctranslate2
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from rich.console import Console
+
+from pipelines.assignment import policy_of
+from pipelines.filesystem import is_local, join, make_directory, write_text
+from pipelines.manifest import MANIFEST, Manifest, Signature, is_finished, read_manifest
+from pipelines.progress import ProgressDisplay
+from pipelines.recipe import Recipe
+from pipelines.rows import Provenance
+from pipelines.translate_mix import MixPlan, translate_mix
+from pipelines.translating import EngineOptions, threads_per_worker
+from translation.engine import Engine
+from translation.identification import load_identifier
+from translation.model import ModelDescription, model_directory, read_description
+
+DISTRIBUTION = "translate-mix"
+WORK = ".work"
+"""In the mix while a run goes on: progress files. Gone when it is finished."""
+ERROR_LOG = "run-error.txt"
+
+
+class RunFailed(RuntimeError):
+    """The run stopped; the message is the cause in one line."""
+
+
+def run_mix(
+    recipe: Recipe,
+    output: str,
+    beam_arguments: Sequence[str],
+    console: Console,
+    *,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Manifest:
+    """Builds the mix in `output` and returns its manifest.
+
+    Raises:
+        ValueError: `output` holds a finished mix and `overwrite` is not given, or the model is unusable
+            (`translation.model.ModelError`), or Beam does not know an option.
+        RunFailed: anything that stops a run once it has begun.
+    """
+    options = beam_options(beam_arguments)
+    plan = make_plan(recipe, output, options)
+    if not quiet:
+        _print_configuration(recipe, plan, console)
+    _prepare(output, overwrite)
+    local = is_local(output)
+    started = time.monotonic()
+    with _quiet_beam():
+        try:
+            if local:
+                with ProgressDisplay(Path(output, WORK), console, quiet):
+                    _run(plan, options)
+            else:
+                _run(plan, options)
+        except Exception as error:
+            raise RunFailed(_explain(error, output, local)) from error
+    if local:
+        shutil.rmtree(Path(output, WORK), ignore_errors=True)
+        Path(output, ERROR_LOG).unlink(missing_ok=True)
+    if not quiet:
+        console.print(f"done in {time.monotonic() - started:,.1f} s")
+    return read_manifest(output)
+
+
+def _run(plan: MixPlan, options: PipelineOptions) -> None:
+    with beam.Pipeline(options=options) as pipeline:
+        translate_mix(pipeline, plan)
+
+
+def beam_options(arguments: Sequence[str]) -> PipelineOptions:
+    """Options as Beam reads them, with this project's defaults.
+
+    Raises:
+        ValueError: Beam does not know an option.
+    """
+    options = PipelineOptions(list(arguments), save_main_session=False)
+    known = options.get_all_options(drop_default=False)
+    given = [re.sub(r"^--(no_)?", "", argument.split("=", 1)[0]) for argument in arguments if argument.startswith("--")]
+    for name in given:
+        if name not in known and name.replace("-", "_") not in known:
+            import difflib
+
+            near = difflib.get_close_matches(name, known, n=1)
+            meant = f"; did you mean --{near[0]}?" if near else ""
+            raise ValueError(f"unknown option --{name}{meant} (neither translate-mix nor Beam knows it)")
+    standard = options.view_as(StandardOptions)
+    if standard.runner in (None, "DirectRunner"):
+        # Beam's DirectRunner would first try to download another runner; this is the one it falls back to.
+        standard.runner = "FnApiRunner"
+    return options
+
+
+def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
+    """Resolves the model, the identifier and the languages, and checks that they can be used.
+
+    Raises:
+        translation.model.ModelError: the model is missing or damaged.
+    """
+    directory = model_directory(recipe.model)
+    description = read_description(directory)
+    decoding = recipe.translation
+    direct = options.view_as(DirectOptions)
+    engine = EngineOptions(
+        directory=str(directory),
+        decoding=decoding,
+        device="auto",
+        intra_threads=threads_per_worker(direct.direct_num_workers),
+    )
+    # A model that CTranslate2 refuses shall stop the run here, not in a worker.
+    Engine(directory, decoding, device="auto", check=False).close()
+    identifier = load_identifier(recipe.identification)
+    code_version = version(DISTRIBUTION)
+    engine_name = f"ctranslate2-{ctranslate2.__version__}"
+    decoding_json = json.dumps(asdict(decoding), sort_keys=True)
+    signature = Signature(
+        version=code_version,
+        recipe=recipe.digest,
+        seed=recipe.seed,
+        model=description.name,
+        model_digest=description.digest,
+        engine=engine_name,
+        decoding=decoding_json,
+        identification=identifier.name,
+        identification_digest=identifier.digest,
+    )
+    provenance = Provenance(
+        engine=engine_name,
+        model=description.name,
+        model_digest=description.digest,
+        decoding=decoding_json,
+        identification=identifier.name,
+        code_version=code_version,
+    )
+    return MixPlan(
+        recipe=recipe,
+        directory=output,
+        policy=policy_of(recipe.languages.english_share, recipe.languages.codes),
+        engine=engine,
+        supported=frozenset(description.languages),
+        signature=signature,
+        provenance=provenance,
+        licences=_licences(recipe, description),
+        progress_directory=str(Path(output, WORK)) if is_local(output) else None,
+    )
+
+
+def _licences(recipe: Recipe, description: ModelDescription) -> dict[str, str]:
+    """Name -> licence of the model and of every source that says one."""
+    licences = {f"model {description.name}": description.licence}
+    for source in recipe.sources:
+        licences[f"source {source.name}"] = source.licence or "not stated in the recipe"
+    return licences
+
+
+def _print_configuration(recipe: Recipe, plan: MixPlan, console: Console) -> None:
+    languages = len(plan.policy.codes)
+    missing = [code for code in plan.policy.codes if code not in plan.supported]
+    console.print(f"recipe {recipe.name} ({recipe.digest}), {len(recipe.sources)} sources, {languages} languages + English")
+    console.print(f"model  {plan.signature.model} ({plan.signature.model_digest}), identification {plan.signature.identification}")
+    if recipe.model == "small":
+        console.print(
+            "[yellow]The small model is a stand-in for trying things out: it knows some 650 names. "
+            "For real data give an NLLB model (translate-mix model add facebook/nllb-200-distilled-600M).[/]"
+        )
+    if missing:
+        console.print(f"[yellow]{len(missing)} languages are not in this model and will be rejected: {' '.join(missing)}[/]")
+
+
+def _prepare(output: str, overwrite: bool) -> None:
+    """An empty place for the mix: leftovers of an unfinished run are removed, a finished one only if asked."""
+    if is_finished(output) and not overwrite:
+        raise ValueError(f"{output}: holds a finished mix; give --overwrite to replace it, or another --output")
+    if not is_local(output):
+        make_directory(output)
+        return
+    directory = Path(output)
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(f"{output}: is a file; --output must be a directory")
+    strangers = _strangers(directory)
+    if strangers and not (directory / WORK).exists() and not is_finished(output):
+        raise ValueError(
+            f"{output}: holds files that are not a mix's ({', '.join(strangers[:3])}); name an empty directory"
+        )
+    try:
+        # The manifest goes first: without it the rest is an unfinished run.
+        (directory / MANIFEST).unlink(missing_ok=True)
+        for name in ("data", "rejected", "images"):
+            if (directory / name).exists():
+                shutil.rmtree(directory / name)
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / WORK).mkdir(exist_ok=True)
+    except OSError as error:
+        raise RunFailed(f"cannot write to {output}: {error.strerror or error}") from error
+
+
+OWN_NAMES = {"README.md", MANIFEST, "data", "rejected", "images", "memory", "report.html", WORK, ERROR_LOG}
+
+
+def _strangers(directory: Path) -> list[str]:
+    if not directory.exists():
+        return []
+    return sorted(path.name for path in directory.iterdir() if path.name not in OWN_NAMES)
+
+
+class _quiet_beam:
+    """Beam logs every worker's start; warnings are enough."""
+
+    def __enter__(self) -> None:
+        self._logger = logging.getLogger()
+        self._level = self._logger.level
+        self._logger.setLevel(logging.CRITICAL)
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.setLevel(self._level)
+
+
+def _explain(error: Exception, output: str, local: bool) -> str:
+    """The innermost cause, in one line; the whole traceback goes to a file beside the mix."""
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    # Beam hands an exception of a worker over as the text of its traceback.
+    causes = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception|Failed|Lost\w*|Config\w*)): (.+)$", text, re.MULTILINE)
+    cause = re.sub(r" \[while running '.*", "", causes[0][1]) if causes else str(error).splitlines()[0]
+    if not local:
+        return cause
+    try:
+        write_text(join(output, ERROR_LOG), text)
+    except Exception:
+        return cause
+    return f"{cause} (details in {join(output, ERROR_LOG)})"
+
+

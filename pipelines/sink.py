@@ -1,0 +1,177 @@
+"""The end of the graph: rows -> Parquet shards, each sorted by id, written atomically and read back.
+
+Which shard a row stands in, and where in it, depends on its content alone, so the files of two runs are
+the same byte for byte. Image bytes are read here, one row group at a time, and never travel through a shuffle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.io.filesystems import FileSystems
+
+from pipelines.assignment import TRAIN, split_of
+from pipelines.filesystem import OutputError, join, write_atomically
+from pipelines.images import image_bytes
+from pipelines.rows import Row
+from translation.row import ACCEPT, row_schema
+
+DATA, REJECTED = "data", "rejected"
+
+SHARD_BYTES = 450 * 2**20
+"""Aim for a shard; the contract's limit is 500 MB."""
+ROW_GROUP_BYTES = 64 * 2**20
+ROW_GROUP_ROWS = 1000
+ROW_BYTES = 1500
+"""A row's texts, scores and provenance, roughly, before compression."""
+
+Part = tuple[str, str, str]
+"""(`data` or `rejected`, NLLB code, split): a series of shards."""
+
+
+@dataclass(frozen=True)
+class ShardFile:
+    """One finished Parquet file."""
+
+    path: str
+    """Relative to the mix."""
+    rows: int
+    sha256: str
+    size: int
+    language: str
+    split: str
+    accepted: bool
+
+
+class WriteMix(beam.PTransform):
+    """(row, image size) -> `ShardFile`s under `directory`."""
+
+    def __init__(self, directory: str, seed: int, validation: float, embed: bool) -> None:
+        super().__init__()
+        self._directory, self._seed = directory, seed
+        self._validation, self._embed = validation, embed
+
+    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+        placed = rows | "Place in part" >> beam.Map(_with_part, self._seed, self._validation, self._embed)
+        sizes = placed | "Sizes" >> beam.Map(lambda element: (element[0], element[1][1]))
+        totals = beam.pvalue.AsDict(sizes | "Size of parts" >> beam.CombinePerKey(sum))
+        return (
+            placed
+            | "Place in shard" >> beam.Map(_with_shard, totals)
+            | "Group shards" >> beam.GroupByKey()
+            | "Write shards" >> beam.ParDo(WriteShard(self._directory, self._embed), totals)
+        )
+
+
+def _with_part(element: tuple[Row, int], seed: int, validation: float, embed: bool) -> tuple[Part, tuple[Row, int]]:
+    row, image_size = element
+    accepted = row["verdict"] == ACCEPT
+    held_out = row["image_id"] or row["id"]
+    split = split_of(seed, held_out, validation) if accepted else TRAIN
+    size = ROW_BYTES + (image_size if embed and accepted else 0)
+    return (DATA if accepted else REJECTED, row["language"], split), (row, size)
+
+
+def _shards(size: int) -> int:
+    return max(1, -(-size // SHARD_BYTES))
+
+
+def _with_shard(element: tuple[Part, tuple[Row, int]], totals: dict[Part, int]) -> tuple[tuple[Part, int], Row]:
+    part, (row, _) = element
+    digest = hashlib.blake2b((row["image_id"] or row["id"]).encode(), digest_size=8).digest()
+    return (part, int.from_bytes(digest, "big") % _shards(totals[part])), row
+
+
+def shard_name(part: Part, shard: int, shards: int) -> str:
+    """`data/deu_Latn/train-00000-of-00004.parquet`; rejects have no split."""
+    kind, language, split = part
+    stem = split if kind == DATA else REJECTED
+    return f"{kind}/{language}/{stem}-{shard:05d}-of-{shards:05d}.parquet"
+
+
+class WriteShard(beam.DoFn):
+    """((part, shard), its rows) -> one `ShardFile`."""
+
+    def __init__(self, directory: str, embed: bool) -> None:
+        self._directory, self._embed = directory, embed
+
+    def process(
+        self, element: tuple[tuple[Part, int], Iterable[Row]], totals: dict[Part, int]
+    ) -> Iterator[ShardFile]:
+        (part, shard), rows = element
+        ordered = sorted(rows, key=lambda row: (row["id"], row["reason"] or "", row["source_target"] or ""))
+        name = shard_name(part, shard, _shards(totals[part]))
+        path = join(self._directory, *name.split("/"))
+        kind, language, split = part
+        embed = self._embed and kind == DATA
+
+        def write(file: BinaryIO) -> None:
+            write_rows(file, ordered, embed)
+
+        written = write_atomically(path, write, attempt=uuid.uuid4().hex)
+        _check(path, len(ordered))
+        yield ShardFile(name, len(ordered), written.sha256, written.size, language, split, kind == DATA)
+
+
+def write_rows(file: BinaryIO, rows: list[Row], embed: bool) -> None:
+    """Rows as Parquet, as `datasets` likes it: images uncompressed and without dictionary, page index."""
+    schema = row_schema()
+    image_columns = {"image.bytes"}
+    leaves = _leaves(schema)
+    writer = pq.ParquetWriter(
+        file,
+        schema,
+        compression={leaf: "none" if leaf in image_columns else "zstd" for leaf in leaves},
+        use_dictionary=[leaf for leaf in leaves if leaf not in image_columns],
+        write_page_index=True,
+    )
+    with writer:
+        for group in _row_groups(rows, embed):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """Dotted paths of the columns that Parquet stores."""
+    leaves = []
+    for field in schema:
+        if pa.types.is_struct(field.type):
+            leaves += [f"{field.name}.{inner.name}" for inner in field.type]
+        else:
+            leaves.append(field.name)
+    return leaves
+
+
+def _row_groups(rows: list[Row], embed: bool) -> Iterator[list[Row]]:
+    """Runs of rows with their images, bounded in number and bytes."""
+    group: list[Row] = []
+    size = 0
+    for row in rows:
+        image = row["image"]
+        data = image_bytes(image["path"]) if embed and image and image["path"] else None
+        size += len(data or b"") + ROW_BYTES
+        if group and (len(group) >= ROW_GROUP_ROWS or size > ROW_GROUP_BYTES):
+            yield group
+            group, size = [], len(data or b"") + ROW_BYTES
+        if data is not None:
+            image = {"bytes": data, "path": FileSystems.split(image["path"])[1]}
+        group.append(row | {"image": image})
+    if group:
+        yield group
+
+
+def _check(path: str, rows: int) -> None:
+    """Reads the footer of a finished file."""
+    with FileSystems.open(path) as file:
+        found = pq.read_metadata(io.BytesIO(file.read()) if not file.seekable() else file).num_rows
+    if found != rows:
+        raise OutputError(f"{path}: holds {found:,} rows, {rows:,} were written")
+
+

@@ -1,0 +1,171 @@
+"""What came out of a run, counted per language, and the table of it that ends every run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from translation.languages import ENGLISH, languages
+from translation.row import UNDETERMINED
+
+UNREAD = "(unreadable)"
+"""Stands for a language's name where a record could not be read far enough to be given one."""
+
+
+@dataclass(frozen=True)
+class LanguageCounts:
+    """Rows of one language; `asdict` of it is what `manifest.json` holds."""
+
+    language: str
+    """NLLB code, or `und` for records that could not be read."""
+    read: int
+    accepted: int
+    rejected: int
+    reasons: dict[str, int]
+    """Short name of the rule that rejected -> rows."""
+
+    @property
+    def commonest_reason(self) -> str | None:
+        """Of two equally common the first in the alphabet; None where nothing was rejected."""
+        return min(self.reasons, key=lambda reason: (-self.reasons[reason], reason), default=None)
+
+
+def language_name(code: str) -> str:
+    """The registry's name of an NLLB code; a phrase for `und`."""
+    return UNREAD if code == UNDETERMINED else languages()[code].name
+
+
+def total(counts: Sequence[LanguageCounts]) -> LanguageCounts:
+    """The sum over languages; its `language` is empty."""
+    reasons: dict[str, int] = {}
+    for count in counts:
+        for reason, number in count.reasons.items():
+            reasons[reason] = reasons.get(reason, 0) + number
+    return LanguageCounts(
+        language="",
+        read=sum(count.read for count in counts),
+        accepted=sum(count.accepted for count in counts),
+        rejected=sum(count.rejected for count in counts),
+        reasons=reasons,
+    )
+
+
+def check_counts(counts: Sequence[LanguageCounts]) -> None:
+    """Is every row that was read either accepted or rejected, the latter with a reason?
+
+    Raises:
+        ValueError: names the first language whose numbers do not add up, or that is there twice.
+    """
+    seen: set[str] = set()
+    for count in counts:
+        if count.language in seen:
+            raise ValueError(f"{count.language}: counted twice")
+        seen.add(count.language)
+        if count.read != count.accepted + count.rejected:
+            raise ValueError(
+                f"{count.language}: {count.read:,} rows read, but {count.accepted:,} accepted and "
+                f"{count.rejected:,} rejected: rows were lost or counted twice"
+            )
+        if sum(count.reasons.values()) != count.rejected:
+            raise ValueError(
+                f"{count.language}: {count.rejected:,} rows rejected, but reasons for "
+                f"{sum(count.reasons.values()):,}"
+            )
+
+
+def render_summary(counts: Sequence[LanguageCounts], directory: str | PurePath, console: Console) -> None:
+    """Prints the table languages x read / accepted / rejected / commonest reason, the check, and what to do next.
+
+    Raises:
+        ValueError: read = accepted + rejected does not hold.
+    """
+    check_counts(counts)
+    ordered = sorted(counts, key=lambda count: (count.language == UNDETERMINED, count.language))
+    everything = total(counts)
+    console.print(_table(ordered, everything), _check_line(everything), _coverage(ordered), sep="\n")
+    for line in _next(ordered, directory):
+        # Commands to copy: a line end in the middle would break them.
+        console.print(Text(line), soft_wrap=True)
+
+
+def _table(ordered: Sequence[LanguageCounts], everything: LanguageCounts) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    table.add_column("code", footer="total", no_wrap=True)
+    table.add_column("language", footer=f"{_languages_in(ordered)} languages", overflow="ellipsis", no_wrap=True)
+    for name, number in (
+        ("read", everything.read),
+        ("accepted", everything.accepted),
+        ("rejected", everything.rejected),
+    ):
+        table.add_column(name, footer=f"{number:,}", justify="right", no_wrap=True)
+    table.add_column("commonest reason", footer=_reason(everything), overflow="fold")
+    for count in ordered:
+        table.add_row(
+            count.language,
+            Text(language_name(count.language)),
+            f"{count.read:,}",
+            f"{count.accepted:,}",
+            f"{count.rejected:,}",
+            _reason(count),
+            style="" if count.accepted else "red",
+        )
+    return table
+
+
+def _reason(count: LanguageCounts) -> Text:
+    reason = count.commonest_reason
+    if reason is None:
+        return Text("")
+    return Text(f"{reason} {count.reasons[reason]:,}")
+
+
+def _languages_in(counts: Sequence[LanguageCounts]) -> int:
+    return sum(count.language != UNDETERMINED for count in counts)
+
+
+def _check_line(everything: LanguageCounts) -> Text:
+    return Text(
+        f"{everything.read:,} read = {everything.accepted:,} accepted + {everything.rejected:,} rejected: "
+        "no row was lost."
+    )
+
+
+def _coverage(ordered: Sequence[LanguageCounts]) -> Text:
+    without = [
+        language_name(count.language)
+        for count in ordered
+        if not count.accepted and count.language != UNDETERMINED
+    ]
+    asked = _languages_in(ordered)
+    if not without:
+        return Text(f"All {asked} languages have accepted rows.")
+    return Text(
+        f"{asked - len(without)} of {asked} languages have accepted rows; none: {', '.join(sorted(without))}.",
+        style="red",
+    )
+
+
+def _next(ordered: Sequence[LanguageCounts], directory: str | PurePath) -> list[str]:
+    """Where the mix is and how to look at it."""
+    path = shlex.quote(str(directory))
+    lines = ["", f"The mix: {directory}", f"Look at it:  translate-mix show {path}"]
+    if any(count.rejected for count in ordered):
+        lines.append(f"What was rejected, and why:  translate-mix show {path} --rejected")
+    example = _example_language(ordered)
+    if example is not None:
+        lines.append(f"Load it:  datasets.load_dataset({str(directory)!r}, {example!r})")
+    return lines
+
+
+def _example_language(ordered: Sequence[LanguageCounts]) -> str | None:
+    """The language with most accepted rows, not English where another has some."""
+    accepted = [count for count in ordered if count.accepted]
+    best = min(accepted, key=lambda count: (count.language == ENGLISH, -count.accepted), default=None)
+    return best.language if best else None

@@ -1,0 +1,130 @@
+"""The engine against transformers on the same weights, and what it must never lose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from translation.engine import Engine
+from translation.translations import Decoding, Request
+
+TEXTS = ["a red apple", "the black cat", "two dogs run on the beach", "a bicycle, a bus and a train", "tree"]
+TARGETS = ["deu_Latn", "fra_Latn", "hin_Deva", "jpn_Jpan", "swh_Latn"]
+
+
+def transformers_output(checkpoint: Path, text: str, target: str, beam_size: int, length: int) -> list[str]:
+    """Tokens that `generate` gives for the same weights, without language code and end mark."""
+    import torch
+    from transformers import AutoModelForSeq2SeqLM, NllbTokenizer
+
+    tokenizer = NllbTokenizer.from_pretrained(checkpoint, src_lang="eng_Latn")
+    model = AutoModelForSeq2SeqLM.from_pretrained(checkpoint).eval()
+    with torch.inference_mode():
+        output = model.generate(
+            **tokenizer(text, return_tensors="pt"),
+            forced_bos_token_id=tokenizer.convert_tokens_to_ids(target),
+            num_beams=beam_size,
+            do_sample=False,
+            max_new_tokens=length,
+            early_stopping=True,
+            length_penalty=1.0,
+        )[0]
+    tokens = tokenizer.convert_ids_to_tokens(output)[2:]
+    return tokens[: tokens.index("</s>")] if "</s>" in tokens else tokens
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_agrees_with_transformers_token_for_token(checkpoint: Path, converted: Path, beam_size: int) -> None:
+    length = 40
+    decoding = Decoding(beam_size=beam_size, max_output_tokens=length - 2)
+    with Engine(converted, decoding) as engine:
+        for text, target in zip(TEXTS, TARGETS, strict=True):
+            (tokens,) = engine.tokens([Request(text, "eng_Latn", target)])
+            assert tokens == transformers_output(checkpoint, text, target, beam_size, length), (text, target)
+
+
+def test_a_batch_may_mix_languages_and_equals_one_by_one(converted: Path) -> None:
+    requests = [Request(text, "eng_Latn", target) for text in TEXTS for target in TARGETS]
+    with Engine(converted, Decoding(beam_size=2, max_output_tokens=20)) as engine:
+        together = engine.translate(requests)
+        alone = [engine.translate([request])[0] for request in requests]
+    assert [translation.text for translation in together] == [translation.text for translation in alone]
+    for one, other in zip(together, alone, strict=True):
+        assert one.score == pytest.approx(other.score, abs=1e-4)
+
+
+def test_token_budget_changes_nothing(converted: Path) -> None:
+    requests = [Request(text, "eng_Latn", "deu_Latn") for text in TEXTS]
+    with Engine(converted, Decoding(max_output_tokens=20), max_batch_tokens=8) as narrow:
+        small = narrow.translate(requests)
+    with Engine(converted, Decoding(max_output_tokens=20)) as wide:
+        assert [t.text for t in wide.translate(requests)] == [t.text for t in small]
+
+
+def test_verbatim_parts_survive_and_never_reach_the_model(converted: Path) -> None:
+    with Engine(converted, Decoding(max_output_tokens=10)) as engine:
+        for text in ["", "   ", "42", "3,000.50", "<image>", "https://example.org/a?b=1", "\n\n", "—", "😀"]:
+            (translation,) = engine.translate([Request(text, "eng_Latn", "deu_Latn")])
+            assert translation.text == text
+            assert translation.score == 0.0
+            assert not translation.empty
+
+
+def test_separators_lists_and_placeholders_are_put_back(converted: Path) -> None:
+    text = "<image>\na red apple\n\n- the black cat\n- two dogs\r\n1. a bus {name} a train\n"
+    with Engine(converted, Decoding(max_output_tokens=10)) as engine:
+        (translation,) = engine.translate([Request(text, "eng_Latn", "fra_Latn")])
+    lines = translation.text.split("\n")
+    assert lines[0] == "<image>"
+    assert lines[2] == ""
+    assert lines[3].startswith("- ")
+    assert lines[4].startswith("- ")
+    assert lines[4].endswith("\r")
+    assert lines[5].startswith("1. ")
+    assert translation.text.count("{name}") == 1
+    assert translation.text.endswith("\n")
+
+
+def test_a_hypothesis_that_fills_the_limit_is_flagged(converted: Path) -> None:
+    request = Request("two dogs run on the beach", "eng_Latn", "deu_Latn")
+    with Engine(converted, Decoding(beam_size=1, max_output_tokens=40)) as engine:
+        (tokens,) = engine.tokens([request])
+    shorter = Decoding(beam_size=1, max_output_tokens=max(1, min(len(tokens), 40) - 1))
+    with Engine(converted, shorter) as engine:
+        assert engine.translate([request])[0].cut_off
+    if len(tokens) < 40:
+        with Engine(converted, replace(shorter, max_output_tokens=len(tokens))) as engine:
+            assert not engine.translate([request])[0].cut_off
+
+
+def test_a_source_over_the_limit_is_flagged(converted: Path) -> None:
+    with Engine(converted, Decoding(max_input_tokens=3, max_output_tokens=5)) as engine:
+        (translation,) = engine.translate([Request("two dogs run on the beach", "eng_Latn", "deu_Latn")])
+    assert translation.cut_off
+
+
+def test_the_score_is_the_mean_log_probability_of_the_tokens(checkpoint: Path, converted: Path) -> None:
+    import torch
+    from transformers import AutoModelForSeq2SeqLM, NllbTokenizer
+
+    request = Request("a red apple", "eng_Latn", "deu_Latn")
+    tokenizer = NllbTokenizer.from_pretrained(checkpoint, src_lang="eng_Latn")
+    model = AutoModelForSeq2SeqLM.from_pretrained(checkpoint).eval()
+    with Engine(converted, Decoding(beam_size=4, max_output_tokens=30)) as engine:
+        (translation,) = engine.translate([request])
+        (tokens,) = engine.tokens([request])
+    assert not translation.cut_off
+    labels = tokenizer.convert_tokens_to_ids(["deu_Latn", *tokens, "</s>"])
+    with torch.inference_mode():
+        logits = model(
+            **tokenizer(request.text, return_tensors="pt"), decoder_input_ids=torch.tensor([[2, *labels[:-1]]])
+        ).logits[0]
+    log_probabilities = logits.log_softmax(-1)[range(1, len(labels)), labels[1:]]
+    assert translation.score == pytest.approx(log_probabilities.mean().item(), abs=1e-3)
+
+
+def test_a_language_the_model_lacks_is_an_error(converted: Path) -> None:
+    with Engine(converted) as engine, pytest.raises(ValueError, match="was not trained on xyz_Latn"):
+        engine.translate([Request("a cat", "eng_Latn", "xyz_Latn")])

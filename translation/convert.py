@@ -1,0 +1,115 @@
+"""`translate-mix model add`: a Hugging Face NLLB (M2M100) checkpoint -> a checked CTranslate2 model directory.
+
+Needs the extra `convert` (torch, transformers); translating later does not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from translation.languages import languages
+from translation.model import SENTENCEPIECE, ModelDescription, ModelError, write_description
+
+QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16", "float32")
+
+OWN_DESCRIPTION = "translate_mix.json"
+"""Beside the checkpoint of a model trained here: `name`, `licence`, `languages`."""
+
+KNOWN_LICENCES = {"facebook/nllb-200": "CC-BY-NC-4.0"}
+"""By prefix of the hub name, where a checkpoint's own files do not say."""
+
+
+def add_model(model: str, output: Path, quantization: str = "int8") -> ModelDescription:
+    """Converts `model` into the directory `output`, which appears only when it is whole.
+
+    Args:
+        model: a local Hugging Face directory, or a hub name such as `facebook/nllb-200-distilled-600M`.
+        output: must not exist yet.
+        quantization: one of `QUANTIZATIONS`.
+
+    Raises:
+        ModelError: no such model, not an NLLB-format one, or the extra `convert` is missing.
+    """
+    if output.exists():
+        raise ModelError(f"{output}: exists already; name another --output, or remove it")
+    try:
+        import ctranslate2
+        import transformers
+    except ImportError as error:
+        raise ModelError(
+            f"converting needs {error.name}: pip install 'translate-mix[convert]'"
+        ) from error
+    source = _checkpoint(model)
+    config = _config(source)
+    known = config.get("languages")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
+        directory = Path(scratch) / "model"
+        transformers.logging.set_verbosity_error()
+        try:
+            converter = ctranslate2.converters.TransformersConverter(str(source))
+            converter.convert(str(directory), quantization=quantization)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ModelError(f"{model}: CTranslate2 cannot convert it: {error}") from error
+        shutil.copyfile(source / SENTENCEPIECE, directory / SENTENCEPIECE)
+        vocabulary = set(json.loads((directory / "shared_vocabulary.json").read_text(encoding="utf-8")))
+        trained = set(known) if known else vocabulary & languages().keys()
+        if not trained:
+            raise ModelError(f"{model}: its vocabulary holds no NLLB language code; not an NLLB-format model")
+        description = write_description(
+            directory, config.get("name") or model, _licence(model, config), quantization, trained
+        )
+        os.replace(directory, output)
+    return description
+
+
+def _checkpoint(model: str) -> Path:
+    """The local directory of a checkpoint, downloaded where `model` is a hub name."""
+    if Path(model).is_dir():
+        return Path(model)
+    if model.count("/") != 1 or model.startswith((".", "/")):
+        raise ModelError(f"{model}: no such directory, and not a hub name (owner/name)")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        return Path(
+            snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "*.bin", SENTENCEPIECE])
+        )
+    except RepositoryNotFoundError as error:
+        raise ModelError(f"{model}: no such model on the hub, and no such directory here") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{model}: the hub cannot be reached, and it is not in its cache: {reason}") from error
+
+
+def _config(source: Path) -> dict[str, object]:
+    """The checkpoint's `config.json`, joined with what `translate_mix.json` says of our own models."""
+    path = source / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not a Hugging Face checkpoint: {error}") from error
+    if config.get("model_type") != "m2m_100":
+        raise ModelError(
+            f"{source}: model_type is {config.get('model_type')!r}; NLLB's is 'm2m_100' "
+            "(facebook/nllb-200-distilled-600M, -1.3B, -3.3B)"
+        )
+    if not (source / SENTENCEPIECE).is_file():
+        raise ModelError(f"{source / SENTENCEPIECE}: missing; copy it from the original checkpoint")
+    own = source / OWN_DESCRIPTION
+    return config if not own.is_file() else config | json.loads(own.read_text(encoding="utf-8"))
+
+
+def _licence(model: str, config: dict[str, object]) -> str:
+    if config.get("licence"):
+        return str(config["licence"])
+    names = [model, str(config.get("_name_or_path", ""))]
+    for prefix, licence in KNOWN_LICENCES.items():
+        if any(name.startswith(prefix) for name in names):
+            return licence
+    return "unknown: see the model's page"

@@ -1,0 +1,42 @@
+"""What goes into the engine and what comes out: plain values, without any model behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Request:
+    """A text to translate. `source` and `target` are NLLB codes."""
+
+    text: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A hypothesis and what the engine knows of it."""
+
+    text: str
+    score: float
+    """Log-probability per target token, the mean over all sentences weighted by length; 0 where nothing was translated."""
+    cut_off: bool
+    """Input or output reached the length limit in some sentence."""
+    unknown: bool
+    """The hypothesis holds `<unk>`, which the text leaves out."""
+    empty: bool
+    """Some sentence came back empty."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How the engine decodes; part of every mix's signature."""
+
+    beam_size: int = 4
+    length_penalty: float = 1.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    max_input_tokens: int = 512
+    """Tokens of one sentence; NLLB was trained with 512."""
+    max_output_tokens: int = 512
