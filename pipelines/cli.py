@@ -115,8 +115,8 @@ def _complain(message: object) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from pipelines.recipe import RecipeError, load_recipe, sample_recipe
-    from pipelines.run import RunFailed, run_mix
+    from pipelines.recipe import RecipeError, load_recipe
+    from pipelines.run import RunFailed, run_mix, sample_recipe
     from pipelines.summary import render_summary
 
     console = Console()

@@ -1,4 +1,4 @@
-"""The recipe: one typed configuration of a mix, read from YAML and checked whole before any source is opened."""
+"""The recipe: one typed configuration of a mix, read from YAML and checked before any source is opened."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -27,9 +24,25 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from translation.filters.policy import Between, Policy
+from pipelines.recipe_file import Key, RecipeError, RecipeFile, read_recipe_file, split
+from translation.filters.policy import Policy
 from translation.languages import ENGLISH, default_languages, resolve
 from translation.translations import Decoding
+
+__all__ = [
+    "CLD",
+    "SMALL_MODEL",
+    "CocoSource",
+    "Columns",
+    "JsonlSource",
+    "Languages",
+    "ParquetSource",
+    "Recipe",
+    "RecipeError",
+    "RecordSource",
+    "Source",
+    "load_recipe",
+]
 
 SMALL_MODEL = "small"
 """`model` of this name is the one that ships in the package."""
@@ -172,7 +185,7 @@ class _RecordSource(_Model):
         return self
 
     def column(self, role: str) -> str:
-        """The name of the column that holds `id`, `image`, `caption`, `question`, `answer`, `conversation`."""
+        """The name of the column for a role: `id`, `image`, `caption`, `question`, ..."""
         named: str | None = getattr(self.columns, role)
         return named or _DEFAULT_COLUMNS[role]
 
@@ -229,7 +242,7 @@ class Recipe(_Model):
     """Thresholds; what a recipe leaves out keeps its default, `min` and `max` each for itself."""
     sources: Annotated[tuple[Annotated[Source, Field(discriminator="format")], ...], Field(min_length=1)]
 
-    _origin: _Origin = PrivateAttr(default_factory=_Origin)
+    _written: RecipeFile = PrivateAttr(default_factory=RecipeFile)
 
     @field_validator("translation")
     @classmethod
@@ -252,11 +265,8 @@ class Recipe(_Model):
     def _possible_thresholds(cls, filters: Policy) -> Policy:
         for rule in dataclasses.fields(filters):
             bounds = getattr(filters, rule.name)
-            if (
-                isinstance(bounds, Between)
-                and None not in (bounds.min, bounds.max)
-                and bounds.min > bounds.max
-            ):
+            least, most = getattr(bounds, "min", None), getattr(bounds, "max", None)
+            if least is not None and most is not None and least > most:
                 raise _Misfit(rule.name, "`min` is larger than `max`, nothing would pass")
         return filters
 
@@ -274,11 +284,11 @@ class Recipe(_Model):
     @property
     def folder(self) -> Path:
         """The folder of the recipe file; relative paths start there."""
-        return self._origin.folder
+        return self._written.folder
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) over the configuration; paths count as they are written, not where they resolve to."""
+        """SHA-256 (hex) over the configuration; paths count as written, not as they resolve."""
         content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
 
@@ -308,7 +318,7 @@ class Recipe(_Model):
 
     def error(self, key: Key, remedy: str) -> RecipeError:
         """An error about the value at `key`, with the file and line where that stands."""
-        return self._origin.error(key, remedy)
+        return self._written.error(key, remedy)
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -317,31 +327,22 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: anything is wrong with it, or a file or folder that it names is missing.
     """
-    text = _read(path)
-    raw, lines = _parse(text, str(path))
-    if raw is None:
-        raw = {}
-    if not isinstance(raw, dict):
-        raise RecipeError(
-            str(path), 1, "", None, "a recipe is a mapping of keys (`name: ...`, `sources: ...`)"
-        )
-    overridden = frozenset(_override(raw, override) for override in overrides)
-    origin = _Origin(str(path), path.absolute().parent, lines, overridden, raw)
+    written = read_recipe_file(path, overrides)
     try:
         # Strict JSON: "4" is no number and `true` no 1, but lists may become tuples.
-        recipe = Recipe.model_validate_json(json.dumps(_with_default_thresholds(raw)), strict=True)
+        values = json.dumps(_with_default_thresholds(written.values))
+        recipe = Recipe.model_validate_json(values, strict=True)
     except TypeError as error:
-        raise RecipeError(
-            str(path), None, "", None, f"holds a YAML tag that recipes do not use ({error})"
-        ) from error
+        remedy = f"holds a YAML tag that recipes do not use ({error})"
+        raise RecipeError(str(path), None, "", None, remedy) from error
     except ValidationError as error:
-        raise _first_error(origin, error.errors(include_url=False)) from error
-    recipe._origin = origin
+        raise _first_error(written, error.errors(include_url=False)) from error
+    recipe._written = written
     _check_files(recipe)
     return recipe
 
 
-def _with_default_thresholds(raw: dict[str, Any]) -> dict[str, Any]:
+def _with_default_thresholds(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     """The recipe with the defaults of `filters` filled in, so that one bound of a rule can be set alone."""
     filters = raw.get("filters")
     if not isinstance(filters, dict):
@@ -388,9 +389,9 @@ def _check_files(recipe: Recipe) -> None:
             raise recipe.error(("sources", index, "images"), remedy)
 
 
-def _first_error(origin: _Origin, details: Sequence[ErrorDetails]) -> RecipeError:
+def _first_error(written: RecipeFile, details: Sequence[ErrorDetails]) -> RecipeError:
     """The error that stands first in the file, and how many more there are."""
-    errors = [_error(origin, detail) for detail in details]
+    errors = [_error(written, detail) for detail in details]
     first = min(errors, key=lambda error: (error.line is None, error.line or 0))
     if len(errors) == 1:
         return first
@@ -398,25 +399,25 @@ def _first_error(origin: _Origin, details: Sequence[ErrorDetails]) -> RecipeErro
     return RecipeError(first.file, first.line, first.key, first.value, more)
 
 
-def _error(origin: _Origin, detail: ErrorDetails) -> RecipeError:
+def _error(written: RecipeFile, detail: ErrorDetails) -> RecipeError:
     key = _without_tag(detail["loc"])
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        return origin.error(key, _unknown(str(key[-1]), _valid_keys(detail["loc"][:-1])), show=False)
+        return written.error(key, _unknown(str(key[-1]), _valid_keys(detail["loc"][:-1])), show=False)
     if kind in ("missing", "missing_argument"):
-        return origin.error(key, "this key is missing", show=False)
+        return written.error(key, "this key is missing", show=False)
     if kind == "union_tag_not_found":
-        return origin.error(
+        return written.error(
             (*key, "format"), f"this key is missing; one of {', '.join(_SOURCES)}", show=False
         )
     if kind == "union_tag_invalid":
-        return origin.error((*key, "format"), _unknown(str(context["tag"]), _SOURCES, "format"))
+        return written.error((*key, "format"), _unknown(str(context["tag"]), _SOURCES, "format"))
     cause = context.get("error")
     if isinstance(cause, _Misfit):
-        return origin.error((*key, *_split(cause.key)), str(cause))
+        return written.error((*key, *split(cause.key)), str(cause))
     if isinstance(cause, ValueError):
-        return origin.error(key, str(cause))
-    return origin.error(key, _remedy(kind, detail["msg"], context))
+        return written.error(key, str(cause))
+    return written.error(key, _remedy(kind, detail["msg"], context))
 
 
 def _unknown(found: str, valid: Iterable[str], what: str = "key") -> str:
@@ -461,7 +462,7 @@ def _remedy(kind: str, message: str, context: Mapping[str, Any]) -> str:
     if kind == "too_short":
         return f"must have at least {context['min_length']} item"
     return (
-        message.replace("Input should be", "must be").replace("a valid ", "a ").replace("Value error, ", "")
+        message.replace("Input should be", "must be").replace("a valid integer", "a whole number").replace("a valid ", "a ")
     )
 
 
@@ -470,5 +471,3 @@ def _without_tag(location: tuple[int | str, ...]) -> Key:
     if len(location) > 2 and location[0] == "sources" and location[2] in _SOURCES:
         return (*location[:2], *location[3:])
     return location
-
-

@@ -19,9 +19,8 @@ _MAX_NODES = 100_000
 """YAML nodes of a recipe with every alias followed; more is a mistake, or an alias that holds itself."""
 
 
-
 class RecipeError(ValueError):
-    """The recipe, or a `--set`, is wrong; the message names file, line, key, the value found and the remedy."""
+    """The recipe, or a `--set`, is wrong; the message names file, line, key, value and remedy."""
 
     def __init__(self, file: str, line: int | None, key: str, value: str | None, remedy: str) -> None:
         self.file, self.line, self.key, self.value, self.remedy = file, line, key, value, remedy
@@ -34,14 +33,16 @@ class RecipeError(ValueError):
 
 
 @dataclass(frozen=True)
-class _Origin:
-    """Where the values of a recipe came from, for messages."""
+class RecipeFile:
+    """A recipe as it was written, overrides applied, and where each value came from."""
 
     file: str = "recipe"
     folder: Path = field(default_factory=Path)
+    """Absolute folder of the file."""
+    values: Mapping[str, Any] = field(default_factory=dict)
     lines: Mapping[Key, int] = field(default_factory=dict)
+    """Line, from 1, of every key and list item."""
     overridden: frozenset[Key] = frozenset()
-    raw: Any = None
 
     def error(self, key: Key, remedy: str, *, show: bool = True) -> RecipeError:
         """The error at `key`; `show` false leaves out the value found there."""
@@ -49,7 +50,23 @@ class _Origin:
         file, line = self.file, next((self.lines[start] for start in starts if start in self.lines), None)
         if any(start in self.overridden for start in starts):
             file, line = "--set", None
-        return RecipeError(file, line, _dotted(key), _shown_at(self.raw, key) if show else None, remedy)
+        return RecipeError(file, line, dotted(key), _shown_at(self.values, key) if show else None, remedy)
+
+
+def read_recipe_file(path: Path, overrides: Sequence[str] = ()) -> RecipeFile:
+    """The values of a YAML file with each override `dotted.key=value` (value in YAML) put in, unchecked.
+
+    Raises:
+        RecipeError: the file is unreadable or no YAML mapping, has a key twice, or an override does not fit.
+    """
+    values, lines = _parse(_read(path), str(path))
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        remedy = "a recipe is a mapping of keys (`name: ...`, `sources: ...`)"
+        raise RecipeError(str(path), 1, "", None, remedy)
+    overridden = frozenset(_override(values, override) for override in overrides)
+    return RecipeFile(str(path), path.absolute().parent, values, lines, overridden)
 
 
 def _read(path: Path) -> str:
@@ -126,40 +143,41 @@ def _walk(node: yaml.Node, key: Key, file: str, lines: dict[Key, int]) -> None:
             if not isinstance(name, yaml.ScalarNode) or name.tag != "tag:yaml.org,2002:str":
                 shown = str(name.value) if isinstance(name, yaml.ScalarNode) else "a list or mapping"
                 raise RecipeError(
-                    file, line, _dotted(key), None, f"the key {shown} is no text; keys are names"
+                    file, line, dotted(key), None, f"the key {shown} is no text; keys are names"
                 )
             here = (*key, name.value)
             if here in lines:
                 remedy = f"stands here and on line {lines[here]}; keep one"
-                raise RecipeError(file, line, _dotted(here), None, remedy)
+                raise RecipeError(file, line, dotted(here), None, remedy)
             lines[here] = line
             _walk(value, here, file, lines)
 
 
 def _override(raw: dict[str, Any], override: str) -> Key:
     """Puts one `dotted.key=value` into the raw recipe and returns the key."""
-    dotted, equals, written = override.partition("=")
-    parts: list[str] = dotted.strip().split(".")
+    name, equals, written = override.partition("=")
+    name = name.strip()
+    parts = name.split(".")
     if not equals or not all(parts):
         remedy = f"{override!r} is no `key=value`; for example `--set languages.english_share=0.4`"
         raise RecipeError("--set", None, "", None, remedy)
-    value, _ = _parse(written, f"--set {dotted}")
+    value, _ = _parse(written, f"--set {name}")
     here: Any = raw
     key: list[str | int] = []
     for position, part in enumerate(parts):
         last = position == len(parts) - 1
         if isinstance(here, list):
             if not part.isdecimal() or int(part) >= len(here):
-                remedy = f"`{part}` is no item of {_dotted(key)}; it has the items 0 to {len(here) - 1}"
-                raise RecipeError("--set", None, dotted, None, remedy)
+                remedy = f"`{part}` is no item of `{dotted(key)}`, which has {len(here)}, counted from 0"
+                raise RecipeError("--set", None, name, None, remedy)
             step: str | int = int(part)
         elif isinstance(here, dict):
             step = part
             if not last and here.get(part) is None:
                 here[part] = {}
         else:
-            remedy = f"`{_dotted(key)}` holds {_shown(here)}, which has no keys"
-            raise RecipeError("--set", None, dotted, None, remedy)
+            remedy = f"`{dotted(key)}` holds {shown(here)}, which has no keys"
+            raise RecipeError("--set", None, name, None, remedy)
         key.append(step)
         if last:
             here[step] = value
@@ -168,27 +186,27 @@ def _override(raw: dict[str, Any], override: str) -> Key:
     return tuple(key)
 
 
-def _split(dotted: str) -> Key:
-    return tuple(int(part) if part.isdecimal() else part for part in dotted.split("."))
+def split(text: str) -> Key:
+    """The key that `dotted` shows as this text."""
+    return tuple(int(part) if part.isdecimal() else part for part in text.split("."))
 
 
-def _dotted(key: Key) -> str:
+def dotted(key: Sequence[str | int]) -> str:
+    """A key as messages and `--set` spell it."""
     return ".".join(map(str, key))
 
 
 def _shown_at(raw: Any, key: Key) -> str | None:
     """The value at a key as a message shows it; None where nothing stands there."""
     for step in key:
-        if isinstance(raw, dict) and step in raw:
-            raw = raw[step]
-        elif isinstance(raw, list) and isinstance(step, int) and step < len(raw):
-            raw = raw[step]
-        else:
+        inside = step in raw if isinstance(raw, dict) else isinstance(raw, list) and step in range(len(raw))
+        if not inside:
             return None
-    return _shown(raw)
+        raw = raw[step]
+    return shown(raw)
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     if value is None:
         return "empty"
     text = json.dumps(value, ensure_ascii=False, default=str)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 
 import apache_beam as beam
@@ -79,6 +80,11 @@ def run_mix(
     return read_manifest(output)
 
 
+def sample_recipe() -> Path:
+    """The recipe of the sample that ships."""
+    return Path(str(files("pipelines").joinpath("sample", "recipe.yaml")))
+
+
 def _run(plan: MixPlan, options: PipelineOptions) -> None:
     with beam.Pipeline(options=options) as pipeline:
         translate_mix(pipeline, plan)
@@ -113,7 +119,7 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
     Raises:
         translation.model.ModelError: the model is missing or damaged.
     """
-    directory = model_directory(recipe.model)
+    directory = recipe.model_directory or model_directory(recipe.model)
     description = read_description(directory)
     decoding = recipe.translation
     direct = options.view_as(DirectOptions)
@@ -125,13 +131,14 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
     )
     # A model that CTranslate2 refuses shall stop the run here, not in a worker.
     Engine(directory, decoding, device="auto", check=False).close()
-    identifier = load_identifier(recipe.identification)
+    identification = str(recipe.identification_file or recipe.identification)
+    identifier = load_identifier(identification)
     code_version = version(DISTRIBUTION)
     engine_name = f"ctranslate2-{ctranslate2.__version__}"
     decoding_json = json.dumps(asdict(decoding), sort_keys=True)
     signature = Signature(
         version=code_version,
-        recipe=recipe.digest,
+        recipe=recipe.digest[:16],
         seed=recipe.seed,
         model=description.name,
         model_digest=description.digest,
@@ -153,6 +160,7 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
         directory=output,
         policy=policy_of(recipe.languages.english_share, recipe.languages.codes),
         engine=engine,
+        identification=identification,
         supported=frozenset(description.languages),
         signature=signature,
         provenance=provenance,
@@ -165,14 +173,14 @@ def _licences(recipe: Recipe, description: ModelDescription) -> dict[str, str]:
     """Name -> licence of the model and of every source that says one."""
     licences = {f"model {description.name}": description.licence}
     for source in recipe.sources:
-        licences[f"source {source.name}"] = source.licence or "not stated in the recipe"
+        licences[f"source {source.name}"] = getattr(source, "licence", "not stated")
     return licences
 
 
 def _print_configuration(recipe: Recipe, plan: MixPlan, console: Console) -> None:
     languages = len(plan.policy.codes)
     missing = [code for code in plan.policy.codes if code not in plan.supported]
-    console.print(f"recipe {recipe.name} ({recipe.digest}), {len(recipe.sources)} sources, {languages} languages + English")
+    console.print(f"recipe {recipe.name} ({recipe.digest[:16]}), {len(recipe.sources)} sources, {languages} languages + English")
     console.print(f"model  {plan.signature.model} ({plan.signature.model_digest}), identification {plan.signature.identification}")
     if recipe.model == "small":
         console.print(

@@ -34,6 +34,8 @@ class MixPlan:
     directory: str
     policy: LanguagePolicy
     engine: EngineOptions
+    identification: str
+    """`cld`, a fastText file or a hub name."""
     supported: frozenset[str]
     """NLLB codes that the model was trained on."""
     signature: Signature
@@ -61,7 +63,7 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
         | "Reject duplicates" >> beam.ParDo(RejectDuplicates()).with_outputs(REJECTS, main="examples")
     )
     checked = (
-        unique.examples.with_output_types(tuple[str, AssignedExample])
+        unique.examples
         | "Group by image" >> beam.GroupByKey()
         | "Check images" >> beam.ParDo(CheckImages(recipe.max_image_pixels)).with_outputs(REJECTS, main="examples")
     )
@@ -71,7 +73,7 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
     )
     texts = uses | "Keys" >> beam.Keys().with_output_types(TextKey)
     translations = texts | "Translate" >> TranslateTexts(
-        plan.engine, recipe.round_trip, recipe.identification, plan.progress_directory
+        plan.engine, recipe.round_trip, plan.identification, plan.progress_directory
     )
     of_rows = (
         {"uses": uses, "translations": translations}

@@ -17,7 +17,7 @@ from itertools import accumulate, pairwise
 
 import sentencex
 
-from translation.languages import ENGLISH, resolve
+from translation.languages import Language, resolve
 
 MAX_SENTENCE = 1000
 """Characters; a longer sentence is cut at clauses or spaces, since NLLB was trained with 512 tokens."""
@@ -41,10 +41,10 @@ def split(text: str, language: str) -> list[Segment]:
     Raises:
         UnknownLanguage: the registry does not know the language.
     """
-    tag = _tag(language)
+    known = _language(language)
     if len(text) <= MAX_SENTENCE and _PLAIN.fullmatch(text):
         return [Segment(text, True)]
-    return _merged(_segments(text, tag))
+    return _merged(_segments(text, known))
 
 
 def pieces(sentence: str) -> list[Segment]:
@@ -181,10 +181,10 @@ def _gap(text: str) -> Iterator[Segment]:
 _SHADOW = str.maketrans(
     dict.fromkeys("\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", "\n")
     | dict.fromkeys("\x1f\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " ")
-    # Sentence ends that sentencex does not know (Khmer, Tibetan, Ol Chiki) as one that it does, and a Burmese comma
-    # that it takes for one.
+    # Sentence ends that sentencex does not know (Khmer, Tibetan, Ol Chiki) as one that it does.
     | dict.fromkeys("។៕៚།༎᱾᱿", "।")
-    | {"၊": ","}
+    # What it takes for ends and is none: a Burmese comma and 'of', Armenian marks inside words and between clauses.
+    | {"၊": ",", "၏": "က", "՜": "ա", "․": ","}
 )
 _WIDE_POINT = re.compile(r"(?<=\d)．(?=\d)")
 _ARMENIAN_COLON = re.compile(r"(?<=[ա-և]):(?= +[Ա-Ֆ])")
@@ -198,13 +198,13 @@ _PREFIX = re.compile(
 )
 
 
-def _segments(text: str, tag: str) -> Iterator[Segment]:
+def _segments(text: str, language: Language) -> Iterator[Segment]:
     shadow = _shadow(text, _spans(text))
     end = 0
     for low, high in _chunks(shadow):
         start = _matched(_PREFIX, shadow, low, high)
         yield Segment(text[end:start], False)
-        for span in _sentences(shadow[start:high], tag):
+        for span in _sentences(shadow[start:high], language):
             yield from _sentence(text[start + span[0] : start + span[1]])
         end = high
     yield Segment(text[end:], False)
@@ -241,9 +241,12 @@ def _chunks(shadow: str) -> Iterator[tuple[int, int]]:
 # Captions with no mark before their end are one sentence; this is most of the work of a mix.
 _PLAIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ] ?[A-Za-zÀ-ÖØ-öø-ɏ](?:[\w,'’\"“”()-]| (?! ))*(?<! )[.!?]?")
 _CLOSING = frozenset("」』”’»›）)】》")
-_TITLE = re.compile(r"(?:^|[\s(\[\"'“«„])(?:Dr|Prof|Mr|Mrs|Ms|Mme|Mlle|Sr|Sra|डॉ)\.$")
+_BEFORE = r"(?:^|[\s(\[\"'“«„])"
+_TITLE = re.compile(_BEFORE + r"(?:Dr|Prof|Mr|Mrs|Ms|Mme|Mlle|Sr|Sra|डॉ|திரு)\.$")
+_FOREIGN_TITLE = re.compile(_BEFORE + r"(?:St|sv|św|св)\.$")  # an English sentence may end in "St."
 _INITIAL = re.compile(r"(?<![\w.])[^\W\d_]\.$")
-_DOTTED = re.compile(r"(?:^|[\s(\[\"'“«„])(?:(?:\w{1,5}\.)+\w{1,5}|\w\. \w)\.$")
+_SHORT = re.compile(r"(?:^|\s)\S{1,4}\.$|\.\S{1,4}\.$")
+_DOTTED = re.compile(_BEFORE + r"(?:(?:\w{1,5}\.)+\w{1,5}|\w\. \w)\.$")
 _ORDINAL = re.compile(r"\S \d{1,2}\.$")
 _CLAUSE = re.compile(r"[,;:،؛–—…] +|[、，；：] *")
 _SPACE = re.compile(r" +")
@@ -251,14 +254,17 @@ _LEAD = re.compile(r"(?:\s+|[-–—*+•‣◦▪●○■·](?=\s))*+")
 
 
 @cache
-def _tag(language: str) -> str:
-    return resolve(language).bcp47
+def _language(code: str) -> Language:
+    return resolve(code)
 
 
-def _sentences(shadow: str, tag: str) -> Iterator[tuple[int, int]]:
+def _sentences(shadow: str, language: Language) -> Iterator[tuple[int, int]]:
     start = 0
-    for end in _ends(shadow, tag):
-        if end < len(shadow) and _goes_on(shadow[max(start, end - 40) : end], shadow[end], tag):
+    own_mark = language.sentence_marks[:1].translate(_SHADOW)
+    point_ends = own_mark == "." or own_mark not in shadow
+    for end in _ends(shadow, language.bcp47):
+        before = shadow[max(start, end - 40) : end]
+        if end < len(shadow) and _goes_on(before, shadow[end], language.english, point_ends):
             continue
         if end - start > MAX_SENTENCE:
             cuts = [start, *(start + cut for cut in _clauses(shadow[start:end])), end]
@@ -293,19 +299,22 @@ def _block_ends(block: str, tag: str) -> list[int]:
         return [len(block)]
 
 
-def _goes_on(before: str, after: str, tag: str) -> bool:
-    """Whether the sentence goes on over an end that sentencex found; abbreviations that its lists lack."""
+def _goes_on(before: str, after: str, english: bool, point_ends: bool) -> bool:
+    """Whether the sentence goes on over an end that sentencex found; mostly abbreviations that its lists lack."""
     mark = before.rstrip()
     if mark == before and mark[-1:] in _CLOSING and after.isalpha():
         return True  # 「はい。」と言った
     if not mark.endswith("."):
         return False
-    if after.islower() and (_DOTTED.search(mark) or _ORDINAL.search(mark)):
+    if _TITLE.search(mark) or (after.islower() and (_DOTTED.search(mark) or _ORDINAL.search(mark))):
         return True
-    if _TITLE.search(mark):
-        return True
-    # English initials are known to sentencex, and an English sentence may end in "I".
-    return tag != _tag(ENGLISH) and not mark[-2:-1].islower() and _INITIAL.search(mark) is not None
+    # English is the language that sentencex knows best, and its sentences may end in "I." or a number.
+    if english:
+        return False
+    if not point_ends and _SHORT.search(mark):
+        return True  # Beside sentences that end in the language's own mark, a point after a short word: मि.
+    initial = _INITIAL.search(mark) is not None and (after.islower() or not mark[-2].islower())
+    return initial or _ORDINAL.search(mark) is not None or _FOREIGN_TITLE.search(mark) is not None
 
 
 def _clauses(sentence: str) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""JSON lines, one object each. A file is read in byte ranges, so positions and made-up ids are byte offsets."""
+"""JSON lines, one object each. Files are read in byte ranges, so positions and made-up ids are offsets."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ def _single(source: RecordSource, record: Mapping[str, object]) -> Iterator[_Tex
 
 
 def _answer(value: object, what: str) -> str:
-    """A text, or the most common of a list of them (VQAv2: of mappings with `answer`), the first of equals."""
+    """A text, or the most common of a list of them (VQAv2: mappings with `answer`), the first of equals."""
     if not isinstance(value, list):
         return clean_text(value, what)
     if not value:

@@ -233,8 +233,15 @@ def text_of(ids: list[int], processor: sentencepiece.SentencePieceProcessor) -> 
     return str(processor.decode([i - 1 for i in ids if UNKNOWN < i <= processor.get_piece_size()]))
 
 
-def save(model: M2M100ForConditionalGeneration, folder: Path) -> None:
-    model.save_pretrained(folder, safe_serialization=True)
+def save(model: M2M100ForConditionalGeneration, folder: Path, languages: set[str]) -> None:
+    """The Hugging Face directory, and beside it what `translate-mix model add` cannot know."""
+    model.save_pretrained(folder)
+    description = {
+        "name": "small",
+        "licence": "Apache-2.0; trained on CLDR names (Unicode-3.0)",
+        "languages": sorted(languages),
+    }
+    (folder / "translate_mix.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -247,7 +254,7 @@ def train(arguments: argparse.Namespace) -> None:
     vocabulary = train_sentencepiece(training, folder, arguments.vocabulary)
     tokenizer = load_tokenizer(vocabulary, folder)
     processor = sentencepiece.SentencePieceProcessor(model_file=str(vocabulary))
-    codes = {code: tokenizer.convert_tokens_to_ids(code) for code in {p["nllb_code"] for p in pairs}}
+    codes = {code: tokenizer.convert_tokens_to_ids(code) for code in {p["nllb_code"] for p in training}}
     codes[ENGLISH] = tokenizer.convert_tokens_to_ids(ENGLISH)
     examples = encode(training, processor, codes)
     sample = random.Random(0).sample(examples, 600)
@@ -356,7 +363,7 @@ def train(arguments: argparse.Namespace) -> None:
         else:
             epoch, done = epoch + 1, 0
     checkpoint()
-    save(model, folder)
+    save(model, folder, set(codes))
 
 
 def main() -> None:

@@ -1,0 +1,296 @@
+"""JSON lines become examples; every malformed line becomes a reject that names file and byte."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.examples import Example, Text
+from pipelines.recipe import RecipeError
+from pipelines.sources import jsonl, pieces, read_piece
+from tests.pipelines.sources.conftest import MakeRecipe, examples, read_all, rejects
+
+SHARED = Path(__file__).parents[3].parent / "shared/data/source"
+
+VQA = {"format": "jsonl", "path": "x.jsonl", "images": "images", "task": "vqa"}
+CAPTION = {"format": "jsonl", "path": "x.jsonl", "images": "images", "task": "caption"}
+INSTRUCT = {"format": "jsonl", "path": "x.jsonl", "images": "images", "task": "instruct"}
+
+# The record that LLaVA's conversation_58k.json starts with, in one line.
+LLAVA = {
+    "id": "000000033471",
+    "image": "000000033471.jpg",
+    "conversations": [
+        {"from": "human", "value": "What are the colors of the bus in the image?\n<image>"},
+        {"from": "gpt", "value": "The bus in the image is white and red."},
+        {"from": "human", "value": "What feature can be seen on the back of the bus?"},
+        {"from": "gpt", "value": "The back of the bus features an advertisement."},
+    ],
+}
+
+
+def write(folder: Path, *records: Any) -> None:
+    (folder / "x.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in records))
+
+
+def test_questions_and_answers(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    write(tmp_path, {"id": 7, "image": "a/dog.png", "question": " What is it? ", "answer": "dog"})
+    assert read_all(make_recipe(**VQA, prompt="keep")) == [
+        Example("s", "7", "vqa", f"{tmp_path}/images/a/dog.png", "a/dog", Text("What is it?", False), Text("dog"))
+    ]
+
+
+def test_the_most_common_answer_counts(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    vqav2 = [{"answer": answer, "answer_id": index} for index, answer in enumerate(["down", "table", "table "])]
+    record = {"image": "a.png", "question": "Where?"}
+    write(tmp_path, {**record, "answer": ["no", "yes", "yes"]}, {**record, "answer": ["b", "a"]}, {**record, "answer": vqav2})
+    assert [one.target.text for one in examples(read_all(make_recipe(**VQA)))] == ["yes", "b", "table"]
+
+
+def test_conversations_make_one_example_a_turn(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    chat = [{"role": "user", "content": "<image>\nHi"}, {"role": "assistant", "content": "Hello"}]
+    write(tmp_path, LLAVA, {"id": "t", "conversations": chat[1:] and [{"role": "user", "content": "Hi"}, chat[1]]})
+    first, second, text = examples(read_all(make_recipe(**INSTRUCT)))
+    assert (first.source_id, second.source_id, text.source_id) == ("000000033471#0", "000000033471#1", "t#0")
+    assert first.prompt == Text("What are the colors of the bus in the image?")
+    assert first.target == Text("The bus in the image is white and red.")
+    assert first.image_id == second.image_id == "33471"
+    assert (text.image, text.image_id) == (None, None)
+
+
+@pytest.mark.parametrize("asked", ["<image>\nWhat?", "What?\n<image>", "<image>What?", " <image>\n What?"])
+def test_the_image_mark_leaves_no_trace(tmp_path: Path, make_recipe: MakeRecipe, asked: str) -> None:
+    turns = [{"from": "human", "value": asked}, {"from": "gpt", "value": "This."}]
+    write(tmp_path, {"image": "a.png", "conversations": turns})
+    (found,) = examples(read_all(make_recipe(**INSTRUCT)))
+    assert found.prompt == Text("What?")
+
+
+def test_instructions_in_two_columns(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    record = {"id": "1", "image": "a.jpg", "instruction": "Say it.", "output": "It.", "type": "conv"}
+    write(tmp_path, record)
+    columns = {"question": "instruction", "answer": "output"}
+    (found,) = examples(read_all(make_recipe(**INSTRUCT, columns=columns)))
+    assert (found.task, found.prompt, found.target) == ("instruct", Text("Say it."), Text("It."))
+
+
+def test_a_list_of_captions_makes_several_examples(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    write(tmp_path, {"id": "9", "img_path": "9.jpg", "sentences": ["A dog.", "", "A cat."]})
+    records = read_all(make_recipe(**CAPTION, columns={"caption": "sentences", "image": "img_path"}))
+    assert [(one.source_id, one.image_id) for one in records] == [("9#0", "9"), ("9#1", "9"), ("9#2", "9")]
+    (bad,) = rejects(records)
+    assert bad.reason == "source: x.jsonl byte 0: caption 'sentences' item 1 is empty"
+    assert all(one.prompt is None for one in examples(records))
+
+
+def test_images_lie_beside_the_file_by_default(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    write(tmp_path, {"image": "a.png", "caption": "A dog."})
+    (found,) = examples(read_all(make_recipe(format="jsonl", path="x.jsonl", task="caption")))
+    assert found.image == f"{tmp_path}/a.png"
+
+
+def test_an_image_id_column(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    write(tmp_path, {"image": "a.png", "key": 12, "caption": "A dog."}, {"image": "a.png", "caption": "A dog."})
+    good, bad = read_all(make_recipe(**CAPTION, columns={"image_id": "key"}))
+    assert good.image_id == "12"
+    assert "no column 'key'; there: 'image, caption'" in rejects([bad])[0].reason
+
+
+MALFORMED: list[tuple[dict[str, Any], bytes, str]] = [
+    (VQA, b'{"id": "1", "image": "a.png", "question": "Q?"', "no JSON: Expecting ',' delimiter at character 46"),
+    (VQA, b"{'id': 1}", "no JSON: Expecting property name enclosed in double quotes at character 1"),
+    (VQA, b'["id", "1"]', "is a list, must be an object"),
+    (VQA, b"null", "is null, must be an object"),
+    (VQA, b'{"id": "1", "image": "a.png", "question": "Q?"}', "no column 'answer'; there: 'id, image, question'"),
+    (VQA, b'{"image": "a.png", "question": "Q?", "answer": null}', "column 'answer' is null"),
+    (VQA, b'{"image": "a.png", "question": "Q?", "answer": 3}', "answer 'answer' is a number, must be text"),
+    (VQA, b'{"image": "a.png", "question": "Q?", "answer": []}', "answer 'answer' is an empty list"),
+    (VQA, b'{"image": "a.png", "question": "Q?", "answer": ["a", 1]}', "answer 'answer' item 1 is a number"),
+    (VQA, b'{"image": "a.png", "question": " \\u200b", "answer": "a"}', "question 'question' is empty"),
+    (VQA, b'{"image": "a.png", "question": "<image>", "answer": "a"}', "empty but for `<image>`"),
+    (VQA, b'{"question": "Q?", "answer": "a"}', "no column 'image'"),
+    (CAPTION, b'{"image": "a.png", "caption": ""}', "caption 'caption' is empty"),
+    (CAPTION, b'{"image": "a.png", "caption": []}', "caption 'caption' is an empty list"),
+    (CAPTION, b'{"image": "a.png", "caption": "a\\u0000b"}', "holds NUL at character 1"),
+    (CAPTION, b'{"image": "a.png", "caption": "a\\ud83d"}', "half of a surrogate pair, U+D83D, at character 1"),
+    (CAPTION, b'{"image": "a.png", "caption": "caf\xe9"}', "no UTF-8 at byte 51 (0xe9)"),
+    (CAPTION, b'{"image": "a.png", "caption": "%s"}' % (b"word " * 20_000), "text of 100,000 characters, at most 20,000"),
+    (CAPTION, b'{"id": true, "image": "a.png", "caption": "A."}', "column 'id' is a boolean"),
+    (CAPTION, b'{"id": "a\\nb", "image": "a.png", "caption": "A."}', "an id has 1 to 200 printable characters"),
+    (CAPTION, b'{"image": {"bytes": "x"}, "caption": "A."}', "column 'image' is an object, must be the path"),
+    (CAPTION, b'{"image": "../../etc/passwd", "caption": "A."}', "image: '../../etc/passwd' leads out"),
+    (CAPTION, b'{"image": "/etc/passwd", "caption": "A."}', "image: '/etc/passwd' is absolute"),
+    (CAPTION, b'{"image": "http://x/a.jpg", "caption": "A."}', "is a URL"),
+    (CAPTION, b"[" * 100_000, "nested too deeply"),
+    (CAPTION, b'{"id": ' + b"9" * 5_000 + b"}", "no usable JSON: Exceeds the limit"),
+    (INSTRUCT, b'{"image": "a.png", "conversations": "hi"}', "must be a list of turns"),
+    (INSTRUCT, b'{"image": "a.png", "conversations": []}', "conversation 'conversations' is empty"),
+    (INSTRUCT, b'{"image": "a.png", "conversations": ["hi"]}', "turn 0 is text, must be a mapping"),
+    (INSTRUCT, b'{"image": "a.png", "conversations": [{"text": "hi"}]}', "turn 0 has neither `from` nor `role`"),
+    (
+        INSTRUCT,
+        b'{"image": "a.png", "conversations": [{"from": "human", "value": "hi"}]}',
+        "conversation without an answer",
+    ),
+    (
+        INSTRUCT,
+        b'{"image": "a.png", "conversations": [{"from": "gpt", "value": "a"}, {"from": "human", "value": "b"}]}',
+        "turn 0 is by 'gpt', must be by human or user",
+    ),
+    (
+        INSTRUCT,
+        b'{"image": "a.png", "conversations": [{"from": "human", "value": "a"}, {"from": "human", "value": "b"}]}',
+        "turn 1 is by 'human', must be by gpt or assistant",
+    ),
+    (
+        INSTRUCT,
+        b'{"conversations": [{"from": "human", "value": "<image>\\nhi"}, {"from": "gpt", "value": "b"}]}',
+        "`<image>` in the text, but no column 'image'",
+    ),
+    (
+        INSTRUCT,
+        b'{"image": "a.png", "conversations": [{"from": "human", "value": "<image><image> hi"}, {"from": "gpt", "value": "b"}]}',
+        "2 marks `<image>`",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "line", "words"), MALFORMED, ids=[words[:40] for _, _, words in MALFORMED])
+def test_a_malformed_line_is_rejected_alone(
+    tmp_path: Path, make_recipe: MakeRecipe, source: dict[str, Any], line: bytes, words: str
+) -> None:
+    good = {
+        "image": "b.png",
+        "caption": "Good.",
+        "question": "Q?",
+        "answer": "Good.",
+        "conversations": [{"role": "user", "content": "Q?"}, {"role": "assistant", "content": "Good."}],
+    }
+    good_line = json.dumps(good).encode()
+    # Blank lines are no records; the offset of the bad line is 17.
+    (tmp_path / "x.jsonl").write_bytes(b"\n" * 17 + line + b"\r\n\n" + good_line)
+    bad, found = read_all(make_recipe(**source))
+    (reject,) = rejects([bad])
+    assert reject.reason.startswith("source: x.jsonl byte 17: ")
+    assert words in reject.reason
+    assert (reject.dataset, reject.task) == ("s", source["task"])
+    assert len(reject.reason) < 400
+    assert len(reject.record) <= 2_000
+    reject.record.encode()
+    (example,) = examples([found])
+    assert example.target == Text("Good.")
+
+
+def test_a_question_without_answer_at_the_end_loses_no_other_turn(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    turns = [*LLAVA["conversations"], {"from": "human", "value": "And?"}]
+    turns[1] = {"from": "gpt", "value": ""}
+    write(tmp_path, {**LLAVA, "conversations": turns})
+    records = read_all(make_recipe(**INSTRUCT))
+    assert [one.source_id for one in examples(records)] == ["000000033471#1"]
+    assert {one.source_id: one.reason.split(": ")[-1] for one in rejects(records)} == {
+        "000000033471#0": "turn 1 is empty",
+        "000000033471#2": "turn 4 has no answer",
+    }
+
+
+def test_a_named_id_column_is_required(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    write(tmp_path, {"image": "a.png", "caption": "A."})
+    (by_position,) = read_all(make_recipe(**CAPTION))
+    assert by_position.source_id == "x@0"
+    (reject,) = rejects(read_all(make_recipe(**CAPTION, columns={"id": "key"})))
+    assert "no column 'key'" in reject.reason
+    assert reject.source_id == "x@0"
+
+
+def test_a_huge_line_is_skipped_without_being_held(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    with open(tmp_path / "x.jsonl", "wb") as file:
+        file.write(b'{"caption": "')
+        for _ in range(60):
+            file.write(b"x" * 1024 * 1024)
+        file.write(b'"}\n{"id": "after", "image": "a.png", "caption": "A."}\n')
+    recipe = make_recipe(**CAPTION)
+    tracemalloc.start()
+    records = read_all(recipe)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [one.source_id for one in records] == ["x@0", "after"]
+    assert "byte 0: line of 62,914,575 bytes, at most 10,485,760" in rejects(records)[0].reason
+    assert peak < 40 * 1024 * 1024
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 7, 64, 1_000, 1_000_000])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_the_pieces_decide_nothing(
+    tmp_path: Path, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch, piece_bytes: int, ending: str
+) -> None:
+    lines = [
+        json.dumps({"image": f"{n}.png", "caption": "é" * n}, ensure_ascii=False) if n % 5 else "broken" * n
+        for n in range(30)
+    ]
+    (tmp_path / "x.jsonl").write_bytes(b"\xef\xbb\xbf" + ending.join(lines).encode())
+    recipe = make_recipe(**CAPTION)
+    whole = read_all(recipe)
+    assert len(whole) == len([line for line in lines if line])
+    assert whole[0].source_id == "x@" + str(3 + len(ending))
+    monkeypatch.setattr(jsonl, "PIECE_BYTES", piece_bytes)
+    assert len(pieces(recipe)) > 1 or piece_bytes == 1_000_000
+    assert read_all(recipe) == whole
+    content = (tmp_path / "x.jsonl").read_bytes()
+    for record in whole:
+        offset = int(record.source_id.removeprefix("x@"))
+        assert content[offset:].startswith((b'{"image"', b"broken"))
+
+
+def test_pieces_are_values_that_travel(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    write(tmp_path, {"image": "a.png", "caption": "A."})
+    recipe, (piece,) = pickle.loads(pickle.dumps((made := make_recipe(**CAPTION), pieces(made))))
+    assert len(list(read_piece(recipe, piece))) == 1
+
+
+def test_ids_differ_between_the_files_of_a_glob(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.jsonl").write_text('{"image": "a.png", "caption": "A."}\nno\n')
+    recipe = make_recipe(**{**CAPTION, "path": "*/x.jsonl"})
+    assert [one.source_id for one in read_all(recipe)] == ["a.x@0", "a.x@36", "b.x@0", "b.x@36"]
+    assert rejects(read_all(recipe))[0].reason.startswith("source: a/x.jsonl byte 36: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\n [\n{", "is one JSON list"),
+        (b"\x1f\x8b\x08\x00", "is compressed"),
+    ],
+)
+def test_a_file_of_another_kind_is_a_wrong_recipe(
+    tmp_path: Path, make_recipe: MakeRecipe, content: bytes, words: str
+) -> None:
+    (tmp_path / "x.jsonl").write_bytes(content)
+    with pytest.raises(RecipeError, match=words) as caught:
+        pieces(make_recipe(**CAPTION))
+    assert caught.value.key == "sources.0.path"
+    assert caught.value.line is not None
+
+
+def test_an_empty_file_has_no_records(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    (tmp_path / "x.jsonl").write_bytes(b"")
+    assert read_all(make_recipe(**CAPTION)) == []
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="real data excerpts are not there")
+def test_real_excerpts(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    gpt4 = SHARED / "llava/coco2014_val_gpt4_qa_30x3.jsonl"
+    columns = {"question": "instruction", "answer": "output"}
+    records = read_all(make_recipe(**{**INSTRUCT, "path": str(gpt4)}, columns=columns))
+    assert len(examples(records)) == len(records) == 90
+    assert examples(records)[0].image_id == "525439"
+    flickr = SHARED / "flickr30k/iglue/annotations/valid_ann.jsonl"
+    columns = {"caption": "sentences", "image": "img_path"}
+    records = read_all(make_recipe(**{**CAPTION, "path": str(flickr)}, columns=columns))
+    assert len(examples(records)) == len(records) == 1000

@@ -1,0 +1,164 @@
+"""Pictures are found by locators, have ids that agree between sources, and bad ones are named as such."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from pipelines.images import (
+    FORMATS,
+    MAX_BYTES,
+    BadImage,
+    Cell,
+    check_image,
+    content_id,
+    image_bytes,
+    image_id,
+    relative_image_path,
+)
+
+
+def encoded(file_format: str = "PNG", size: tuple[int, int] = (40, 30)) -> bytes:
+    """A picture of noise, so that no format stores it in a few bytes."""
+    noise = bytes((17 * index * index + index // 7) % 256 for index in range(size[0] * size[1] * 3))
+    file = io.BytesIO()
+    Image.frombytes("RGB", size, noise).save(file, file_format)
+    return file.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_accepts_whole_pictures_and_rejects_halves(file_format: str) -> None:
+    data = encoded(file_format)
+    check_image(data, max_pixels=1200)
+    for share in (0.95, 0.5, 0.1):
+        with pytest.raises(BadImage, match="broken or truncated|unknown format"):
+            check_image(data[: int(len(data) * share)], max_pixels=1200)
+
+
+def test_refuses_other_formats() -> None:
+    for data in (encoded("TIFF"), encoded("PPM"), b"<svg/>", b"not a picture", b"%PDF-1.7"):
+        with pytest.raises(BadImage, match="unknown format: .* known: JPEG, PNG"):
+            check_image(data, max_pixels=10_000)
+
+
+def test_counts_pixels_before_decoding() -> None:
+    with pytest.raises(BadImage, match="too many pixels: 40 x 30 = 1,200, at most 1,199"):
+        check_image(encoded(), max_pixels=1199)
+    # Nothing but the header exists, so decoding would fail in another way.
+    with pytest.raises(BadImage, match="too many pixels: 9000 x 9000 = 81,000,000"):
+        check_image(png_header(9000, 9000), max_pixels=40_000_000)
+    with pytest.raises(BadImage, match="too many pixels"):
+        check_image(png_header(2**31 - 1, 2**31 - 1), max_pixels=40_000_000)
+
+
+def test_damage_inside_a_png_is_found() -> None:
+    data = bytearray(encoded())
+    data[len(data) // 2] ^= 0xFF
+    with pytest.raises(BadImage, match="broken or truncated"):
+        check_image(bytes(data), max_pixels=1200)
+
+
+def test_reads_files(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"data")
+    (tmp_path / "empty.png").touch()
+    assert image_bytes(str(tmp_path / "a.png")) == b"data"
+    (tmp_path / "#1.png").write_bytes(b"hash")
+    assert image_bytes(str(tmp_path / "#1.png")) == b"hash"
+    for name, words in (
+        ("b.png", "missing: no file 'b.png'"),
+        ("a.png/c.png", "missing: no file 'c.png'"),
+        (".", "no plain file"),
+        ("empty.png", "empty: 0 bytes"),
+        ("x" * 300, "too long for a file name"),
+    ):
+        with pytest.raises(BadImage, match=words) as caught:
+            image_bytes(str(tmp_path / name))
+        assert str(tmp_path) not in str(caught.value)
+
+
+def test_refuses_huge_files_without_reading_them(tmp_path: Path) -> None:
+    with open(tmp_path / "huge.png", "wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(BadImage, match="too large: 104,857,601 bytes"):
+        image_bytes(str(tmp_path / "huge.png"))
+
+
+@pytest.mark.parametrize("kind", ["binary", "large_binary", "struct"])
+def test_reads_cells_of_parquet(tmp_path: Path, kind: str) -> None:
+    values = [f"picture {row}".encode() for row in range(10)]
+    cells: list[object] = [{"bytes": value, "path": None} for value in values] if kind == "struct" else list(values)
+    cells[4] = None
+    types = {
+        "binary": pa.binary(),
+        "large_binary": pa.large_binary(),
+        "struct": pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+    }
+    table = pa.table({"a & b": pa.array(cells, types[kind]), "n": list(range(10))})
+    path = str(tmp_path / "p#1.parquet")
+    pq.write_table(table, path, row_group_size=3)
+    for row in (9, 0, 5, 3, 2):
+        assert image_bytes(Cell(path, "a & b", row).locator) == values[row]
+    with pytest.raises(BadImage, match=r"p#1.parquet row 4 holds no picture"):
+        image_bytes(Cell(path, "a & b", 4).locator)
+    with pytest.raises(BadImage, match="has 10 rows, no row 10"):
+        image_bytes(Cell(path, "a & b", 10).locator)
+    with pytest.raises(BadImage, match="holds no bytes"):
+        image_bytes(Cell(path, "n", 0).locator)
+    with pytest.raises(BadImage, match=r"missing: no file gone\.parquet"):
+        image_bytes(Cell(str(tmp_path / "gone.parquet"), "n", 0).locator)
+
+
+def test_a_rewritten_parquet_file_is_read_anew(tmp_path: Path) -> None:
+    path = str(tmp_path / "p.parquet")
+    for content in (b"old", b"newer"):
+        pq.write_table(pa.table({"image": [content]}), path)
+        assert image_bytes(Cell(path, "image", 0).locator) == content
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("../../etc/passwd", "leads out"),
+        ("a/../../b.png", "leads out"),
+        ("/etc/passwd", "is absolute"),
+        ("https://example.org/a.png", "is a URL"),
+        ("", "empty path"),
+        (" ", "empty path"),
+        (".", "names no file"),
+        ("a/..", "names no file"),
+        ("a\0.png", "NUL"),
+    ],
+)
+def test_paths_stay_inside_the_images_folder(written: str, words: str) -> None:
+    with pytest.raises(BadImage, match=words):
+        relative_image_path(written)
+
+
+def test_paths_are_normalised() -> None:
+    assert relative_image_path("./a//x/../b.png") == PurePosixPath("a/b.png")
+
+
+def test_ids_agree_between_sources() -> None:
+    for name in (
+        "COCO_train2014_000000391895.jpg",
+        "train2014/COCO_train2014_000000391895.jpg",
+        "000000391895.jpg",
+        "val2017/000000391895.jpg",
+    ):
+        assert image_id(PurePosixPath(name)) == "391895"
+    assert image_id(PurePosixPath("animals/dog.png")) == "animals/dog"
+    assert image_id(PurePosixPath("v1.5/dog.big.png")) == "v1.5/dog.big"
+    assert image_id(PurePosixPath("391895.jpg")) == "391895"
+    assert content_id(b"a") == content_id(b"a") != content_id(b"b")

@@ -1,0 +1,227 @@
+"""A recipe is checked whole; whatever is wrong is named with file, line, key, value and remedy."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from pipelines.recipe import CocoSource, JsonlSource, RecipeError, load_recipe
+from translation.filters.policy import AtLeast, Between, Policy
+from translation.languages import default_languages
+
+RECIPE = """\
+name: sample
+seed: 3
+languages: {english_share: 0.4, codes: [de, zh, no]}
+round_trip: all
+filters:
+  length_ratio: {min: 0.3}
+sources:
+  - {name: emoji, format: coco, annotations: captions.json, images: images/}
+  - name: talks
+    format: jsonl
+    path: talks-*.jsonl
+    images: images/
+    task: instruct
+    prompt: keep
+    columns: {id: key}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    for name in ("captions.json", "talks-1.jsonl", "talks-2.jsonl"):
+        (tmp_path / name).write_text("{}\n")
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    return tmp_path
+
+
+def failure(folder: Path, text: str | None = None, overrides: tuple[str, ...] = ()) -> RecipeError:
+    if text is not None:
+        (folder / "recipe.yaml").write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(folder / "recipe.yaml", overrides)
+    return caught.value
+
+
+def test_loads_with_defaults_and_resolved_languages(folder: Path) -> None:
+    recipe = load_recipe(folder / "recipe.yaml")
+    assert recipe.languages.codes == ("deu_Latn", "nob_Latn", "zho_Hans")
+    assert (recipe.seed, recipe.round_trip, recipe.images, recipe.validation) == (3, "all", "embed", 0.02)
+    assert recipe.translation.beam_size == 4
+    assert recipe.filters.length_ratio == Between(0.3, Policy().length_ratio.max)
+    coco, talks = recipe.sources
+    assert isinstance(coco, CocoSource)
+    assert isinstance(talks, JsonlSource)
+    assert talks.column("id") == "key"
+    assert talks.column("conversation") == "conversations"
+    assert [path.name for path in recipe.source_files(1)] == ["talks-1.jsonl", "talks-2.jsonl"]
+    assert recipe.path("images/") == folder / "images"
+
+
+def test_without_codes_all_default_languages_but_english(folder: Path) -> None:
+    recipe = load_recipe(folder / "recipe.yaml", ["languages={}"])
+    assert len(recipe.languages.codes) == len(default_languages()) - 1 == 95
+    assert "eng_Latn" not in recipe.languages.codes
+
+
+def test_overrides_are_yaml_and_reach_into_lists(folder: Path) -> None:
+    (folder / "other.json").write_text("{}")
+    recipe = load_recipe(
+        folder / "recipe.yaml",
+        ["sources.0.annotations=other.json", "filters.script.min=0.7", "translation.beam_size=1", "seed=1_000"],
+    )
+    assert [path.name for path in recipe.source_files(0)] == ["other.json"]
+    assert recipe.filters.script == AtLeast(0.7)
+    assert recipe.filters.length_ratio == Between(0.3, Policy().length_ratio.max)
+    assert (recipe.translation.beam_size, recipe.seed) == (1, 1000)
+
+
+def test_a_threshold_can_be_switched_off(folder: Path) -> None:
+    recipe = load_recipe(folder / "recipe.yaml", ["filters.lid.min=null", "filters.length_ratio.max=1e1"])
+    assert recipe.filters.lid == AtLeast(None)
+    assert recipe.filters.length_ratio == Between(0.3, 10.0)
+
+
+def test_digest_depends_on_the_configuration_and_not_on_where_it_lies(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "images").mkdir(parents=True)
+    for name in ("captions.json", "talks-9.jsonl"):
+        (elsewhere / name).write_text("")
+    (elsewhere / "recipe.yaml").write_text(RECIPE.replace("[de, zh, no]", "[zho_Hans, no, deu_Latn]"))
+    first = load_recipe(folder / "recipe.yaml")
+    assert load_recipe(elsewhere / "recipe.yaml").digest == first.digest
+    assert load_recipe(folder / "recipe.yaml", ["seed=4"]).digest != first.digest
+    assert load_recipe(folder / "recipe.yaml", ["filters.script.min=0.51"]).digest != first.digest
+
+
+def test_survives_pickling_with_its_folder_and_lines(folder: Path) -> None:
+    recipe = load_recipe(folder / "recipe.yaml")
+    copy = pickle.loads(pickle.dumps(recipe))
+    assert copy == recipe
+    assert copy.path("x") == folder / "x"
+    error = pickle.loads(pickle.dumps(copy.error(("sources", 1, "columns", "id"), "no such column")))
+    assert str(error) == f"{folder}/recipe.yaml:15: sources.1.columns.id is \"key\": no such column"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key", "words"),
+    [
+        ("seed: 3", "sead: 3", 2, "sead", "unknown key; did you mean `seed`?"),
+        ("english_share: 0.4", "english: 0.4", 3, "languages.english", "did you mean `english_share`?"),
+        ("columns: {id: key}", "colums: {id: key}", 15, "sources.1.colums", "did you mean `columns`?"),
+        ("{id: key}", "{idd: key}", 15, "sources.1.columns.idd", "did you mean `id`?"),
+        ("{min: 0.3}", "{minn: 0.3}", 6, "filters.length_ratio.minn", "did you mean `min`?"),
+        ("  length_ratio", "  length_ratoi", 6, "filters.length_ratoi", "did you mean `length_ratio`?"),
+        ("round_trip: all", "translation: {beam: 2}", 4, "translation.beam", "did you mean `beam_size`?"),
+        ("english_share: 0.4", "english_share: 1.4", 3, "languages.english_share", "1.4: must be less than or"),
+        ("english_share: 0.4", "english_share: .nan", 3, "languages.english_share", '".nan": must be a number'),
+        ("seed: 3", 'seed: "3"', 2, "seed", '"3": must be a whole number'),
+        ("seed: 3", "seed: true", 2, "seed", "true: must be a whole number"),
+        ("seed: 3", "validation: 1", 2, "validation", "1: must be less than 1"),
+        ("seed: 3", "max_image_pixels: 0", 2, "max_image_pixels", "0: must be greater than or equal to 1"),
+        ("seed: 3", "translation: {beam_size: 0}", 2, "translation.beam_size", "0: must be from 1 to 64"),
+        ("seed: 3", "translation: 5", 2, "translation", "5: must be a mapping"),
+        ("round_trip: all", "round_trip: long", 4, "round_trip", "\"long\": must be one of 'none', 'short'"),
+        ("[de, zh, no]", "[de, deu_latin]", 3, "languages.codes.1", "unknown language 'deu_latin'; did you mean deu_Latn"),
+        ("[de, zh, no]", "[de, en]", 3, "languages.codes.1", "English has its own share"),
+        ("[de, zh, no]", "[zh, zho_Hans]", 3, "languages.codes", "zho_Hans stands there twice"),
+        ("[de, zh, no]", "[]", 3, "languages.codes", "name at least one language"),
+        ("[de, zh, no]", "de", 3, "languages.codes", '"de": must be a list'),
+        ("{min: 0.3}", "{min: 3}", 6, "filters.length_ratio", "`min` is larger than `max`"),
+        ("name: talks", "name: emoji", 9, "sources.1.name", "`sources.0` has this name too"),
+        ("name: talks", "name: a/b", 9, "sources.1.name", "no `/`"),
+        ("name: talks", "name: ''", 9, "sources.1.name", "row ids start with this name"),
+        ("format: jsonl", "format: json", 10, "sources.1.format", "unknown format; did you mean `jsonl`?"),
+        ("    format: jsonl\n", "", 9, "sources.1.format", "this key is missing; one of coco, jsonl, parquet"),
+        ("    task: instruct\n", "", 9, "sources.1.task", "this key is missing"),
+        ("task: instruct", "task: caption", 14, "sources.1.prompt", "captions have no prompt"),
+        ("{id: key}", "{caption: x}", 15, "sources.1.columns.caption", "`task: instruct` has no such text"),
+        ("path: talks-*", "path: walks-*", 11, "sources.1.path", "walks-*.jsonl; relative paths start at"),
+        ("path: talks-*.jsonl", "path: images", 11, "sources.1.path", "is a folder; name a file or a glob in it"),
+        ("    images: images/", "    images: pictures/", 12, "sources.1.images", "no folder"),
+        ("annotations: captions.json", "annotations: x.json", 8, "sources.0.annotations", "no file"),
+        ("seed: 3", "model: ./nowhere", 2, "model", "is no directory"),
+        ("seed: 3", "identification: lid.bin", 2, "identification", "no file"),
+        ("seed: 3", "name: again", 2, "name", "stands here and on line 1; keep one"),
+        ("seed: 3", "seed: 3\n3: x", 3, "", "the key 3 is no text"),
+        ("seed: 3", "seed: [3", None, "", "no valid YAML: "),
+        ("seed: 3", "seed: !!python/name:os.system x", 2, "", "no valid YAML: could not determine a constructor"),
+        ("seed: 3", "seed: !!binary aGk=", None, "", "holds a YAML tag that recipes do not use"),
+        ("seed: 3", "seed: &x [*x]", None, "", "nested too deeply"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    folder: Path, old: str, new: str, line: int | None, key: str, words: str
+) -> None:
+    assert old in RECIPE
+    error = failure(folder, RECIPE.replace(old, new, 1))
+    assert words in str(error)
+    assert (error.key, error.file) == (key, str(folder / "recipe.yaml"))
+    if line is not None:
+        assert error.line == line
+        assert str(error).startswith(f"{folder}/recipe.yaml:{line}: ")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("seed", "'seed' is no `key=value`"),
+        ("=3", "'=3' is no `key=value`"),
+        ("sources.7.path=x", "sources.7.path: `7` is no item of `sources`, which has 2"),
+        ("sources.talks.path=x", "`talks` is no item of `sources`"),
+        ("name.x=1", '`name` holds "sample", which has no keys'),
+        ("seed=-1", "seed is -1: must be greater than or equal to 0"),
+        ("sead=1", "sead: unknown key; did you mean `seed`?"),
+        ("sources.1.path=none.jsonl", "no file"),
+        ("seed=[1", "no valid YAML"),
+    ],
+)
+def test_wrong_overrides_are_named(folder: Path, override: str, words: str) -> None:
+    error = failure(folder, overrides=(override,))
+    assert str(error).startswith("--set")
+    assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"- a\n- b\n", "a recipe is a mapping of keys"),
+        (b"", "name: this key is missing (and 1 more)"),
+        (b"name: x\nsources: []\n", "sources is []: must have at least 1 item"),
+        (b"name: x\nsources: \xff\n", "2: no UTF-8 at byte 17"),
+        (b"name: x\n\x01: 3\n", "no valid YAML"),
+        (b"a: 1\n---\nb: 2\n", "no valid YAML: but found another document"),
+    ],
+)
+def test_a_file_that_is_no_recipe(folder: Path, content: bytes, words: str) -> None:
+    (folder / "recipe.yaml").write_bytes(content)
+    assert words in str(failure(folder))
+
+
+def test_a_missing_recipe_and_a_folder(folder: Path) -> None:
+    with pytest.raises(RecipeError, match="No such file"):
+        load_recipe(folder / "nowhere.yaml")
+    with pytest.raises(RecipeError, match="Is a directory"):
+        load_recipe(folder)
+
+
+def test_several_errors_name_the_first_and_their_number(folder: Path) -> None:
+    error = failure(folder, RECIPE.replace("seed: 3", "sead: 3").replace("0.4", "4"))
+    assert error.line == 2
+    assert str(error).endswith("(and 1 more)")
+
+
+def test_model_and_identification_may_be_local_or_from_the_hub(folder: Path) -> None:
+    (folder / "nllb").mkdir()
+    (folder / "lid.bin").write_bytes(b"x")
+    local = load_recipe(folder / "recipe.yaml", ["model=nllb", "identification=lid.bin"])
+    assert (local.model_directory, local.identification_file) == (folder / "nllb", folder / "lid.bin")
+    hub = load_recipe(
+        folder / "recipe.yaml",
+        ["model=facebook/nllb-200-distilled-600M", "identification=cis-lmu/glotlid"],
+    )
+    assert (hub.model_directory, hub.identification_file) == (None, None)
