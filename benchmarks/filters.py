@@ -1,8 +1,9 @@
 """Measures the filters: speed, human translations that they reject, and planted faults that they find.
 
-Reads `ntrex.parquet` (nllb_code, line, text), `cldr_emoji_names.parquet` and `tatoeba.parquet` (nllb_code, english, text or
-name) from a folder. Thresholds were fitted on NTREX lines 1-1000 and the even CLDR names (`--part fit`); what is reported
-comes from NTREX lines 1001-1997, the odd CLDR names, and Tatoeba. The last line of output is one JSON object.
+Reads `ntrex.parquet` (nllb_code, line, text), `cldr_emoji_names.parquet` and `tatoeba.parquet` (nllb_code,
+english, text or name) from a folder. Thresholds were fitted on NTREX lines 1-1000 and the even CLDR names
+(`--part fit`); what is reported comes from NTREX lines 1001-1997, the odd CLDR names, and Tatoeba. The last
+line of output is one JSON object.
 """
 
 from __future__ import annotations
@@ -38,8 +39,12 @@ class Reference:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the Parquet files (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, default=DATA, help="folder of the Parquet files (default: %(default)s)"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer texts: under 50 s on 2 cores")
     parser.add_argument("--part", choices=("fit", "report"), default="report")
     parser.add_argument("--identification", default=OFFLINE, help="cld, a fastText file, or a hub name")
@@ -47,7 +52,7 @@ def main() -> int:
     missing = [name for name in TABLES if not (arguments.data / f"{name}.parquet").is_file()]
     if missing:
         print(
-            f"benchmarks/filters.py: no {missing[0]}.parquet in {arguments.data}; name its folder with --data",
+            f"no {missing[0]}.parquet in {arguments.data}; give its folder with --data",
             file=sys.stderr,
         )
         return 2
@@ -94,16 +99,15 @@ def _speed(references: Sequence[Reference], identifier: Identifier) -> float:
     return round(len(pairs) / (time.process_time() - start), 1)
 
 
-def _rejections(
-    pairs: Sequence[TextPair], identifier: Identifier, policy: Policy = Policy()
-) -> list[str | None]:
+def _rejections(pairs: Sequence[TextPair], identifier: Identifier) -> list[str | None]:
     """Per pair the name of the rule that rejects it, None if it is accepted."""
+    policy = Policy()
     verdicts = (verdict(scores, policy) for scores in score_pairs(pairs, identifier))
     return [None if made.reason is None else made.reason.partition(":")[0] for made in verdicts]
 
 
 def _false_rejection(references: Sequence[Reference], identifier: Identifier) -> dict[str, Any]:
-    """Share of human translations that the default policy rejects: overall (mean of the kinds), per kind, rule and language."""
+    """Share of human translations that the default policy rejects: of all and per kind of text."""
     rules = _rejections([reference.pair for reference in references], identifier)
     by_kind: dict[str, list[bool]] = defaultdict(list)
     by_language: dict[str, list[bool]] = defaultdict(list)
@@ -117,7 +121,8 @@ def _false_rejection(references: Sequence[Reference], identifier: Identifier) ->
         shares = {rule: round(count / len(rejected), 4) for rule, count in by_rule[kind].most_common()}
         print(f"{kind}: {len(rejected)} texts, {_mean(rejected)} rejected; by rule {shares}")
         worst = sorted(
-            ((_mean(rejected), name) for name, rejected in by_language.items() if name.startswith(kind)), reverse=True
+            ((_mean(rejected), name) for name, rejected in by_language.items() if name.startswith(kind)),
+            reverse=True,
         )
         print("  worst: " + ", ".join(f"{name.split()[1]} {share}" for share, name in worst[:12]))
     kinds = {kind: _mean(rejected) for kind, rejected in by_kind.items()}
@@ -151,7 +156,7 @@ def _copy(pair: TextPair, pools: dict[str, list[str]], draw: random.Random) -> T
 
 
 def _loop(pair: TextPair, pools: dict[str, list[str]], draw: random.Random) -> TextPair:
-    """The end of the text comes six times over: its last one to four words, or characters where there are no spaces."""
+    """The end of the text comes six times over: its last one to four words, at most 40 characters."""
     words = pair.target.split()
     tail = " ".join(words[-draw.randint(1, 4) :])[-40:]
     return replace(pair, target=pair.target + (" " + tail) * 6)

@@ -52,7 +52,9 @@ def dataset_card(manifest: Manifest, name: str, licences: Mapping[str, str]) -> 
 def _front_matter(manifest: Manifest, name: str) -> dict[str, Any]:
     present = sorted({file.language for file in manifest.files if file.accepted})
     everything = {file.split for file in manifest.files if file.accepted}
-    configs = [{"config_name": ALL, "default": True, "data_files": _data_files("*", everything)}] if present else []
+    configs = (
+        [{"config_name": ALL, "default": True, "data_files": _data_files("*", everything)}] if present else []
+    )
     for code in present:
         splits = {file.split for file in manifest.files if file.accepted and file.language == code}
         configs.append({"config_name": code, "data_files": _data_files(code, splits)})
@@ -87,9 +89,10 @@ def _introduction(manifest: Manifest) -> str:
     english = next((count.accepted for count in accepted if count.language == ENGLISH), 0)
     share = f" ({english / manifest.accepted:.0%} of them English)" if manifest.accepted else ""
     return (
-        f"Images with prompts and target texts in {len(accepted)} languages: {manifest.accepted:,} rows{share}. "
-        "English image-text data was spread over the languages, one language an example, translated by "
-        "machine, and filtered. Every row keeps the English it came from, its scores and its verdict."
+        f"Images with prompts and target texts in {len(accepted)} languages: {manifest.accepted:,} rows"
+        f"{share}. English image-text data was spread over the languages, one language an example, "
+        "translated by machine, and filtered. Every row keeps the English it came from, its scores and its "
+        "verdict."
     )
 
 
@@ -118,7 +121,10 @@ def _first_split(manifest: Manifest) -> str:
 
 def _rows(counts: Sequence[LanguageCounts]) -> str:
     ordered = sorted(counts, key=lambda count: (count.language == UNDETERMINED, count.language))
-    lines = ["| code | language | read | accepted | rejected | commonest reason |", "|---|---|--:|--:|--:|---|"]
+    lines = [
+        "| code | language | read | accepted | rejected | commonest reason |",
+        "|---|---|--:|--:|--:|---|",
+    ]
     lines += [_row(count, count.language, language_name(count.language)) for count in ordered]
     lines.append(_row(total(counts), "**total**", ""))
     return "## Rows\n\n" + "\n".join(lines)
@@ -144,8 +150,8 @@ def _making(manifest: Manifest) -> str:
         f"{signature.decoding}\n"
         f"- language identification: {signature.identification} (`{signature.identification_digest}`)\n\n"
         f"Signature: `{signature}`\n\n"
-        "The same signature and the same source data give the same rows. `manifest.json` lists every file with "
-        "its number of rows and SHA-256."
+        "The same signature and the same source data give the same rows. `manifest.json` lists every file "
+        "with its number of rows and SHA-256."
     )
 
 
@@ -154,12 +160,12 @@ def _limits(manifest: Manifest) -> str:
         "Texts outside English are machine translations that passed automatic filters; no person read them. "
         "Filters find wrong languages, copies, loops and lost text better than wrong words.",
         "Quality differs between languages, and scores of different languages cannot be compared.",
-        "The pictures and texts have the biases of their English sources; names and customs were not adapted.",
+        "The pictures and texts have the biases of their English sources; names and customs stayed.",
     ]
     if manifest.signature.model == SMALL:
         limits.insert(
             0,
-            "**Made with the small model, a stand-in for trying things out** that learnt names of a few words. "
+            "**Made with the small model, a stand-in for trying things out** that learnt a few names. "
             "Do not train on this; build the mix with an NLLB model.",
         )
     without = sorted(
@@ -178,6 +184,6 @@ def _licences(licences: Mapping[str, str]) -> str:
     return (
         "## Licences\n\n"
         + "\n".join(lines)
-        + "\n\nA translation has the licence of its source; the licence of the model may bind its output too. "
-        "NLLB's weights are CC-BY-NC-4.0."
+        + "\n\nA translation has the licence of its source; the licence of the model may bind its output "
+        "too. NLLB's weights are CC-BY-NC-4.0."
     )

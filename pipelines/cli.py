@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -94,10 +95,16 @@ def _positive(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point; ends the process with an exit code."""
-    parsed, rest = parser().parse_known_args(arguments)
-    if rest and parsed.command != "run":
-        parser().error(f"unknown argument {rest[0]}")
-    parsed.beam = rest
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    beam: list[str] = []
+    if given[:1] == ["run"] and not {"-h", "--help"} & set(given):
+        # Beam warns at import about extras that are not installed.
+        logging.basicConfig(level=logging.ERROR)
+        from pipelines.options import split_arguments
+
+        beam, given = split_arguments(given)
+    parsed = parser().parse_args(given)
+    parsed.beam = beam
     try:
         code = parsed.call(parsed)
     except KeyboardInterrupt:
@@ -118,6 +125,7 @@ def _run(parsed: argparse.Namespace) -> int:
     from pipelines.recipe import RecipeError, load_recipe
     from pipelines.run import RunFailed, run_mix, sample_recipe
     from pipelines.summary import render_summary
+    from translation.model import ModelError
 
     console = Console()
     try:
@@ -125,12 +133,12 @@ def _run(parsed: argparse.Namespace) -> int:
         manifest = run_mix(
             recipe, parsed.output, parsed.beam, console, overwrite=parsed.overwrite, quiet=parsed.quiet
         )
+    except (RunFailed, ModelError) as error:
+        _complain(error)
+        return FAILED
     except (RecipeError, ValueError) as error:
         _complain(error)
         return WRONG
-    except RunFailed as error:
-        _complain(error)
-        return FAILED
     render_summary(manifest.counts, parsed.output, console)
     return DONE
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import posixpath
 import re
 import stat
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ MAX_BYTES = 100 * 1024 * 1024
 _CELL = re.compile(r"(?P<path>.+)#column=(?P<column>[^&#]+)&row=(?P<row>\d+)", re.DOTALL)
 
 # COCO's and VQAv2's pictures go by several names: COCO_train2014_000000391895.jpg, 000000391895.jpg.
-_COCO_NAME = re.compile(r"(?:COCO_(?:train|val|test)\d{4}_)?(\d{12})")
+_COCO_NAME = re.compile(r"(?:.*/)?(?:COCO_(?:train|val|test)\d{4}_)?(\d{12})(?:\.[^./]*)?", re.ASCII)
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class BadImage(ValueError):
@@ -49,46 +52,42 @@ class Cell:
         return f"{self.path}#column={quote(self.column, safe='')}&row={self.row}"
 
 
-def relative_image_path(written: str) -> PurePosixPath:
-    """The path of a picture as a source writes it, checked to stay inside the images folder.
+def relative_image_path(written: str) -> str:
+    """The path of a picture as a source writes it, normalised and checked to stay in the images folder.
 
     Raises:
-        BadImage: it is empty, absolute, a URL, climbs out with `..`, or holds NUL.
+        BadImage: it is empty, absolute, a URL, climbs out with `..`, or holds what no path can.
     """
     if not written.strip():
         raise BadImage("empty path")
     if "\0" in written:
         raise BadImage("path holds NUL")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", written):
+    if not written.isascii() and any("\ud800" <= character <= "\udfff" for character in written):
+        raise BadImage(f"path {_shown(written)} holds half of a surrogate pair")
+    if _URL.match(written):
         raise BadImage(f"{_shown(written)} is a URL; download the pictures and name files")
-    path = PurePosixPath(written)
-    if path.is_absolute():
+    path = posixpath.normpath(written)
+    if path.startswith("/"):
         raise BadImage(f"{_shown(written)} is absolute; it must be relative to the images folder")
-    parts: list[str] = []
-    for part in path.parts:
-        if part != "..":
-            parts.append(part)
-        elif parts:
-            parts.pop()
-        else:
-            raise BadImage(f"{_shown(written)} leads out of the images folder")
-    if not parts:
+    if path == ".." or path.startswith("../"):
+        raise BadImage(f"{_shown(written)} leads out of the images folder")
+    if path == ".":
         raise BadImage(f"{_shown(written)} names no file")
-    return PurePosixPath(*parts)
+    return path
 
 
-def image_id(relative: PurePosixPath) -> str:
+def image_id(relative: str) -> str:
     """The id of a picture from its path in the images folder: the path without suffix, for COCO the number.
 
     It is the same in every source that shows the picture, so that a split by it never leaks: COCO's
     `train2014/COCO_train2014_000000391895.jpg` and LLaVA's `000000391895.jpg` are both `391895`.
     """
-    return coco_id(relative.name) or str(relative.with_suffix(""))
+    return coco_id(relative) or posixpath.splitext(relative)[0]
 
 
-def coco_id(name: str) -> str | None:
+def coco_id(path: str) -> str | None:
     """COCO's number of a picture from its file name; None where the name is not of COCO's form."""
-    coco = _COCO_NAME.fullmatch(PurePosixPath(name).stem)
+    coco = _COCO_NAME.fullmatch(path)
     return str(int(coco[1])) if coco else None
 
 

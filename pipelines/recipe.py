@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -53,6 +53,9 @@ CLD = "cld"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
+_Item = TypeVar("_Item")
+
+
 class _Misfit(ValueError):
     """A value that does not fit another one of the same mapping; `key` says which."""
 
@@ -90,6 +93,13 @@ def _no_blank(text: str) -> str:
     if not text.strip() or "\0" in text:
         raise ValueError("must not be empty")
     return text
+
+
+def _not_empty(items: tuple[_Item, ...]) -> tuple[_Item, ...]:
+    """Not pydantic's `min_length`, which counts only the valid items and so reports each mistake twice."""
+    if not items:
+        raise ValueError("must have at least 1 item")
+    return items
 
 
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -150,9 +160,11 @@ class CocoSource(_Model):
     annotations: _Filled
     images: _Filled
     """Folder that the file names are relative to."""
-    splits: Annotated[tuple[Literal["train", "restval", "val", "test"], ...], Field(min_length=1)] | None = (
-        None
-    )
+    licence: _Filled | None = None
+    """Of texts and pictures, in words; stands in the mix's card."""
+    splits: (
+        Annotated[tuple[Literal["train", "restval", "val", "test"], ...], AfterValidator(_not_empty)] | None
+    ) = None
     """Karpathy's layout only: which images to read; `[train, restval]` is what papers train on."""
 
     @property
@@ -166,6 +178,8 @@ class _RecordSource(_Model):
     """A file or a glob."""
     images: _Filled | None = None
     """Folder that image paths are relative to; default: the folder of the data file."""
+    licence: _Filled | None = None
+    """Of texts and pictures, in words; stands in the mix's card."""
     task: Literal["caption", "vqa", "instruct"]
     prompt: Literal["translate", "keep"] = "translate"
     """`keep` leaves questions and instructions in English."""
@@ -240,7 +254,9 @@ class Recipe(_Model):
     """Share of the images that is held out."""
     filters: Policy = Policy()
     """Thresholds; what a recipe leaves out keeps its default, `min` and `max` each for itself."""
-    sources: Annotated[tuple[Annotated[Source, Field(discriminator="format")], ...], Field(min_length=1)]
+    sources: Annotated[
+        tuple[Annotated[Source, Field(discriminator="format")], ...], AfterValidator(_not_empty)
+    ]
 
     _written: RecipeFile = PrivateAttr(default_factory=RecipeFile)
 
@@ -459,10 +475,10 @@ def _remedy(kind: str, message: str, context: Mapping[str, Any]) -> str:
         return "must be a mapping of keys"
     if kind == "tuple_type":
         return "must be a list"
-    if kind == "too_short":
-        return f"must have at least {context['min_length']} item"
     return (
-        message.replace("Input should be", "must be").replace("a valid integer", "a whole number").replace("a valid ", "a ")
+        message.replace("Input should be", "must be")
+        .replace("a valid integer", "a whole number")
+        .replace("a valid ", "a ")
     )
 
 

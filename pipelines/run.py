@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
+import os
 import re
 import shutil
+import sys
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from importlib.resources import files
@@ -15,15 +18,17 @@ from pathlib import Path
 
 import apache_beam as beam
 import ctranslate2
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from rich.console import Console
 
 from pipelines.assignment import policy_of
-from pipelines.filesystem import is_local, join, make_directory, write_text
+from pipelines.filesystem import is_local, make_directory
+from pipelines.options import beam_options
 from pipelines.manifest import MANIFEST, Manifest, Signature, is_finished, read_manifest
 from pipelines.progress import ProgressDisplay
 from pipelines.recipe import Recipe
 from pipelines.rows import Provenance
+from pipelines.sources import pieces
 from pipelines.translate_mix import MixPlan, translate_mix
 from pipelines.translating import EngineOptions, threads_per_worker
 from translation.engine import Engine
@@ -33,6 +38,7 @@ from translation.model import ModelDescription, model_directory, read_descriptio
 DISTRIBUTION = "translate-mix"
 WORK = ".work"
 """In the mix while a run goes on: progress files. Gone when it is finished."""
+WORKERS_LOG = "workers.log"
 ERROR_LOG = "run-error.txt"
 
 
@@ -53,7 +59,8 @@ def run_mix(
 
     Raises:
         ValueError: `output` holds a finished mix and `overwrite` is not given, or the model is unusable
-            (`translation.model.ModelError`), or Beam does not know an option.
+            (`translation.model.ModelError`).
+        RecipeError: a source has another layout than the recipe says.
         RunFailed: anything that stops a run once it has begun.
     """
     options = beam_options(beam_arguments)
@@ -61,20 +68,21 @@ def run_mix(
     if not quiet:
         _print_configuration(recipe, plan, console)
     _prepare(output, overwrite)
-    local = is_local(output)
     started = time.monotonic()
-    with _quiet_beam():
+    if is_local(output):
+        work = Path(output, WORK)
         try:
-            if local:
-                with ProgressDisplay(Path(output, WORK), console, quiet):
-                    _run(plan, options)
-            else:
+            with ProgressDisplay(work, console, quiet), _workers_output_in(str(work / WORKERS_LOG)):
                 _run(plan, options)
         except Exception as error:
-            raise RunFailed(_explain(error, output, local)) from error
-    if local:
-        shutil.rmtree(Path(output, WORK), ignore_errors=True)
+            raise RunFailed(_explain(error, Path(output, ERROR_LOG))) from error
+        shutil.rmtree(work, ignore_errors=True)
         Path(output, ERROR_LOG).unlink(missing_ok=True)
+    else:
+        try:
+            _run(plan, options)
+        except Exception as error:
+            raise RunFailed(_explain(error, None)) from error
     if not quiet:
         console.print(f"done in {time.monotonic() - started:,.1f} s")
     return read_manifest(output)
@@ -90,34 +98,12 @@ def _run(plan: MixPlan, options: PipelineOptions) -> None:
         translate_mix(pipeline, plan)
 
 
-def beam_options(arguments: Sequence[str]) -> PipelineOptions:
-    """Options as Beam reads them, with this project's defaults.
-
-    Raises:
-        ValueError: Beam does not know an option.
-    """
-    options = PipelineOptions(list(arguments), save_main_session=False)
-    known = options.get_all_options(drop_default=False)
-    given = [re.sub(r"^--(no_)?", "", argument.split("=", 1)[0]) for argument in arguments if argument.startswith("--")]
-    for name in given:
-        if name not in known and name.replace("-", "_") not in known:
-            import difflib
-
-            near = difflib.get_close_matches(name, known, n=1)
-            meant = f"; did you mean --{near[0]}?" if near else ""
-            raise ValueError(f"unknown option --{name}{meant} (neither translate-mix nor Beam knows it)")
-    standard = options.view_as(StandardOptions)
-    if standard.runner in (None, "DirectRunner"):
-        # Beam's DirectRunner would first try to download another runner; this is the one it falls back to.
-        standard.runner = "FnApiRunner"
-    return options
-
-
 def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
     """Resolves the model, the identifier and the languages, and checks that they can be used.
 
     Raises:
         translation.model.ModelError: the model is missing or damaged.
+        RecipeError: a source has another layout than the recipe says.
     """
     directory = recipe.model_directory or model_directory(recipe.model)
     description = read_description(directory)
@@ -159,6 +145,7 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
         recipe=recipe,
         directory=output,
         policy=policy_of(recipe.languages.english_share, recipe.languages.codes),
+        pieces=tuple(pieces(recipe)),
         engine=engine,
         identification=identification,
         supported=frozenset(description.languages),
@@ -173,7 +160,7 @@ def _licences(recipe: Recipe, description: ModelDescription) -> dict[str, str]:
     """Name -> licence of the model and of every source that says one."""
     licences = {f"model {description.name}": description.licence}
     for source in recipe.sources:
-        licences[f"source {source.name}"] = getattr(source, "licence", "not stated")
+        licences[f"source {source.name}"] = source.licence or "not stated in the recipe"
     return licences
 
 
@@ -227,32 +214,40 @@ def _strangers(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir() if path.name not in OWN_NAMES)
 
 
-class _quiet_beam:
-    """Beam logs every worker's start; warnings are enough."""
+@contextmanager
+def _workers_output_in(log: str | None) -> Iterator[None]:
+    """What Beam and its worker processes print on standard error goes to a file while a run lasts."""
+    if log is None:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(log, "ab") as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
 
-    def __enter__(self) -> None:
-        self._logger = logging.getLogger()
-        self._level = self._logger.level
-        self._logger.setLevel(logging.CRITICAL)
 
-    def __exit__(self, *_: object) -> None:
-        self._logger.setLevel(self._level)
+_CAUSE = re.compile(
+    r"^(?:\w+\.)*(?:\w+(?:Error|Exception)|LostRows|BadImage): (?P<message>.+)$", re.MULTILINE
+)
 
 
-def _explain(error: Exception, output: str, local: bool) -> str:
-    """The innermost cause, in one line; the whole traceback goes to a file beside the mix."""
-    import traceback
-
+def _explain(error: Exception, log: Path | None) -> str:
+    """The first cause in one line; the whole traceback goes to `log`."""
     text = "".join(traceback.format_exception(error))
-    # Beam hands an exception of a worker over as the text of its traceback.
-    causes = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception|Failed|Lost\w*|Config\w*)): (.+)$", text, re.MULTILINE)
-    cause = re.sub(r" \[while running '.*", "", causes[0][1]) if causes else str(error).splitlines()[0]
-    if not local:
+    # Beam hands an exception of a worker over as the text of its traceback, innermost first.
+    causes = [match["message"] for match in _CAUSE.finditer(text)]
+    cause = next((cause for cause in causes if not cause.startswith("[Errno")), None)
+    cause = re.sub(r" \[while running '.*", "", cause or next(iter(causes), str(error)))
+    if log is None:
         return cause
     try:
-        write_text(join(output, ERROR_LOG), text)
-    except Exception:
+        log.write_text(text, encoding="utf-8")
+    except OSError:
         return cause
-    return f"{cause} (details in {join(output, ERROR_LOG)})"
-
-
+    return f"{cause} (details in {log})"

@@ -43,7 +43,9 @@ LONGEST_TEXT = 600
 """Characters of a text that are printed."""
 
 
-def show(directory: str | PurePath, language: str | None, rejected: bool, count: int, console: Console) -> None:
+def show(
+    directory: str | PurePath, language: str | None, rejected: bool, count: int, console: Console
+) -> None:
     """Prints up to `count` rows of a finished mix, accepted ones or the rejected.
 
     Without a language the rows spread evenly over all of them, with one, over its rows; the same call always
@@ -56,7 +58,7 @@ def show(directory: str | PurePath, language: str | None, rejected: bool, count:
     files = [file for file in manifest.files if file.accepted != rejected and file.rows]
     kind = "rejected" if rejected else "accepted"
     if not files:
-        raise ValueError(f"{directory}: holds no {kind} rows{_hint(manifest.files, not rejected, None)}")
+        raise ValueError(f"{directory}: holds no {kind} rows{_hint(manifest.files, rejected, None)}")
     by_language: dict[str, list[ShardFile]] = {}
     for file in sorted(files, key=lambda file: file.path):
         by_language.setdefault(file.language, []).append(file)
@@ -65,7 +67,7 @@ def show(directory: str | PurePath, language: str | None, rejected: bool, count:
         if code not in by_language:
             raise ValueError(
                 f"{directory}: no {kind} rows of {language_name(code)} ({code})"
-                f"{_hint(manifest.files, not rejected, code)}; {_present(code, by_language)}"
+                f"{_hint(manifest.files, rejected, code)}; {_present(code, by_language)}"
             )
         by_language = {code: by_language[code]}
     rows = {code: sum(file.rows for file in of_language) for code, of_language in by_language.items()}
@@ -80,7 +82,7 @@ def show(directory: str | PurePath, language: str | None, rejected: bool, count:
 
 
 def spread(rows: Mapping[str, int], count: int) -> dict[str, list[int]]:
-    """Language -> positions of the rows to print: at most `count`, evenly over languages, then over their rows.
+    """Language -> positions of the rows to print: at most `count`, evenly over languages, then over rows.
 
     Where there are more languages than rows to print, languages at even distances are taken.
     """
@@ -114,10 +116,14 @@ def _code(language: str) -> str:
 
 
 def _hint(files: Sequence[ShardFile], accepted: bool, code: str | None) -> str:
-    """Says where rows would be found, if the other half has some."""
+    """Says that the other half (`accepted` or not) has rows, if it has some."""
     if not any(file.accepted == accepted and file.rows and code in (None, file.language) for file in files):
         return ""
-    return ", only accepted ones (leave out --rejected)" if accepted else ", only rejected ones (give --rejected)"
+    return (
+        ", only accepted ones (leave out --rejected)"
+        if accepted
+        else ", only rejected ones (give --rejected)"
+    )
 
 
 def _present(code: str, by_language: Mapping[str, object]) -> str:
@@ -151,7 +157,9 @@ def _read_file(path: str, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
                     yield from parquet.read_row_group(group, columns=list(COLUMNS)).take(here).to_pylist()
                 first += rows
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: cannot be read ({error}); `translate-mix verify` says what is wrong") from error
+        raise ValueError(
+            f"{path}: cannot be read ({error}); `translate-mix verify` says what is wrong"
+        ) from error
 
 
 def _print(row: Mapping[str, Any], console: Console) -> None:
@@ -199,7 +207,8 @@ def _text(text: str) -> Text:
 def printable(text: str) -> str:
     """The text without characters that steer a terminal: they are shown as `\\x1b`."""
     return "".join(
-        character if character == "\n" or not _steers(character) else f"\\x{ord(character):02x}" for character in text
+        character if character == "\n" or not _steers(character) else f"\\x{ord(character):02x}"
+        for character in text
     )
 
 

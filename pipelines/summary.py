@@ -81,7 +81,7 @@ def check_counts(counts: Sequence[LanguageCounts]) -> None:
 
 
 def render_summary(counts: Sequence[LanguageCounts], directory: str | PurePath, console: Console) -> None:
-    """Prints the table languages x read / accepted / rejected / commonest reason, the check, and what to do next.
+    """Prints languages x read / accepted / rejected / commonest reason, the check, and what to do next.
 
     Raises:
         ValueError: read = accepted + rejected does not hold.
@@ -96,9 +96,13 @@ def render_summary(counts: Sequence[LanguageCounts], directory: str | PurePath, 
 
 
 def _table(ordered: Sequence[LanguageCounts], everything: LanguageCounts) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    table = Table(
+        box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False, padding=(0, 1), collapse_padding=True
+    )
     table.add_column("code", footer="total", no_wrap=True)
-    table.add_column("language", footer=f"{_languages_in(ordered)} languages", overflow="ellipsis", no_wrap=True)
+    table.add_column(
+        "language", footer=f"{_languages_in(ordered)} languages", overflow="ellipsis", no_wrap=True
+    )
     for name, number in (
         ("read", everything.read),
         ("accepted", everything.accepted),
@@ -147,7 +151,8 @@ def _coverage(ordered: Sequence[LanguageCounts]) -> Text:
     if not without:
         return Text(f"All {asked} languages have accepted rows.")
     return Text(
-        f"{asked - len(without)} of {asked} languages have accepted rows; none: {', '.join(sorted(without))}.",
+        f"{asked - len(without)} of {asked} languages have accepted rows; "
+        f"none: {', '.join(sorted(without))}.",
         style="red",
     )
 

@@ -42,7 +42,9 @@ class Template:
         if _QUESTION not in self.text:
             return self.text.replace(_LANGUAGE, language.name)
         if question is None:
-            raise ValueError(f"template {self.id!r} of task {self.task!r} needs a question, the example has none")
+            raise ValueError(
+                f"template {self.id!r} of task {self.task!r} needs a question, the example has none"
+            )
         # The question goes in last: one that holds "{language}" keeps it.
         return question.join(part.replace(_LANGUAGE, language.name) for part in self.text.split(_QUESTION))
 

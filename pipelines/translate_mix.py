@@ -22,7 +22,7 @@ from pipelines.rows import (
     texts_to_translate,
 )
 from pipelines.sink import ShardFile, WriteMix
-from pipelines.sources import Piece, pieces
+from pipelines.sources import Piece
 from pipelines.translating import EngineOptions, TextKey, TranslatedText, TranslateTexts
 
 
@@ -32,6 +32,7 @@ class MixPlan:
 
     recipe: Recipe
     directory: str
+    pieces: tuple[Piece, ...]
     policy: LanguagePolicy
     engine: EngineOptions
     identification: str
@@ -50,7 +51,7 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
     recipe = plan.recipe
     read = (
         pipeline
-        | "Pieces" >> beam.Create(pieces(recipe)).with_output_types(Piece)
+        | "Pieces" >> beam.Create(plan.pieces)
         | "Spread pieces" >> beam.Reshuffle()
         | "Read" >> beam.ParDo(ReadPiece(recipe)).with_outputs(REJECTS, main="examples")
     )

@@ -113,7 +113,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "flashlight, wastebasket, umbrella, closed umbrella",
         "thing from science or medicine": "alembic, microscope, telescope, satellite antenna, syringe, pill,"
         "thermometer",
-        "shape": "red circle, blue circle, black circle, white circle, black large square, white large square",
+        "shape": "red circle, blue circle, black circle, white circle, black large square,white large square",
     }.items()
 }
 """What each picture shows, by a noun that is true of every one in the group."""
@@ -148,8 +148,9 @@ OVERLAPPING: tuple[str, ...] = (
     "bread, croissant, baguette bread, pretzel, sandwich, hot dog, hamburger",
     "meat on bone, poultry leg, cut of meat, bacon, hamburger, hot dog, bento box",
     "cheese wedge, hamburger, pizza, taco, sandwich",
-    "taco, burrito, stuffed flatbread",
-    "green salad, hamburger, sandwich, taco, burrito, stuffed flatbread",
+    "taco, burrito, stuffed flatbread, bread, baguette bread",
+    "bacon, cut of meat, sandwich, pizza, burrito, taco, stuffed flatbread",
+    "green salad, bento box, hamburger, sandwich, taco, burrito, stuffed flatbread",
     "rice cracker, rice ball, cooked rice, curry rice, sushi, bento box, burrito",
     "egg, bento box, sushi",
     "fried shrimp, sushi, bento box",
@@ -159,6 +160,7 @@ OVERLAPPING: tuple[str, ...] = (
     "chocolate bar, cookie, doughnut, candy",
     "candy, lollipop",
     "hot beverage, teacup without handle",
+    "sake, teacup without handle",
     "cocktail glass, tropical drink, wine glass",
     "tropical drink, cup with straw",
     "spoon, bowl with spoon",
@@ -166,9 +168,9 @@ OVERLAPPING: tuple[str, ...] = (
     "house, derelict house, house with garden, houses",
     "castle, Japanese castle",
     "classical building, bank",
-    "office building, hospital, department store, hotel, school, bank, post office",
+    "office building, hospital, department store, hotel, school, bank, post office, factory",
     "convenience store, department store",
-    "church, classical building",
+    "classical building, castle, Japanese castle, church, mosque, synagogue",
     "snow-capped mountain, mountain, volcano, national park, railway track, desert, milky way",
     "sunrise, sunset, desert",
     "cityscape, sunset, night with stars",
@@ -188,7 +190,7 @@ OVERLAPPING: tuple[str, ...] = (
     "sun, sun with face, sun behind cloud",
     "star, shooting star",
     "sun behind cloud, cloud with rain, cloud with snow, cloud with lightning",
-    "party popper, confetti ball, carp streamer",
+    "party popper, confetti ball, carp streamer, ribbon",
     "ribbon, wrapped gift",
     "Christmas tree, pine decoration, ribbon",
     "military medal, sports medal",
@@ -205,9 +207,10 @@ OVERLAPPING: tuple[str, ...] = (
     "purse, handbag, clutch bag, money bag, briefcase",
     "microphone, studio microphone",
     "bell, bellhop bell",
-    "megaphone, loudspeaker",
+    "megaphone, loudspeaker, radio",
     "mobile phone, telephone, telephone receiver, fax machine, printer",
     "laptop, keyboard",
+    "fax machine, keyboard",
     "movie camera, camera, video camera, film projector",
     "books, open book",
     "books, green book",
@@ -230,9 +233,10 @@ OVERLAPPING: tuple[str, ...] = (
     "dagger, crossed swords",
     "key, old key",
     "umbrella, closed umbrella",
+    "couch and lamp, light bulb",
     "microscope, telescope",
 )
-"""Names of one group of which two may be true, or hard to tell apart, of the same picture: never set against each other."""
+"""Names of one group that are never set against each other: both may be true of a picture, or look alike."""
 
 NAMING = (
     "What is shown in the picture?",
@@ -406,7 +410,11 @@ def captions(chosen: tuple[Picture, ...]) -> dict[str, Any]:
             "version": "1",
         },
         "licenses": [
-            {"id": 1, "name": "SIL Open Font License 1.1", "url": "https://openfontlicense.org"},
+            {
+                "id": 1,
+                "name": "Apache License 2.0 (art of Noto Emoji; as a font, SIL Open Font License 1.1)",
+                "url": "https://www.apache.org/licenses/LICENSE-2.0",
+            },
         ],
         "images": [
             {"id": number, "file_name": picture.file_name, "width": SIZE, "height": SIZE, "license": 1}
@@ -471,8 +479,8 @@ def build(pairs: Path, font: Path, output: Path) -> str:
     )
     size = sum(path.stat().st_size for path in images.iterdir())
     return (
-        f"{len(chosen)} pictures ({size / 1e6:.1f} MB), {len(coco['annotations'])} captions, {asked} questions, "
-        f"{talks} talks of two turns: {len(chosen) + asked + 2 * talks} examples"
+        f"{len(chosen)} pictures ({size / 1e6:.1f} MB), {len(coco['annotations'])} captions, {asked} "
+        f"questions, {talks} talks of two turns: {len(chosen) + asked + 2 * talks} examples"
     )
 
 

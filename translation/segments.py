@@ -1,7 +1,7 @@
 """Cuts a text into sentences for the translator and into what must pass through untouched.
 
-Sentence ends come from `sentencex` (https://github.com/wikimedia/sentencex); lines, lists, tables, code and placeholders from here.
-Every cut is a slice of the text, so joining the segments always gives the text back.
+Sentence ends come from `sentencex` (https://github.com/wikimedia/sentencex); lines, lists, tables, code and
+placeholders from here. Every cut is a slice of the text, so joining the segments always gives the text back.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_SENTENCE = 1000
 
 @dataclass(frozen=True)
 class Segment:
-    """A slice of a text. `translate` false: it goes through verbatim (separators, placeholders, numbers, code)."""
+    """A slice of a text. `translate` false: it stays as it is (separator, placeholder, number, code)."""
 
     text: str
     translate: bool
@@ -34,9 +34,10 @@ class Segment:
 def split(text: str, language: str) -> list[Segment]:
     """The segments of a text in an NLLB language; joined they are the text.
 
-    A segment to translate is one sentence of at least one letter outside its placeholders, without line break,
-    list marker, or white space or placeholder at either end. One letter alone (`A`, `5 m`) stays verbatim, because
-    translators invent text for it. A sentence over `MAX_SENTENCE` characters is cut further where it can be.
+    A segment to translate is one sentence of at least one letter outside its placeholders, without line
+    break, list marker, or white space or placeholder at either end. One letter alone (`A`, `5 m`) stays
+    verbatim, because translators invent text for it. A sentence over `MAX_SENTENCE` characters is cut further
+    where it can be.
 
     Raises:
         UnknownLanguage: the registry does not know the language.
@@ -55,9 +56,9 @@ def pieces(sentence: str) -> list[Segment]:
 def placeholders(text: str) -> Counter[str]:
     """What a translation must hold exactly, with counts.
 
-    Tags (`<image>`, `</b>`, `<|end|>`), format fields (`{}`, `{name}`, `{{x}}`, `${x}`, `%s`, `%(name)s`), URLs and
-    domains, e-mail addresses, file paths and names with a known ending, code spans and fenced blocks, HTML entities,
-    `@user` and `#tag` in ASCII (names, so they are kept).
+    Tags (`<image>`, `</b>`, `<|end|>`), format fields (`{}`, `{name}`, `{{x}}`, `${x}`, `%s`, `%(name)s`),
+    URLs and domains, e-mail addresses, file paths and names with a known ending, code spans and fenced
+    blocks, HTML entities, `@user` and `#tag` in ASCII (names, so they are kept).
     """
     return Counter(text[start:end] for start, end in _spans(text))
 
@@ -65,9 +66,10 @@ def placeholders(text: str) -> Counter[str]:
 def numbers(text: str) -> Counter[str]:
     """The numbers in a text, with counts, in one spelling: ASCII digits, no grouping, a decimal point.
 
-    `1,000.5`, `1.000,5`, `1 000,5` and `1'000.5` are all `1000.5`; leading zeros and zeros that end a fraction go. One
-    separator before exactly three digits is read as grouping in every language (`1.000` and `1,000` are `1000`),
-    since only equality between two texts matters. Dates and versions (`12.05.2020`) count part by part, signs not.
+    `1,000.5`, `1.000,5`, `1 000,5` and `1'000.5` are all `1000.5`; leading zeros and zeros that end a
+    fraction go. One separator before exactly three digits is read as grouping in every language (`1.000` and
+    `1,000` are `1000`), since only equality between two texts matters. Dates and versions (`12.05.2020`)
+    count part by part. Signs do not count.
     """
     return Counter(number for match in _NUMBER.finditer(text) for number in _canonical(match[0]))
 
@@ -81,22 +83,23 @@ def sentence_count(text: str, language: str) -> int:
     return sum(segment.translate for segment in split(text, language))
 
 
-# --- Placeholders ---------------------------------------------------------------------------------------------------
+# --- Placeholders ---------------------------------------------------------------------------------
 
 # All that str.splitlines() splits at.
 _BREAKS = r"\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
 # A URL stops at quotes, brackets of other syntaxes and at scripts that write no space after it.
 _IN_URL = (
-    r"[^\s<>\"`{}|\\^\u00ab\u00bb\u2010-\u206f\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u9fff\uac00-\ud7af\uff00-\uffef]"
+    r"[^\s<>\"`{}|\\^\u00ab\u00bb\u2010-\u206f"
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u9fff\uac00-\ud7af\uff00-\uffef]"
 )
 _URL_END = r"(?<=[\w/#=&%~+$@-])"
 _COMPONENT = r"\.?[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]++)*+"
 _ENDINGS = (
-    "jpe?g|png|gif|bmp|svg|webp|tiff?|pdf|txt|csv|tsv|jsonl?|xml|ya?ml|html?|css|js|ts|py|ipynb|java|cpp|hpp|sh|md|"
-    "zip|gz|tar|mp[34]|wav|avi|mov|docx?|xlsx?|pptx?|parquet|exe"
+    "jpe?g|png|gif|bmp|svg|webp|tiff?|pdf|txt|csv|tsv|jsonl?|xml|ya?ml|html?|css|js|ts|py|ipynb|java|cpp|hpp|sh"
+    "|md|zip|gz|tar|mp[34]|wav|avi|mov|docx?|xlsx?|pptx?|parquet|exe"
 )
-# Quantifiers are bounded or possessive and most alternatives start only at the start of a token, so that every text
-# is scanned in linear time. ASCII classes, because Chinese or Thai may stand right beside a placeholder.
+# Quantifiers are bounded or possessive and most alternatives start only where a token does, so that every
+# text is scanned in linear time. ASCII classes, because Chinese or Thai may stand right beside a placeholder.
 _PLACEHOLDER = re.compile(
     "|".join(
         (
@@ -111,13 +114,14 @@ _PLACEHOLDER = re.compile(
             r"[diouxXeEfFgGcrs@](?![A-Za-z0-9_])",
             rf"(?<![A-Za-z0-9])(?:(?i:https?|ftp)://|www\.){_IN_URL}+{_URL_END}",
             r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]++@[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++",
-            r"(?<![A-Za-z0-9_@./-])(?:[A-Za-z0-9-]{1,63}\.){1,4}(?:com|org|net|edu|gov|io)(?:\.[a-z]{2})?(?![A-Za-z0-9_-])"
-            rf"(?:/(?:{_IN_URL}+{_URL_END})?)?",
+            r"(?<![A-Za-z0-9_@./-])(?:[A-Za-z0-9-]{1,63}\.){1,4}(?:com|org|net|edu|gov|io)(?:\.[a-z]{2})?"
+            rf"(?![A-Za-z0-9_-])(?:/(?:{_IN_URL}+{_URL_END})?)?",
             rf"(?<![A-Za-z0-9_./~-])(?:~|\.{{1,2}})?/{_COMPONENT}(?:/{_COMPONENT})++/?",
-            rf"(?<![A-Za-z0-9_./-])[A-Za-z0-9_/-]{{1,200}}(?:\.[A-Za-z0-9_-]{{1,100}}){{0,5}}\.(?:{_ENDINGS})(?![A-Za-z0-9_])",
+            rf"(?<![A-Za-z0-9_./-])[A-Za-z0-9_/-]{{1,200}}(?:\.[A-Za-z0-9_-]{{1,100}}){{0,5}}"
+            rf"\.(?:{_ENDINGS})(?![A-Za-z0-9_])",
             r"(?<![A-Za-z0-9])[A-Za-z]:\\[A-Za-z0-9_.\\-]*[A-Za-z0-9_\\]",
             r"&(?:\#[0-9]{1,7}|\#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});",
-            r"(?<![A-Za-z0-9_@.])@[A-Za-z_][A-Za-z0-9_]*+",
+            r"(?<![A-Za-z0-9_@])@[A-Za-z_][A-Za-z0-9_]*+",
             r"(?<![\w\#&/])\#(?=[0-9_]*+[A-Za-z])[A-Za-z0-9_]++(?!\w)",
         )
     )
@@ -130,19 +134,19 @@ def _spans(text: str) -> list[tuple[int, int]]:
     return [match.span() for match in _PLACEHOLDER.finditer(text)] if _HINT.search(text) else []
 
 
-# What is cut off may have hidden another placeholder (`@user%s`), so the rest is looked at again. Only text made to
-# do so goes on hiding them; it stays verbatim.
+# What is cut off may have hidden another placeholder (`#a` is none in `@u#a`), so the rest is looked at
+# again. Only text made to do so goes on hiding them; it stays verbatim.
 _ROUNDS = 8
 
 
 def _pieces(text: str, rounds: int) -> Iterator[Segment]:
     spans = _spans(text)
-    if not spans:
-        yield from _gap(text)
+    if not spans and len(gap := list(_gap(text))) == 1:
+        yield from gap
     elif not rounds:
         yield Segment(text, False)
     else:
-        for piece in _cut(text, spans):
+        for piece in _cut(text, spans) if spans else gap:
             if piece.translate:
                 yield from _pieces(piece.text, rounds - 1)
             else:
@@ -169,32 +173,38 @@ def _gap(text: str) -> Iterator[Segment]:
     start = _matched(_GAP_START, text, 0)
     found = _GAP_END.search(text, start)
     end = found.start() if found else start
-    yield Segment(text[:start], False)
-    yield Segment(text[start:end], _translatable(text[start:end], []))
-    yield Segment(text[end:], False)
+    if start:
+        yield Segment(text[:start], False)
+    if start < end:
+        yield Segment(text[start:end], _translatable(text[start:end], []))
+    if end < len(text):
+        yield Segment(text[end:], False)
 
 
-# --- Lines, lists, tables -------------------------------------------------------------------------------------------
+# --- Lines, lists, tables -------------------------------------------------------------------------
 
-# The shadow of a text has its length, and only what may end a sentence or a line in it: placeholders become words,
-# fenced blocks line breaks, and white space beyond ASCII spaces (sentencex 1.0 panics on `A\u00a0.`).
+# The shadow of a text has its length, and only what may end a sentence or a line in it: placeholders become
+# words, fenced blocks line breaks, and other white space ASCII spaces (sentencex 1.0 panics on `A\u00a0.`).
 _SHADOW = str.maketrans(
     dict.fromkeys("\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", "\n")
-    | dict.fromkeys("\x1f\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " ")
+    | dict.fromkeys(
+        "\x1f\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000",
+        " ",
+    )
     # Sentence ends that sentencex does not know (Khmer, Tibetan, Ol Chiki) as one that it does.
     | dict.fromkeys("។៕៚།༎᱾᱿", "।")
-    # What it takes for ends and is none: a Burmese comma and 'of', Armenian marks inside words and between clauses.
+    # What it wrongly takes for ends: a Burmese comma and 'of', Armenian marks in words and between clauses.
     | {"၊": ",", "၏": "က", "՜": "ա", "․": ","}
 )
 _WIDE_POINT = re.compile(r"(?<=\d)．(?=\d)")
 _ARMENIAN_COLON = re.compile(r"(?<=[ա-և]):(?= +[Ա-Ֆ])")
 # Two spaces are a typing slip inside a sentence; three and tabs lay out columns.
 _SEPARATOR = re.compile(r"(?:[\n\t|]|\ {3,})+")
-# Quote marks, headings, bullets, boxes, and numbers or letters of a list at the start of a line or cell. Sentences
-# start with a number and a point in German too (`3. Oktober`); its number then stays, which does no harm.
+# Quote marks, headings, bullets, boxes, and numbers or letters of a list at the start of a line or cell. In
+# German sentences may start with a number and a point too (`3. Oktober`); it stays then, which does no harm.
 _PREFIX = re.compile(
-    r"\ *(?:(?:>|\#{1,6}(?=\ )|[-–—*+•‣◦▪●○■·](?=\ )|\[[ xX]\](?=\ )|\d{1,3}(?:[.)．](?=\ )|、)|[A-H][.](?=\ )"
-    r"|[A-Za-z]\)(?=\ )|\((?:\d{1,3}|[A-Za-z])\)(?=\ ))\ *)*"
+    r"\ *(?:(?:>|\#{1,6}(?=\ )|[-–—*+•‣◦▪●○■·](?=\ )|\[[ xX]\](?=\ )|\d{1,3}(?:[.)．](?=\ )|、)"
+    r"|[A-H][.](?=\ )|[A-Za-z]\)(?=\ )|\((?:\d{1,3}|[A-Za-z])\)(?=\ ))\ *)*"
 )
 
 
@@ -220,8 +230,8 @@ def _shadow(text: str, spans: list[tuple[int, int]]) -> str:
     parts.append(text[end:])
     shadow = "".join(parts)
     if not shadow.isascii():
-        # Khmer `etc.` and a full-width decimal point end no sentence; two Ethiopic word spaces do, and so does a
-        # colon in Armenian.
+        # Khmer `etc.` and a full-width decimal point end no sentence; two Ethiopic word spaces do, and an
+        # Armenian colon.
         shadow = shadow.replace("។ល។", "xxx").replace("፡፡", "x።")
         shadow = _WIDE_POINT.sub("x", shadow)
         shadow = _ARMENIAN_COLON.sub("։", shadow)
@@ -236,7 +246,7 @@ def _chunks(shadow: str) -> Iterator[tuple[int, int]]:
     yield end, len(shadow)
 
 
-# --- Sentences ------------------------------------------------------------------------------------------------------
+# --- Sentences ------------------------------------------------------------------------------------
 
 # Captions with no mark before their end are one sentence; this is most of the work of a mix.
 _PLAIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ] ?[A-Za-zÀ-ÖØ-öø-ɏ](?:[\w,'’\"“”()-]| (?! ))*(?<! )[.!?]?")
@@ -300,7 +310,7 @@ def _block_ends(block: str, tag: str) -> list[int]:
 
 
 def _goes_on(before: str, after: str, english: bool, point_ends: bool) -> bool:
-    """Whether the sentence goes on over an end that sentencex found; mostly abbreviations that its lists lack."""
+    """Whether a sentence goes on over an end that sentencex found: abbreviations that its lists lack."""
     mark = before.rstrip()
     if mark == before and mark[-1:] in _CLOSING and after.isalpha():
         return True  # 「はい。」と言った
@@ -318,7 +328,7 @@ def _goes_on(before: str, after: str, english: bool, point_ends: bool) -> bool:
 
 
 def _clauses(sentence: str) -> Iterator[int]:
-    """Where to cut a sentence so that its parts keep to `MAX_SENTENCE`: after a clause, else a space, else later."""
+    """Where to cut a sentence so that its parts keep to `MAX_SENTENCE`: after a clause, else a space."""
     clauses = [match.end() for match in _CLAUSE.finditer(sentence)]
     spaces = [match.end() for match in _SPACE.finditer(sentence)]
     start = 0
@@ -410,7 +420,7 @@ def _merged(segments: Iterable[Segment]) -> list[Segment]:
     return merged
 
 
-# --- Numbers --------------------------------------------------------------------------------------------------------
+# --- Numbers --------------------------------------------------------------------------------------
 
 _NUMBER = re.compile(
     # Spaces group only whole threes: 12 345 678,9.
@@ -426,14 +436,11 @@ def _canonical(number: str) -> list[str]:
     """A matched number in one spelling, or its parts if its separators are those of a date or version."""
     digits = number if number.isascii() else "".join(_ascii(character) for character in number)
     digits = digits.translate(_MARKS)
-    grouped = _GROUPING.split(digits)
-    if len(grouped) > 1:
-        *_, last = grouped
-        if all(len(group) == 3 for group in grouped[1:-1]) and len(re.split("[.,]", last)[0]) == 3:
-            digits = "".join(grouped)
-            mark = re.search("[.,]", digits)
-            return [_decimal(digits[: mark.start()], digits[mark.end() :])] if mark else [_decimal(digits, "")]
-        return [part for group in grouped for part in _canonical(group)]
+    first, *groups = _GROUPING.split(digits)
+    if groups:
+        if any(len(re.split("[.,]", group)[0]) != 3 for group in groups):
+            return [part for group in (first, *groups) for part in _canonical(group)]
+        digits = "".join((first, *groups))
     if not digits.startswith("0") and (_THREES.fullmatch(digits) or _INDIAN.fullmatch(digits)):
         return [_decimal(re.sub("[.,]", "", digits), "")]
     cut = max(digits.rfind("."), digits.rfind(","))

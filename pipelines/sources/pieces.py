@@ -65,4 +65,4 @@ def images_folder(recipe: Recipe, source: Source, piece: Piece) -> Path:
 def picture_in(folder: Path, written: str) -> Picture:
     """The picture that a source names by its path. Raises `BadImage` where the path leaves the folder."""
     relative = relative_image_path(written)
-    return Picture(str(folder / relative), image_id(relative))
+    return Picture(f"{folder}/{relative}", image_id(relative))

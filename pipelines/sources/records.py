@@ -77,7 +77,8 @@ def reject(
     image_id: str | None = None,
 ) -> Reject:
     """The reject of a record or of one of its texts; `place` names file and position."""
-    return Reject(source, source_id, task, f"source: {place}: {reason}", record[:MAX_RECORD], image_id)
+    kept = record[:MAX_RECORD].encode(errors="backslashreplace").decode()[:MAX_RECORD]
+    return Reject(source, source_id, task, f"source: {place}: {reason}", kept, image_id)
 
 
 def record_examples(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,7 +35,13 @@ def encoded(file_format: str = "PNG", size: tuple[int, int] = (40, 30)) -> bytes
 
 def png_header(width: int, height: int) -> bytes:
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + header
+        + struct.pack(">I", zlib.crc32(header))
+        + b"\0\0\0\x09IDAT"
+    )
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
@@ -43,18 +49,18 @@ def test_accepts_whole_pictures_and_rejects_halves(file_format: str) -> None:
     data = encoded(file_format)
     check_image(data, max_pixels=1200)
     for share in (0.95, 0.5, 0.1):
-        with pytest.raises(BadImage, match="broken or truncated|unknown format"):
+        with pytest.raises(BadImage, match=r"broken or truncated|unknown format"):
             check_image(data[: int(len(data) * share)], max_pixels=1200)
 
 
 def test_refuses_other_formats() -> None:
     for data in (encoded("TIFF"), encoded("PPM"), b"<svg/>", b"not a picture", b"%PDF-1.7"):
-        with pytest.raises(BadImage, match="unknown format: .* known: JPEG, PNG"):
+        with pytest.raises(BadImage, match=r"unknown format: .* known: JPEG, PNG"):
             check_image(data, max_pixels=10_000)
 
 
 def test_counts_pixels_before_decoding() -> None:
-    with pytest.raises(BadImage, match="too many pixels: 40 x 30 = 1,200, at most 1,199"):
+    with pytest.raises(BadImage, match=r"too many pixels: 40 x 30 = 1,200, at most 1,199"):
         check_image(encoded(), max_pixels=1199)
     # Nothing but the header exists, so decoding would fail in another way.
     with pytest.raises(BadImage, match="too many pixels: 9000 x 9000 = 81,000,000"):
@@ -98,7 +104,9 @@ def test_refuses_huge_files_without_reading_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["binary", "large_binary", "struct"])
 def test_reads_cells_of_parquet(tmp_path: Path, kind: str) -> None:
     values = [f"picture {row}".encode() for row in range(10)]
-    cells: list[object] = [{"bytes": value, "path": None} for value in values] if kind == "struct" else list(values)
+    cells: list[object] = (
+        [{"bytes": value, "path": None} for value in values] if kind == "struct" else list(values)
+    )
     cells[4] = None
     types = {
         "binary": pa.binary(),
@@ -147,7 +155,7 @@ def test_paths_stay_inside_the_images_folder(written: str, words: str) -> None:
 
 
 def test_paths_are_normalised() -> None:
-    assert relative_image_path("./a//x/../b.png") == PurePosixPath("a/b.png")
+    assert relative_image_path("./a//x/../b.png") == "a/b.png"
 
 
 def test_ids_agree_between_sources() -> None:
@@ -157,8 +165,8 @@ def test_ids_agree_between_sources() -> None:
         "000000391895.jpg",
         "val2017/000000391895.jpg",
     ):
-        assert image_id(PurePosixPath(name)) == "391895"
-    assert image_id(PurePosixPath("animals/dog.png")) == "animals/dog"
-    assert image_id(PurePosixPath("v1.5/dog.big.png")) == "v1.5/dog.big"
-    assert image_id(PurePosixPath("391895.jpg")) == "391895"
+        assert image_id(name) == "391895"
+    assert image_id("animals/dog.png") == "animals/dog"
+    assert image_id("v1.5/dog.big.png") == "v1.5/dog.big"
+    assert image_id("391895.jpg") == "391895"
     assert content_id(b"a") == content_id(b"a") != content_id(b"b")

@@ -72,7 +72,12 @@ def test_overrides_are_yaml_and_reach_into_lists(folder: Path) -> None:
     (folder / "other.json").write_text("{}")
     recipe = load_recipe(
         folder / "recipe.yaml",
-        ["sources.0.annotations=other.json", "filters.script.min=0.7", "translation.beam_size=1", "seed=1_000"],
+        [
+            "sources.0.annotations=other.json",
+            "filters.script.min=0.7",
+            "translation.beam_size=1",
+            "seed=1_000",
+        ],
     )
     assert [path.name for path in recipe.source_files(0)] == ["other.json"]
     assert recipe.filters.script == AtLeast(0.7)
@@ -104,7 +109,7 @@ def test_survives_pickling_with_its_folder_and_lines(folder: Path) -> None:
     assert copy == recipe
     assert copy.path("x") == folder / "x"
     error = pickle.loads(pickle.dumps(copy.error(("sources", 1, "columns", "id"), "no such column")))
-    assert str(error) == f"{folder}/recipe.yaml:15: sources.1.columns.id is \"key\": no such column"
+    assert str(error) == f'{folder}/recipe.yaml:15: sources.1.columns.id is "key": no such column'
 
 
 @pytest.mark.parametrize(
@@ -117,8 +122,20 @@ def test_survives_pickling_with_its_folder_and_lines(folder: Path) -> None:
         ("{min: 0.3}", "{minn: 0.3}", 6, "filters.length_ratio.minn", "did you mean `min`?"),
         ("  length_ratio", "  length_ratoi", 6, "filters.length_ratoi", "did you mean `length_ratio`?"),
         ("round_trip: all", "translation: {beam: 2}", 4, "translation.beam", "did you mean `beam_size`?"),
-        ("english_share: 0.4", "english_share: 1.4", 3, "languages.english_share", "1.4: must be less than or"),
-        ("english_share: 0.4", "english_share: .nan", 3, "languages.english_share", '".nan": must be a number'),
+        (
+            "english_share: 0.4",
+            "english_share: 1.4",
+            3,
+            "languages.english_share",
+            "1.4: must be less than or",
+        ),
+        (
+            "english_share: 0.4",
+            "english_share: .nan",
+            3,
+            "languages.english_share",
+            '".nan": must be a number',
+        ),
         ("seed: 3", 'seed: "3"', 2, "seed", '"3": must be a whole number'),
         ("seed: 3", "seed: true", 2, "seed", "true: must be a whole number"),
         ("seed: 3", "validation: 1", 2, "validation", "1: must be less than 1"),
@@ -126,7 +143,13 @@ def test_survives_pickling_with_its_folder_and_lines(folder: Path) -> None:
         ("seed: 3", "translation: {beam_size: 0}", 2, "translation.beam_size", "0: must be from 1 to 64"),
         ("seed: 3", "translation: 5", 2, "translation", "5: must be a mapping"),
         ("round_trip: all", "round_trip: long", 4, "round_trip", "\"long\": must be one of 'none', 'short'"),
-        ("[de, zh, no]", "[de, deu_latin]", 3, "languages.codes.1", "unknown language 'deu_latin'; did you mean deu_Latn"),
+        (
+            "[de, zh, no]",
+            "[de, deu_latin]",
+            3,
+            "languages.codes.1",
+            "unknown language 'deu_latin'; did you mean deu_Latn",
+        ),
         ("[de, zh, no]", "[de, en]", 3, "languages.codes.1", "English has its own share"),
         ("[de, zh, no]", "[zh, zho_Hans]", 3, "languages.codes", "zho_Hans stands there twice"),
         ("[de, zh, no]", "[]", 3, "languages.codes", "name at least one language"),
@@ -136,12 +159,24 @@ def test_survives_pickling_with_its_folder_and_lines(folder: Path) -> None:
         ("name: talks", "name: a/b", 9, "sources.1.name", "no `/`"),
         ("name: talks", "name: ''", 9, "sources.1.name", "row ids start with this name"),
         ("format: jsonl", "format: json", 10, "sources.1.format", "unknown format; did you mean `jsonl`?"),
-        ("    format: jsonl\n", "", 9, "sources.1.format", "this key is missing; one of coco, jsonl, parquet"),
+        (
+            "    format: jsonl\n",
+            "",
+            9,
+            "sources.1.format",
+            "this key is missing; one of coco, jsonl, parquet",
+        ),
         ("    task: instruct\n", "", 9, "sources.1.task", "this key is missing"),
         ("task: instruct", "task: caption", 14, "sources.1.prompt", "captions have no prompt"),
         ("{id: key}", "{caption: x}", 15, "sources.1.columns.caption", "`task: instruct` has no such text"),
         ("path: talks-*", "path: walks-*", 11, "sources.1.path", "walks-*.jsonl; relative paths start at"),
-        ("path: talks-*.jsonl", "path: images", 11, "sources.1.path", "is a folder; name a file or a glob in it"),
+        (
+            "path: talks-*.jsonl",
+            "path: images",
+            11,
+            "sources.1.path",
+            "is a folder; name a file or a glob in it",
+        ),
         ("    images: images/", "    images: pictures/", 12, "sources.1.images", "no folder"),
         ("annotations: captions.json", "annotations: x.json", 8, "sources.0.annotations", "no file"),
         ("seed: 3", "model: ./nowhere", 2, "model", "is no directory"),
@@ -149,7 +184,13 @@ def test_survives_pickling_with_its_folder_and_lines(folder: Path) -> None:
         ("seed: 3", "name: again", 2, "name", "stands here and on line 1; keep one"),
         ("seed: 3", "seed: 3\n3: x", 3, "", "the key 3 is no text"),
         ("seed: 3", "seed: [3", None, "", "no valid YAML: "),
-        ("seed: 3", "seed: !!python/name:os.system x", 2, "", "no valid YAML: could not determine a constructor"),
+        (
+            "seed: 3",
+            "seed: !!python/name:os.system x",
+            2,
+            "",
+            "no valid YAML: could not determine a constructor",
+        ),
         ("seed: 3", "seed: !!binary aGk=", None, "", "holds a YAML tag that recipes do not use"),
         ("seed: 3", "seed: &x [*x]", None, "", "nested too deeply"),
     ],

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import importlib.util
+import shutil
+import unicodedata
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +18,9 @@ from translation.identification import Identifier, IdentifierError, load_identif
 from translation.languages import default_languages, languages
 
 GLOTLID_LABELS = Path(__file__).parent / "data" / "glotlid_labels.bin"
-"""A fastText classifier of 9 languages with GlotLID's labels (`cmn_Hani`, `ekk_Latn`, `srp_Latn`, ...), trained on CLDR
-emoji names (Unicode-3.0): width 8, 2,500 buckets of 2 to 4 characters, 40 epochs. It only knows short names."""
+"""A fastText classifier of 9 languages with GlotLID's labels (`cmn_Hani`, `ekk_Latn`, `srp_Latn`, ...),
+trained on CLDR emoji names (Unicode-3.0): width 8, 2,500 buckets of 2 to 4 characters, 40 epochs. It only
+knows short names."""
 
 SENTENCES = {
     "deu_Latn": "Ein kleiner Hund spielt mit einem roten Ball im Garten.",
@@ -50,7 +56,9 @@ class TestCld:
     def test_can_name_every_default_language(self, cld: Identifier) -> None:
         assert {language.nllb for language in default_languages()} <= cld.languages() <= languages().keys()
 
-    def test_both_detectors_sure_is_one_and_every_candidate_counts_half_at_least(self, cld: Identifier) -> None:
+    def test_both_detectors_sure_is_one_and_every_candidate_counts_half_at_least(
+        self, cld: Identifier
+    ) -> None:
         (sure,) = cld.identify([SENTENCES["deu_Latn"]])
         assert sure == {"deu_Latn": 1.0}
         found = cld.identify(["barn", "mesa", "casa roja", "Wikipedia"])
@@ -59,7 +67,10 @@ class TestCld:
 
     def test_kurdish_and_azerbaijani_follow_their_letters(self, cld: Identifier) -> None:
         sorani, kurmanji = cld.identify(
-            ["منداڵێک لە باخچەکەدا یاری بە تۆپێکی سوور دەکات و سەگەکە سەیری دەکات", "Ez ji te hez dikim û ez diçim malê bi hevalên xwe re"]
+            [
+                "منداڵێک لە باخچەکەدا یاری بە تۆپێکی سوور دەکات و سەگەکە سەیری دەکات",
+                "Ez ji te hez dikim û ez diçim malê bi hevalên xwe re",
+            ]
         )
         assert "ckb_Arab" in sorani
         assert "kmr_Latn" not in sorani
@@ -72,8 +83,6 @@ class TestCld:
 
     def test_accents_may_be_decomposed(self, cld: Identifier) -> None:
         text = "Àwọn ọmọdé ń ṣeré pẹ̀lú bọ́ọ̀lù pupa nínú ọgbà ilé ìwé wọn."
-        import unicodedata
-
         for form in ("NFC", "NFD"):
             assert "yor_Latn" in cld.identify([unicodedata.normalize(form, text)])[0]
 
@@ -132,9 +141,7 @@ class TestFastTextWithGlotlidLabels:
         one, two = glotlid.identify(["roter Apfel", "roter\nApfel\r\n"])
         assert one == two
 
-    def test_digest_is_that_of_the_file(self, glotlid: Identifier, tmp_path: Path) -> None:
-        import hashlib
-
+    def test_digest_is_that_of_the_file(self, glotlid: Identifier) -> None:
         assert glotlid.digest == hashlib.sha256(GLOTLID_LABELS.read_bytes()).hexdigest()
         assert glotlid.digest[:8] in glotlid.name
 
@@ -179,10 +186,35 @@ class TestLoading:
             load_identifier(str(path))
 
     def test_a_hub_name_without_connection_says_what_to_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        constants = pytest.importorskip("huggingface_hub").constants
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-        with pytest.raises(IdentifierError, match=r"cannot fetch 'model\.bin' of 'no-such-owner/no-such-model'"):
+        monkeypatch.setattr(_hub_constants(), "HF_HUB_OFFLINE", True)
+        with pytest.raises(
+            IdentifierError, match=r"cannot fetch 'model\.bin' of 'no-such-owner/no-such-model'"
+        ):
             load_identifier("no-such-owner/no-such-model")
+
+    @pytest.mark.parametrize(
+        ("spec", "filename"), [("owner/lid", "model.bin"), ("owner/lid/v3.bin", "v3.bin")]
+    )
+    def test_a_hub_name_that_was_fetched_before_needs_no_connection(
+        self, spec: str, filename: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        constants = _hub_constants()
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        cache = tmp_path / "models--owner--lid"
+        revision = "0" * 40
+        (cache / "refs").mkdir(parents=True)
+        (cache / "refs" / "main").write_text(revision)
+        (cache / "snapshots" / revision).mkdir(parents=True)
+        shutil.copy(GLOTLID_LABELS, cache / "snapshots" / revision / filename)
+        loaded = load_identifier(spec)
+        assert loaded.identify(["roter Apfel"])[0]["deu_Latn"] > 0.9
+        assert loaded.name.startswith(f"fasttext-{spec}-")
+
+
+def _hub_constants() -> ModuleType:
+    pytest.importorskip("huggingface_hub")
+    return importlib.import_module("huggingface_hub.constants")
 
 
 def test_script_letters_matches_letters_only() -> None:

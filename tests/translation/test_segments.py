@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, settings
@@ -19,12 +20,29 @@ def translated(text: str, language: str = ENGLISH) -> list[str]:
     return [part.text for part in parts if part.translate]
 
 
-# --- Lines, lists, tables, code -----------------------------------------------------------------------------------------
+# --- Lines, lists, tables, code -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "\n\n", "\t", "42", "3.5", "1,000 / 2", "12:30", "...", "?!", "—", "😀", "😀 👍🏽", "---|---", "{name}", "%s: %d"],
+    [
+        "",
+        " ",
+        "\n\n",
+        "\t",
+        "42",
+        "3.5",
+        "1,000 / 2",
+        "12:30",
+        "...",
+        "?!",
+        "—",
+        "😀",
+        "😀 👍🏽",
+        "---|---",
+        "{name}",
+        "%s: %d",
+    ],
 )
 def test_text_without_words_is_verbatim(text: str) -> None:
     assert translated(text) == []
@@ -54,7 +72,9 @@ def test_line_breaks_stay_between_sentences() -> None:
     ]
 
 
-@pytest.mark.parametrize("separator", ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029", "\t", "   "])
+@pytest.mark.parametrize(
+    "separator", ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029", "\t", "   "]
+)
 def test_every_line_break_tabs_and_columns_separate(separator: str) -> None:
     assert translated(f"one cat{separator}two dogs") == ["one cat", "two dogs"]
 
@@ -65,7 +85,25 @@ def test_a_doubled_space_does_not_break_a_sentence() -> None:
 
 @pytest.mark.parametrize(
     "marker",
-    ["- ", "* ", "+ ", "• ", "1. ", "12) ", "2、", "(3) ", "a) ", "B. ", "# ", "### ", "> ", "> > ", "  - ", "- [ ] ", "> 1. "],
+    [
+        "- ",
+        "* ",
+        "+ ",
+        "• ",
+        "1. ",
+        "12) ",
+        "2、",
+        "(3) ",
+        "a) ",
+        "B. ",
+        "# ",
+        "### ",
+        "> ",
+        "> > ",
+        "  - ",
+        "- [ ] ",
+        "> 1. ",
+    ],
 )
 def test_markers_at_the_start_of_a_line_are_verbatim(marker: str) -> None:
     assert split(f"{marker}red apple\n{marker}green pear", ENGLISH) == [
@@ -76,7 +114,9 @@ def test_markers_at_the_start_of_a_line_are_verbatim(marker: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["-5 degrees", "#1 player", "3.5 kg", "2020 was long", "A cat and a - black - dog"])
+@pytest.mark.parametrize(
+    "text", ["-5 degrees", "#1 player", "3.5 kg", "2020 was long", "A cat and a - black - dog"]
+)
 def test_what_only_looks_like_a_marker_stays_in_the_sentence(text: str) -> None:
     assert translated(text) == [text]
 
@@ -86,7 +126,12 @@ def test_numbered_items_in_one_line() -> None:
 
 
 def test_table_cells_are_translated_one_by_one() -> None:
-    assert translated("| a cat | a dog |\n|:---|---:|\n| one. two | 42 |") == ["a cat", "a dog", "one.", "two"]
+    assert translated("| a cat | a dog |\n|:---|---:|\n| one. two | 42 |") == [
+        "a cat",
+        "a dog",
+        "one.",
+        "two",
+    ]
 
 
 def test_fenced_code_is_verbatim_whole() -> None:
@@ -102,7 +147,7 @@ def test_an_unclosed_fence_runs_to_the_end() -> None:
     assert translated("Run:\n~~~\nsome words\nmore words") == ["Run:"]
 
 
-# --- Placeholders -------------------------------------------------------------------------------------------------------
+# --- Placeholders ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -114,7 +159,10 @@ def test_an_unclosed_fence_runs_to_the_end() -> None:
         ("<b>Hello world</b>", ["Hello world"]),
         ("{name} sleeps", ["sleeps"]),
         ("Look at {thing} again.", ["Look at {thing} again."]),
-        ("Read https://example.org/a.b?c=d. Then write.", ["Read https://example.org/a.b?c=d.", "Then write."]),
+        (
+            "Read https://example.org/a.b?c=d. Then write.",
+            ["Read https://example.org/a.b?c=d.", "Then write."],
+        ),
         ("Write to a.b@example.org! Now.", ["Write to a.b@example.org!", "Now."]),
         ("Use `a. B. c`. Good.", ["Use `a. B. c`.", "Good."]),
         ("<image> - red apple", ["red apple"]),
@@ -127,26 +175,40 @@ def test_placeholders_are_cut_off_at_the_ends_only(text: str, expected: list[str
 @pytest.mark.parametrize(
     "token",
     [
-        "<image>", "</b>", "<br/>", '<a href="x">', "<|end|>", "<unk>", "<extra_id_0>", "<!-- x -->", "{}", "{0}", "{name}",
-        "{x:.2f}", "{{x}}", "{{ user.name }}", "${x}", "%s", "%d", "%.2f", "%(name)s", "%1$s", "https://a.b/c?d=1&e=(2)#f",
-        "https://de.wikipedia.org/wiki/Köln", "www.example.com", "example.com", "example.co.uk/x".replace("co.uk", "org.uk"),
-        "a.b+c@example.org", "`x = 1`", "``a ` b``", "&amp;", "&#39;", "@user_1", "#sunset", "/usr/bin/env", "~/x/y.txt",
+        "<image>", "</b>", "<br/>", '<a href="x">', "<|end|>", "<unk>", "<extra_id_0>", "<!-- x -->", "{}",
+        "{0}", "{name}",
+        "{x:.2f}", "{{x}}", "{{ user.name }}", "${x}", "%s", "%d", "%.2f", "%(name)s", "%1$s",
+        "https://a.b/c?d=1&e=(2)#f",
+        "https://de.wikipedia.org/wiki/Köln", "www.example.com", "example.com", "example.org.uk/x",
+        "a.b+c@example.org", "`x = 1`", "``a ` b``", "&amp;", "&#39;", "@user_1", "#sunset", "/usr/bin/env",
+        "~/x/y.txt",
         "./a/b", "C:\\Users\\x", "photo.jpg", "src/main.py",
     ],
 )  # fmt: skip
 def test_placeholders_are_found(token: str) -> None:
     assert placeholders(f"see {token} there") == {token: 1}
-    assert placeholders(f"看{token}。") == {token: 1} or token[0] in "#aepws"
-    assert pieces(f"see {token} there") == [Segment("see", True), Segment(f" {token} ", False), Segment("there", True)]
+    assert pieces(f"see {token} there") == [
+        Segment("see", True),
+        Segment(f" {token} ", False),
+        Segment("there", True),
+    ]
 
 
 @pytest.mark.parametrize(
     "text",
-    ["a < b and c > d", "100% sure, 5 %", "and/or his/her 1/2", "costs $5", "the '90s", "the `90s and the `80s", "C# is #1",
+    ["a < b and c > d", "100% sure, 5 %", "and/or his/her 1/2", "costs $5", "the '90s",
+     "the `90s and the `80s", "C# is #1",
      "U.S. and e.g. this", "5pm @ home", "R&D", "a {b c} d", "wait...what"],
 )  # fmt: skip
 def test_prose_holds_no_placeholders(text: str) -> None:
     assert placeholders(text) == {}
+
+
+@pytest.mark.parametrize(
+    "token", ["<image>", "{name}", "%s", "https://a.b/c", "a.b@example.org", "example.com", "@user"]
+)
+def test_placeholders_stand_beside_letters_of_scripts_without_spaces(token: str) -> None:
+    assert placeholders(f"看{token}吧。") == {token: 1}
 
 
 def test_placeholders_are_counted() -> None:
@@ -166,15 +228,17 @@ def test_pieces_of_a_sentence_without_placeholder() -> None:
     assert pieces("A red apple.") == [Segment("A red apple.", True)]
 
 
-# --- Sentences ----------------------------------------------------------------------------------------------------------
+# --- Sentences ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "sentence",
     [
-        "Mr. Smith met Dr. Jones vs. Prof. Lee.", "It weighs 3.5 kg, i.e. 1,000.5 g.", "Fruit, e.g. apples, is good.",
+        "Mr. Smith met Dr. Jones vs. Prof. Lee.", "It weighs 3.5 kg, i.e. 1,000.5 grams.",
+        "Fruit, e.g. apples, is good.",
         "He lives in the U.S. now.", "J. K. Rowling wrote it.", "At 5 p.m. we left.", "Wait... what is it?",
-        "Version 3.11.5 is out.", "(It is red. Really.) He said so.", "It is bus number 5. it is red.", "Yahoo! is a company.",
+        "Version 3.11.5 is out.", "(It is red. Really.) He said so.", "It is bus number 5. it is red.",
+        "Yahoo! is a company.",
     ],
 )  # fmt: skip
 def test_points_inside_a_sentence_do_not_end_it(sentence: str) -> None:
@@ -182,7 +246,7 @@ def test_points_inside_a_sentence_do_not_end_it(sentence: str) -> None:
 
 
 def test_quotes_and_brackets_stay_with_their_sentence() -> None:
-    text = 'He said "Hello there." “Go!” (It rained.) \'Stop!\' he said. Then he left.'
+    text = "He said \"Hello there.\" “Go!” (It rained.) 'Stop!' he said. Then he left."
     assert translated(text)[0] == 'He said "Hello there."'
     assert translated(text)[-1] == "Then he left."
     for sentence in translated(text):
@@ -194,7 +258,11 @@ def test_quotes_and_brackets_stay_with_their_sentence() -> None:
 @pytest.mark.parametrize(
     ("language", "text", "expected"),
     [
-        ("jpn_Jpan", "これは猫です。あれは３．５です！本当？はい", ["これは猫です。", "あれは３．５です！", "本当？", "はい"]),
+        (
+            "jpn_Jpan",
+            "これは猫です。あれは３．５です！本当？はい",
+            ["これは猫です。", "あれは３．５です！", "本当？", "はい"],
+        ),
         ("jpn_Jpan", "彼は「はい。」と言った。「いいえ。」", ["彼は「はい。」と言った。", "「いいえ。」"]),
         ("zho_Hans", "这是猫。那是狗！真的？", ["这是猫。", "那是狗！", "真的？"]),
         ("kor_Hang", "고양이입니다. 개입니까? 네!", ["고양이입니다.", "개입니까?", "네!"]),
@@ -209,10 +277,18 @@ def test_quotes_and_brackets_stay_with_their_sentence() -> None:
         ("tha_Thai", "นี่คือแมว นั่นคือสุนัข", ["นี่คือแมว นั่นคือสุนัข"]),
         ("lao_Laoo", "ນີ້ແມ່ນແມວ. ນັ້ນແມ່ນໝາ.", ["ນີ້ແມ່ນແມວ.", "ນັ້ນແມ່ນໝາ."]),
         ("ell_Grek", "Είναι γάτα; Ναι. Όχι", ["Είναι γάτα;", "Ναι.", "Όχι"]),
-        ("deu_Latn", "Das ist z. B. der 1. Platz am 3. Mai. Gut.", ["Das ist z. B. der 1. Platz am 3. Mai.", "Gut."]),
+        (
+            "deu_Latn",
+            "Das ist z. B. der 1. Platz am 3. Mai. Gut.",
+            ["Das ist z. B. der 1. Platz am 3. Mai.", "Gut."],
+        ),
         ("fra_Latn", "M. Dupont et Mme. Durand. Oui.", ["M. Dupont et Mme. Durand.", "Oui."]),
-        ("pol_Latn", "Kościół św. Marcina z 2017 r. jest tu. Tak.", ["Kościół św. Marcina z 2017 r. jest tu.", "Tak."]),
-        ("nld_Latn", "Dit is d.w.z. dat. Ja.", ["Dit is d.w.z. dat.", "Ja."]),
+        (
+            "pol_Latn",
+            "Kościół św. Marcina z 2017 r. jest tu. Tak.",
+            ["Kościół św. Marcina z 2017 r. jest tu.", "Tak."],
+        ),
+        ("nld_Latn", "Dit is d.w.z. een huis. Ja.", ["Dit is d.w.z. een huis.", "Ja."]),
     ],
 )
 def test_sentences_by_language(language: str, text: str, expected: list[str]) -> None:
@@ -242,7 +318,7 @@ def test_a_panic_in_sentencex_leaves_one_sentence() -> None:
     assert segments._block_ends("A\u00a0. B", "en") == [5]
 
 
-# --- Long texts ---------------------------------------------------------------------------------------------------------
+# --- Long texts -----------------------------------------------------------------------------------
 
 
 def test_a_long_sentence_is_cut_at_clauses_then_at_spaces() -> None:
@@ -265,8 +341,10 @@ def test_sentence_ends_are_found_far_into_a_long_line() -> None:
 
 
 UNITS = [
-    "word ", "a", "A. ", "A.", ".", " ", "\u00a0", "\n", "|", "(", '"a. ', "<", "<a", "<a>", "<!--", "<|", "{", "{{x", "${", "%0",
-    "%s", "`", "`` ` ", "```\n", "@a", "a@", "www.)", "http://", "/a", "./", "C:\\", "&a", "#a", "#a@a", "@u%s", "> ", "- ", "1. ",
+    "word ", "a", "A. ", "A.", ".", " ", "\u00a0", "\n", "|", "(", '"a. ', "<", "<a", "<a>", "<!--", "<|",
+    "{", "{{x", "${", "%0",
+    "%s", "`", "`` ` ", "```\n", "@a", "a@", "www.)", "http://", "/a", "./", "C:\\", "&a", "#a", "#a@a",
+    "@u%s", "> ", "- ", "1. ",
     "1,", "1 000 ", "、", "はい。", "「。」と", "é.", "Dr. ", "a.jpg", "a.com/", "។ល។", "x" * 99 + ".",
 ]  # fmt: skip
 
@@ -281,18 +359,24 @@ def test_100_kb_take_linear_time(unit: str, work: Callable[[str], object]) -> No
     assert time.process_time() - start < 2
 
 
-# --- Numbers ------------------------------------------------------------------------------------------------------------
+# --- Numbers --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("1,000.5", {"1000.5": 1}), ("1.000,5", {"1000.5": 1}), ("1 000,5", {"1000.5": 1}), ("1\u202f000,5", {"1000.5": 1}),
-        ("1'000.5", {"1000.5": 1}), ("١٬٠٠٠٫٥", {"1000.5": 1}), ("१,०००.५", {"1000.5": 1}), ("１，０００．５", {"1000.5": 1}),
-        ("1,000", {"1000": 1}), ("1.000", {"1000": 1}), ("1,234,567.89", {"1234567.89": 1}), ("1.234.567,89", {"1234567.89": 1}),
-        ("12,34,567", {"1234567": 1}), ("0.125", {"0.125": 1}), ("3,50", {"3.5": 1}), ("3.5 kg", {"3.5": 1}), ("5.0", {"5": 1}),
-        ("007", {"7": 1}), ("12.05.2020", {"12": 1, "5": 1, "2020": 1}), ("3.11.5", {"3": 1, "11": 1, "5": 1}),
-        ("10:30", {"10": 1, "30": 1}), ("in 2010 500 came", {"2010": 1, "500": 1}), ("2 and 2.", {"2": 2}), ("5'10", {"5": 1, "10": 1}),
+        ("1,000.5", {"1000.5": 1}), ("1.000,5", {"1000.5": 1}), ("1 000,5", {"1000.5": 1}),
+        ("1\u202f000,5", {"1000.5": 1}),
+        ("1'000.5", {"1000.5": 1}), ("١٬٠٠٠٫٥", {"1000.5": 1}), ("१,०००.५", {"1000.5": 1}),
+        ("１，０００．５", {"1000.5": 1}),
+        ("1,000", {"1000": 1}), ("1.000", {"1000": 1}), ("1,234,567.89", {"1234567.89": 1}),
+        ("1.234.567,89", {"1234567.89": 1}),
+        ("12,34,567", {"1234567": 1}), ("0.125", {"0.125": 1}), ("3,50", {"3.5": 1}), ("3.5 kg", {"3.5": 1}),
+        ("5.0", {"5": 1}),
+        ("007", {"7": 1}), ("12.05.2020", {"12": 1, "5": 1, "2020": 1}),
+        ("3.11.5", {"3": 1, "11": 1, "5": 1}),
+        ("10:30", {"10": 1, "30": 1}), ("in 2010 500 came", {"2010": 1, "500": 1}), ("2 and 2.", {"2": 2}),
+        ("5'10", {"5": 1, "10": 1}), ("1'000.5.6", {"1000": 1, "5": 1, "6": 1}),
         ("1st, H2O", {"1": 1, "2": 1}), ("no number", {}), ("½ ²", {}), ("0", {"0": 1}),
     ],
 )  # fmt: skip
@@ -310,25 +394,28 @@ def test_the_same_number_in_several_conventions(whole: int, cents: int) -> None:
     assert numbers(english).total() == 1
 
 
-# --- Whatever the text --------------------------------------------------------------------------------------------------
+# --- Whatever the text ----------------------------------------------------------------------------
 
 CODES = st.sampled_from([language.nllb for language in default_languages()])
 NASTY = st.lists(
     st.sampled_from(
-        ["<image>", "\n", "\r\n", " ", "  ", "   ", "\t", "\u00a0", "\u200b", "\u2028", "```", "```\n", "`a`", "`", "- ", "1. ", "2) ",
-         "# ", "> ", "|", "{}", "{name}", "%s", "@user", "#tag", "https://a.b/c", "a@b.com", "a.txt", "/usr/bin", "<b>", "</b>", "<",
-         "A", "cat", "Mr.", "e.g.", "U.S.", "3.5", "1,000", ".", "。", "！", "?", "…", "।", "։", ":", "។", "·", '"', "“", "”", "「", "」",
-         "(", ")", "猫", "แมว", "ነው", "é", "e\u0301", "😀", "\U0001f468\u200d\U0001f469", "\x00", "\x1f", "x" * 400, ", "]
+        ["<image>", "\n", "\r\n", " ", "  ", "   ", "\t", "\u00a0", "\u200b", "\u2028", "```", "```\n", "`a`",
+        "`", "- ", "1. ", "2) ",
+         "# ", "> ", "|", "{}", "{name}", "%s", "@user", "#tag", "https://a.b/c", "a@b.com", "a.txt",
+         "/usr/bin", "<b>", "</b>", "<",
+         "A", "cat", "Mr.", "e.g.", "U.S.", "3.5", "1,000", ".", "。", "！", "?", "…", "।", "։", ":",
+         "។", "·",
+         '"', "“", "”", "「", "」",
+         "(", ")", "猫", "แมว", "ነው", "é", "e\u0301", "😀", "\U0001f468\u200d\U0001f469", "\x00", "\x1f",
+         "x" * 400, ", "]
     ),
     max_size=30,
 ).map("".join)  # fmt: skip
 TEXTS = st.one_of(st.text(), NASTY)
 
 
-def outside(text: str) -> str:
-    for placeholder in placeholders(text):
-        text = text.replace(placeholder, "\0")
-    return text
+def letters_outside_placeholders(text: str) -> int:
+    return sum(map(str.isalpha, text)) - sum(map(str.isalpha, "".join(placeholders(text).elements())))
 
 
 @settings(max_examples=400, deadline=None)
@@ -340,15 +427,14 @@ def test_split_keeps_its_contract(text: str, language: str) -> None:
     parts = split(text, language)
     assert "".join(part.text for part in parts) == text
     assert all(part.text for part in parts)
-    assert not any(not one.translate and not two.translate for one, two in zip(parts, parts[1:], strict=False))
+    assert not any(not one.translate and not two.translate for one, two in pairwise(parts))
     for part in parts:
         if part.translate:
             assert part.text == part.text.strip()
             assert len(part.text.splitlines()) == 1
-            assert any(character.isalpha() for character in outside(part.text))
-            for placeholder in placeholders(part.text):
-                inner = part.text.removeprefix(placeholder).removesuffix(placeholder)
-                assert inner == part.text or placeholders(inner) != placeholders(part.text) - {placeholder: 1}
+            assert letters_outside_placeholders(part.text)
+            edges = {edge for span in segments._spans(part.text) for edge in span}
+            assert not edges & {0, len(part.text)}
     assert split(text, language) == parts
     assert sentence_count(text, language) == sum(part.translate for part in parts)
 
@@ -378,7 +464,12 @@ def test_numbers_are_ascii(text: str) -> None:
 
 
 def test_captions_are_fast() -> None:
-    captions = ["A red apple on a table.", "What is this? <image>", "a man (left) is 5 ft. tall. he smiles", "two dogs, one black"]
+    captions = [
+        "A red apple on a table.",
+        "What is this? <image>",
+        "a man (left) is 5 ft. tall. he smiles",
+        "two dogs, one black",
+    ]
     start = time.process_time()
     for _ in range(1000):
         for caption in captions:

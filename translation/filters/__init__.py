@@ -44,9 +44,7 @@ def score_pairs(pairs: Sequence[TextPair], identifier: Identifier) -> list[Score
     """
     found = identifier.identify([pair.target for pair in pairs])
     nameable = identifier.languages()
-    return [
-        _scores(pair, candidates, nameable) for pair, candidates in zip(pairs, found, strict=True)
-    ]
+    return [_scores(pair, candidates, nameable) for pair, candidates in zip(pairs, found, strict=True)]
 
 
 def _scores(pair: TextPair, candidates: dict[str, float], nameable: frozenset[str]) -> Scores:

@@ -15,10 +15,10 @@ _UNKNOWN_MARKS = ("<unk>", "\u2047", "\ufffd")
 def completeness_scores(pair: TextPair) -> Scores:
     """`sentences`, `numbers`, `placeholders`, and the flags `empty`, `unknown`, `cut_off` (1 or 0).
 
-    `sentences` is the smaller count over the larger one, with 1 added to both (1 against 3 is 0.5). `numbers` is the share
-    of the source's numbers that the target has, where one that is missing without another in its place counts half, since it
-    may be spelled out (`2 dogs`, `zwei Hunde`); None without any. `placeholders` the share that both sides have of what
-    either has. `cut_off` is None for text that no engine made.
+    `sentences` is the smaller count over the larger one, with 1 added to both (1 against 3 is 0.5). `numbers`
+    is the share of the source's numbers that the target has, where one that is missing without another in its
+    place counts half, since it may be spelled out (`2 dogs`, `zwei Hunde`); None without any. `placeholders`
+    the share that both sides have of what either has. `cut_off` is None for text that no engine made.
     """
     source, target, engine = pair.source, pair.target, pair.translation
     counts = sorted((sentence_count(source, ENGLISH), sentence_count(target, pair.language)))

@@ -15,9 +15,9 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 def copy_share(pair: TextPair) -> float | None:
     """Words of the source that the target has too, over the words of the source plus one.
 
-    The one keeps loan words: `pizza` for `pizza` gives 0.5, a copied caption of ten words 0.91. Names (capitalised words
-    but the first), words of one letter and numbers do not count, case is ignored. None where no word is left. In a source
-    without lower case every word counts.
+    The one keeps loan words: `pizza` for `pizza` gives 0.5, a copied caption of ten words 0.91. Names
+    (capitalised words but the first), words of one letter and numbers do not count, case is ignored. None
+    where no word is left. In a source without lower case every word counts.
     """
     if pair.language == ENGLISH:
         return None

@@ -12,9 +12,9 @@ from translation.languages import ENGLISH, languages
 
 _LETTER = regex.compile(r"\p{L}")
 
-# A text of so many letters counts half: with the default threshold another language needs both CLD detectors in a text of
-# more than 10 letters, or one in more than 20. Measured on CLDR names, where either is wrong for 20 % of those with 10-15
-# letters and 5 % of those with 20-30, and both together for 0.4 % of any length.
+# A text of so many letters counts half: with the default threshold another language needs both CLD detectors
+# in a text of more than 10 letters, or one in more than 20. Measured on CLDR names, where either is wrong for
+# 20 % of those with 10-15 letters and 5 % of those with 20-30, and both together for 0.4 % of any length.
 _HALF_WEIGHT = 10
 
 
@@ -28,10 +28,10 @@ def language_scores(
 ) -> Scores:
     """`lid`, `confusable` and `english` from an identifier's candidates `found` (NLLB code to confidence).
 
-    `lid` is 1 minus the lead that another language has over the wanted one, `confusable` the same for the registry's
-    confusable siblings (Danish for Norwegian), `english` the lead of English. A lead counts by n / (n + 10) with
-    n the letters (as many as English would need), so that a two-word text is not condemned by a guess.
-    None where the identifier cannot tell, or cannot name the language.
+    `lid` is 1 minus the lead that another language has over the wanted one, `confusable` the same for the
+    registry's confusable siblings (Danish for Norwegian), `english` the lead of English. A lead counts by n /
+    (n + 10) with n the letters (as many as English would need), so that a two-word text is not condemned by a
+    guess. None where the identifier cannot tell, or cannot name the language.
     """
     if not found:
         return {"lid": None, "confusable": None, "english": None}

@@ -66,9 +66,7 @@ def worst(a: Scores, b: Scores) -> Scores:
     return {name: _worse_of(worse, a[name], b[name]) for name, worse in _WORSE.items()}
 
 
-def _worse_of(
-    worse: Callable[[float, float], float], a: float | None, b: float | None
-) -> float | None:
+def _worse_of(worse: Callable[[float, float], float], a: float | None, b: float | None) -> float | None:
     if a is None:
         return b
     return a if b is None else worse(a, b)

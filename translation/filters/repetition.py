@@ -22,9 +22,9 @@ _WINDOW = 24
 def repetition(pair: TextPair) -> float:
     """Share of the target that only repeats other parts of it, beyond what the source repeats; 0..1.
 
-    The larger of two: what a unit of at most 60 characters, three times or more in a row, covers without its first time
-    (units without a letter aside, as in 1000000 and `-----`), and the share of windows of 24 characters (fewer in
-    dense scripts) that were there before.
+    The larger of two: what a unit of at most 60 characters, three times or more in a row, covers without its
+    first time (units without a letter aside, as in 1000000 and `-----`), and the share of windows of 24
+    characters (fewer in dense scripts) that were there before.
     """
     target = _repeated(pair.target, density(pair.language))
     return max(0.0, target - _repeated(pair.source, density(ENGLISH))) if target else 0.0

@@ -11,7 +11,7 @@ import regex
 from translation.filters.pairs import Scores, TextPair
 
 if TYPE_CHECKING:
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 _ARTICLES = frozenset({"a", "an", "the"})
@@ -21,12 +21,13 @@ SHORT_WORDS = 3
 
 
 def is_short(text: str) -> bool:
-    """Whether an English text is judged by exact match after its round trip: at most three words, articles aside."""
+    """Whether a round trip of an English text must be exact: it has at most three words, articles aside."""
     return len(_normalised(text)) <= SHORT_WORDS
 
 
 def round_trip_scores(pair: TextPair) -> Scores:
-    """`round_trip_exact` (1 or 0) of a short source, else `round_trip_chrf` (0..100, sacrebleu); None without back-translation.
+    """`round_trip_exact` (1 or 0) of a short source, else `round_trip_chrf` (0..100, sacrebleu); None without
+    back-translation.
 
     Exact means the same words: case, punctuation, compatibility forms (NFKC) and articles do not count.
     """
@@ -47,6 +48,6 @@ def _normalised(text: str) -> list[str]:
 
 @cache
 def _chrf() -> CHRF:
-    from sacrebleu.metrics import CHRF  # half a second to import, and only round trips need it
+    from sacrebleu.metrics.chrf import CHRF  # half a second to import, and only round trips need it
 
     return CHRF()

@@ -17,8 +17,9 @@ _BRAND = regex.compile(r"\p{L}.*\p{Lu}|\p{L}.*\p{Nd}|\p{Nd}.*\p{L}")
 def script_share(pair: TextPair) -> float | None:
     """Share of the target's letters that are in a script of its language; None without letters.
 
-    In languages that are not written in Latin letters, Latin names that the source has too are left out (capitalised
-    words), as long as the target has other letters. A target of nothing but brands of the source (`BBC`, `iPhone`) gives None.
+    In languages that are not written in Latin letters, Latin names that the source has too are left out
+    (capitalised words), as long as the target has other letters. A target of nothing but brands of the source
+    (`BBC`, `iPhone`) gives None.
     """
     scripts = languages()[pair.language].scripts
     letters = len(_LETTER.findall(pair.target))

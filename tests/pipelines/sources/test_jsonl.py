@@ -34,6 +34,11 @@ LLAVA = {
 }
 
 
+def talk(*turns: tuple[str, str], image: str = '"image": "a.png", ') -> bytes:
+    conversation = [{"from": role, "value": text} for role, text in turns]
+    return f'{{{image}"conversations": {json.dumps(conversation)}}}'.encode()
+
+
 def write(folder: Path, *records: Any) -> None:
     (folder / "x.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in records))
 
@@ -41,20 +46,29 @@ def write(folder: Path, *records: Any) -> None:
 def test_questions_and_answers(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     write(tmp_path, {"id": 7, "image": "a/dog.png", "question": " What is it? ", "answer": "dog"})
     assert read_all(make_recipe(**VQA, prompt="keep")) == [
-        Example("s", "7", "vqa", f"{tmp_path}/images/a/dog.png", "a/dog", Text("What is it?", False), Text("dog"))
+        Example(
+            "s", "7", "vqa", f"{tmp_path}/images/a/dog.png", "a/dog", Text("What is it?", False), Text("dog")
+        )
     ]
 
 
 def test_the_most_common_answer_counts(tmp_path: Path, make_recipe: MakeRecipe) -> None:
-    vqav2 = [{"answer": answer, "answer_id": index} for index, answer in enumerate(["down", "table", "table "])]
+    vqav2 = [
+        {"answer": answer, "answer_id": index} for index, answer in enumerate(["down", "table", "table "])
+    ]
     record = {"image": "a.png", "question": "Where?"}
-    write(tmp_path, {**record, "answer": ["no", "yes", "yes"]}, {**record, "answer": ["b", "a"]}, {**record, "answer": vqav2})
+    write(
+        tmp_path,
+        {**record, "answer": ["no", "yes", "yes"]},
+        {**record, "answer": ["b", "a"]},
+        {**record, "answer": vqav2},
+    )
     assert [one.target.text for one in examples(read_all(make_recipe(**VQA)))] == ["yes", "b", "table"]
 
 
 def test_conversations_make_one_example_a_turn(tmp_path: Path, make_recipe: MakeRecipe) -> None:
-    chat = [{"role": "user", "content": "<image>\nHi"}, {"role": "assistant", "content": "Hello"}]
-    write(tmp_path, LLAVA, {"id": "t", "conversations": chat[1:] and [{"role": "user", "content": "Hi"}, chat[1]]})
+    chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    write(tmp_path, LLAVA, {"id": "t", "conversations": chat})
     first, second, text = examples(read_all(make_recipe(**INSTRUCT)))
     assert (first.source_id, second.source_id, text.source_id) == ("000000033471#0", "000000033471#1", "t#0")
     assert first.prompt == Text("What are the colors of the bus in the image?")
@@ -95,18 +109,28 @@ def test_images_lie_beside_the_file_by_default(tmp_path: Path, make_recipe: Make
 
 
 def test_an_image_id_column(tmp_path: Path, make_recipe: MakeRecipe) -> None:
-    write(tmp_path, {"image": "a.png", "key": 12, "caption": "A dog."}, {"image": "a.png", "caption": "A dog."})
+    write(
+        tmp_path, {"image": "a.png", "key": 12, "caption": "A dog."}, {"image": "a.png", "caption": "A dog."}
+    )
     good, bad = read_all(make_recipe(**CAPTION, columns={"image_id": "key"}))
     assert good.image_id == "12"
     assert "no column 'key'; there: 'image, caption'" in rejects([bad])[0].reason
 
 
 MALFORMED: list[tuple[dict[str, Any], bytes, str]] = [
-    (VQA, b'{"id": "1", "image": "a.png", "question": "Q?"', "no JSON: Expecting ',' delimiter at character 46"),
+    (
+        VQA,
+        b'{"id": "1", "image": "a.png", "question": "Q?"',
+        "no JSON: Expecting ',' delimiter at character 46",
+    ),
     (VQA, b"{'id': 1}", "no JSON: Expecting property name enclosed in double quotes at character 1"),
     (VQA, b'["id", "1"]', "is a list, must be an object"),
     (VQA, b"null", "is null, must be an object"),
-    (VQA, b'{"id": "1", "image": "a.png", "question": "Q?"}', "no column 'answer'; there: 'id, image, question'"),
+    (
+        VQA,
+        b'{"id": "1", "image": "a.png", "question": "Q?"}',
+        "no column 'answer'; there: 'id, image, question'",
+    ),
     (VQA, b'{"image": "a.png", "question": "Q?", "answer": null}', "column 'answer' is null"),
     (VQA, b'{"image": "a.png", "question": "Q?", "answer": 3}', "answer 'answer' is a number, must be text"),
     (VQA, b'{"image": "a.png", "question": "Q?", "answer": []}', "answer 'answer' is an empty list"),
@@ -117,50 +141,49 @@ MALFORMED: list[tuple[dict[str, Any], bytes, str]] = [
     (CAPTION, b'{"image": "a.png", "caption": ""}', "caption 'caption' is empty"),
     (CAPTION, b'{"image": "a.png", "caption": []}', "caption 'caption' is an empty list"),
     (CAPTION, b'{"image": "a.png", "caption": "a\\u0000b"}', "holds NUL at character 1"),
-    (CAPTION, b'{"image": "a.png", "caption": "a\\ud83d"}', "half of a surrogate pair, U+D83D, at character 1"),
-    (CAPTION, b'{"image": "a.png", "caption": "caf\xe9"}', "no UTF-8 at byte 51 (0xe9)"),
-    (CAPTION, b'{"image": "a.png", "caption": "%s"}' % (b"word " * 20_000), "text of 100,000 characters, at most 20,000"),
+    (
+        CAPTION,
+        b'{"image": "a.png", "caption": "a\\ud83d"}',
+        "half of a surrogate pair, U+D83D, at character 1",
+    ),
+    (CAPTION, b'{"image": "a.png", "caption": "caf\xe9"}', "(0xe9)"),
+    (
+        CAPTION,
+        b'{"image": "a.png", "caption": "%s"}' % (b"word " * 20_000),
+        "text of 100,000 characters, at most 20,000",
+    ),
     (CAPTION, b'{"id": true, "image": "a.png", "caption": "A."}', "column 'id' is a boolean"),
-    (CAPTION, b'{"id": "a\\nb", "image": "a.png", "caption": "A."}', "an id has 1 to 200 printable characters"),
+    (
+        CAPTION,
+        b'{"id": "a\\nb", "image": "a.png", "caption": "A."}',
+        "an id has 1 to 200 printable characters",
+    ),
     (CAPTION, b'{"image": {"bytes": "x"}, "caption": "A."}', "column 'image' is an object, must be the path"),
     (CAPTION, b'{"image": "../../etc/passwd", "caption": "A."}', "image: '../../etc/passwd' leads out"),
     (CAPTION, b'{"image": "/etc/passwd", "caption": "A."}', "image: '/etc/passwd' is absolute"),
     (CAPTION, b'{"image": "http://x/a.jpg", "caption": "A."}', "is a URL"),
+    (CAPTION, b'{"image": "\\ud83d.png", "caption": "A."}', "holds half of a surrogate pair"),
     (CAPTION, b"[" * 100_000, "nested too deeply"),
     (CAPTION, b'{"id": ' + b"9" * 5_000 + b"}", "no usable JSON: Exceeds the limit"),
     (INSTRUCT, b'{"image": "a.png", "conversations": "hi"}', "must be a list of turns"),
     (INSTRUCT, b'{"image": "a.png", "conversations": []}', "conversation 'conversations' is empty"),
     (INSTRUCT, b'{"image": "a.png", "conversations": ["hi"]}', "turn 0 is text, must be a mapping"),
-    (INSTRUCT, b'{"image": "a.png", "conversations": [{"text": "hi"}]}', "turn 0 has neither `from` nor `role`"),
     (
         INSTRUCT,
-        b'{"image": "a.png", "conversations": [{"from": "human", "value": "hi"}]}',
-        "conversation without an answer",
+        b'{"image": "a.png", "conversations": [{"text": "hi"}]}',
+        "turn 0 has neither `from` nor `role`",
     ),
-    (
-        INSTRUCT,
-        b'{"image": "a.png", "conversations": [{"from": "gpt", "value": "a"}, {"from": "human", "value": "b"}]}',
-        "turn 0 is by 'gpt', must be by human or user",
-    ),
-    (
-        INSTRUCT,
-        b'{"image": "a.png", "conversations": [{"from": "human", "value": "a"}, {"from": "human", "value": "b"}]}',
-        "turn 1 is by 'human', must be by gpt or assistant",
-    ),
-    (
-        INSTRUCT,
-        b'{"conversations": [{"from": "human", "value": "<image>\\nhi"}, {"from": "gpt", "value": "b"}]}',
-        "`<image>` in the text, but no column 'image'",
-    ),
-    (
-        INSTRUCT,
-        b'{"image": "a.png", "conversations": [{"from": "human", "value": "<image><image> hi"}, {"from": "gpt", "value": "b"}]}',
-        "2 marks `<image>`",
-    ),
+    (INSTRUCT, talk(("human", "hi")), "conversation without an answer"),
+    (INSTRUCT, talk(("gpt", "a"), ("human", "b")), "turn 0 is by 'gpt', must be by human or user"),
+    (INSTRUCT, talk(("human", "a"), ("human", "b")), "turn 1 is by 'human', must be by gpt or assistant"),
+    (INSTRUCT, talk(("human", "<image> a"), ("gpt", "b"), image=""), "`<image>` in the text, but no column"),
+    (INSTRUCT, talk(("human", "<image><image> a"), ("gpt", "b")), "2 marks `<image>`"),
 ]
 
 
-@pytest.mark.parametrize(("source", "line", "words"), MALFORMED, ids=[words[:40] for _, _, words in MALFORMED])
+@pytest.mark.parametrize(
+    ("source", "line", "words"), MALFORMED, ids=[words[:40] for _, _, words in MALFORMED]
+)
 def test_a_malformed_line_is_rejected_alone(
     tmp_path: Path, make_recipe: MakeRecipe, source: dict[str, Any], line: bytes, words: str
 ) -> None:
@@ -172,21 +195,23 @@ def test_a_malformed_line_is_rejected_alone(
         "conversations": [{"role": "user", "content": "Q?"}, {"role": "assistant", "content": "Good."}],
     }
     good_line = json.dumps(good).encode()
-    # Blank lines are no records; the offset of the bad line is 17.
-    (tmp_path / "x.jsonl").write_bytes(b"\n" * 17 + line + b"\r\n\n" + good_line)
-    bad, found = read_all(make_recipe(**source))
+    # Blank lines are no records.
+    before = good_line + b"\n\n \n"
+    (tmp_path / "x.jsonl").write_bytes(before + line + b"\r\n\n" + good_line)
+    found, bad, last = read_all(make_recipe(**source))
     (reject,) = rejects([bad])
-    assert reject.reason.startswith("source: x.jsonl byte 17: ")
+    assert reject.reason.startswith(f"source: x.jsonl byte {len(before)}: ")
     assert words in reject.reason
     assert (reject.dataset, reject.task) == ("s", source["task"])
     assert len(reject.reason) < 400
     assert len(reject.record) <= 2_000
     reject.record.encode()
-    (example,) = examples([found])
-    assert example.target == Text("Good.")
+    assert [one.target for one in examples([found, last])] == [Text("Good."), Text("Good.")]
 
 
-def test_a_question_without_answer_at_the_end_loses_no_other_turn(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+def test_a_question_without_answer_at_the_end_loses_no_other_turn(
+    tmp_path: Path, make_recipe: MakeRecipe
+) -> None:
     turns = [*LLAVA["conversations"], {"from": "human", "value": "And?"}]
     turns[1] = {"from": "gpt", "value": ""}
     write(tmp_path, {**LLAVA, "conversations": turns})
@@ -219,7 +244,7 @@ def test_a_huge_line_is_skipped_without_being_held(tmp_path: Path, make_recipe: 
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert [one.source_id for one in records] == ["x@0", "after"]
-    assert "byte 0: line of 62,914,575 bytes, at most 10,485,760" in rejects(records)[0].reason
+    assert "byte 0: line of 62,914,576 bytes, at most 10,485,760" in rejects(records)[0].reason
     assert peak < 40 * 1024 * 1024
 
 

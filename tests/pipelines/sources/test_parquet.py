@@ -1,0 +1,180 @@
+"""Parquet rows become examples; wrong columns are a wrong recipe, null cells are rejects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.examples import Text
+from pipelines.images import content_id, image_bytes
+from pipelines.recipe import RecipeError
+from pipelines.sources import SourceError, pieces, read_piece
+from tests.pipelines.sources.conftest import MakeRecipe, examples, read_all, rejects
+
+CAPTION = {"format": "parquet", "path": "part-*.parquet", "task": "caption"}
+HF_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def write(path: Path, row_group_size: int = 2, **columns: Any) -> None:
+    pq.write_table(pa.table(columns), path, row_group_size=row_group_size)
+
+
+def test_the_layout_of_hugging_face(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    cells = [
+        {"bytes": b"one", "path": "image.png"},
+        {"bytes": b"two", "path": "COCO_train2014_000000000042.jpg"},
+        {"bytes": b"one", "path": None},
+        {"bytes": None, "path": "sub/there.png"},
+        {"bytes": None, "path": None},
+        None,
+    ]
+    captions = [f"Caption {row}." for row in range(6)]
+    write(tmp_path / "part-0.parquet", image=pa.array(cells, HF_IMAGE), caption=captions)
+    recipe = make_recipe(**CAPTION, images="images")
+    assert len(pieces(recipe)) == 3
+    records = read_all(recipe)
+    found = examples(records)
+    assert [one.source_id for one in records] == [f"part-0@{row}" for row in range(6)]
+    assert [one.target for one in found] == [Text(caption) for caption in captions[:4]]
+    assert [one.image_id for one in found] == [content_id(b"one"), "42", content_id(b"one"), "sub/there"]
+    assert [image_bytes(str(one.image)) for one in found[:3]] == [b"one", b"two", b"one"]
+    assert found[3].image == f"{tmp_path}/images/sub/there.png"
+    assert [one.reason for one in rejects(records)] == [
+        "source: part-0.parquet row 4: column 'image' holds no picture: null bytes and null as path",
+        "source: part-0.parquet row 5: column 'image' is null",
+    ]
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+def test_plain_bytes_and_an_image_id_column(
+    tmp_path: Path, make_recipe: MakeRecipe, kind: pa.DataType
+) -> None:
+    for part, start in enumerate((0, 3)):
+        rows = range(start, start + 3)
+        write(
+            tmp_path / f"part-{part}.parquet",
+            picture=pa.array([f"bytes {row}".encode() for row in rows], kind),
+            number=list(rows),
+            text=pa.array([f"Caption {row}." for row in rows]).dictionary_encode(),
+        )
+    columns = {"image": "picture", "caption": "text", "id": "number", "image_id": "number"}
+    found = examples(read_all(make_recipe(**CAPTION, columns=columns)))
+    assert [(one.source_id, one.image_id) for one in found] == [(str(row), str(row)) for row in range(6)]
+    assert [image_bytes(str(one.image)) for one in found] == [f"bytes {row}".encode() for row in range(6)]
+
+
+def test_paths_lie_in_the_images_folder(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    write(tmp_path / "part-0.parquet", image=["a/dog.png", "../../x.png", "", None], caption=["A."] * 4)
+    records = read_all(make_recipe(**CAPTION, images="images"))
+    (found,) = examples(records)
+    assert (found.image, found.image_id) == (f"{tmp_path}/images/a/dog.png", "a/dog")
+    assert [one.reason.split(": ", 2)[2] for one in rejects(records)] == [
+        "image: '../../x.png' leads out of the images folder",
+        "image: empty path",
+        "column 'image' is null",
+    ]
+
+
+def test_questions_and_conversations(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A dog."}]
+    write(
+        tmp_path / "part-0.parquet",
+        image=["a.png"],
+        question=["What?"],
+        answer=[["cat", "dog", "dog"]],
+        conversations=[turns],
+    )
+    (vqa,) = examples(read_all(make_recipe(**{**CAPTION, "task": "vqa"})))
+    assert (vqa.prompt, vqa.target) == (Text("What?"), Text("dog"))
+    (talk,) = examples(read_all(make_recipe(**{**CAPTION, "task": "instruct", "prompt": "keep"})))
+    assert (talk.prompt, talk.target, talk.source_id) == (Text("What?", False), Text("A dog."), "part-0@0#0")
+
+
+def test_bad_cells_are_rejected_alone(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    captions = [b"Good.", None, b"", b"caf\xe9", b"a\0b", b"x" * 100_000, b"Good."]
+    binary = pa.array(captions, pa.binary())
+    broken = pa.StringArray.from_buffers(
+        len(binary), *binary.buffers()[1:3], binary.buffers()[0], binary.null_count
+    )
+    write(tmp_path / "part-0.parquet", image=[f"{row}.png" for row in range(7)], caption=broken)
+    records = read_all(make_recipe(**CAPTION))
+    assert [one.source_id for one in examples(records)] == ["part-0@0", "part-0@6"]
+    assert [one.reason.removeprefix("source: part-0.parquet ") for one in rejects(records)] == [
+        "row 1: column 'caption' is null",
+        "row 2: caption 'caption' is empty",
+        "row 3: no UTF-8 at byte 3 (0xe9) of column 'caption'",
+        "row 4: caption 'caption' holds NUL at character 1",
+        "row 5: text of 100,000 characters, at most 20,000 (caption 'caption')",
+    ]
+
+
+def test_row_groups_decide_nothing(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    columns: dict[str, Any] = {
+        "image": [f"{row}.png" for row in range(150)],
+        "caption": [f"Caption {row}." if row % 7 else None for row in range(150)],
+    }
+    read = []
+    for size in (1, 40, 150):
+        write(tmp_path / "part-0.parquet", size, **columns)
+        read.append(read_all(make_recipe(**CAPTION)))
+    assert read[0] == read[1] == read[2]
+    assert len(read[0]) == 150
+
+
+@pytest.mark.parametrize(
+    ("columns", "key", "words"),
+    [
+        ({"caption": "text"}, "caption", "part-0.parquet has no column `text`; it has image, caption, n"),
+        ({"id": "key"}, "id", "has no column `key`"),
+        ({"image": "picture"}, "image", "has no column `picture`"),
+        ({"caption": "n"}, "caption", "column `n` of part-0.parquet is int64, captions are strings"),
+        ({"image": "n"}, "image", "is int64, pictures are binary, struct"),
+        ({"image_id": "f"}, "image_id", "is double, ids are strings or whole numbers"),
+    ],
+)
+def test_wrong_columns_are_a_wrong_recipe(
+    tmp_path: Path, make_recipe: MakeRecipe, columns: dict[str, str], key: str, words: str
+) -> None:
+    write(tmp_path / "part-0.parquet", image=["a.png"], caption=["A."], n=[1], f=[1.0])
+    with pytest.raises(RecipeError) as caught:
+        pieces(make_recipe(**CAPTION, columns=columns))
+    assert words in str(caught.value)
+    assert caught.value.key == f"sources.0.columns.{key}"
+    assert caught.value.value == f'"{columns[key]}"'
+
+
+def test_a_default_column_that_is_missing_is_a_wrong_recipe(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    write(tmp_path / "part-0.parquet", image=["a.png"], text=["A."])
+    with pytest.raises(RecipeError, match="has no column `caption`; it has image, text"):
+        pieces(make_recipe(**CAPTION))
+
+
+@pytest.mark.parametrize("content", [b"", b"no parquet", b"PAR1" + bytes(100)])
+def test_a_file_that_is_no_parquet_is_a_wrong_recipe(
+    tmp_path: Path, make_recipe: MakeRecipe, content: bytes
+) -> None:
+    (tmp_path / "part-0.parquet").write_bytes(content)
+    with pytest.raises(RecipeError, match=r"part-0.parquet is no readable Parquet file"):
+        pieces(make_recipe(**CAPTION))
+
+
+def test_a_damaged_page_stops_the_run(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    path = tmp_path / "part-0.parquet"
+    captions = [f"Caption {row}." for row in range(4)]
+    table = pa.table({"image": ["a.png"] * 4, "caption": captions})
+    pq.write_table(table, path, row_group_size=2, compression="zstd", use_dictionary=False)
+    data = bytearray(path.read_bytes())
+    offset = pq.ParquetFile(path).metadata.row_group(1).column(1).data_page_offset
+    data[offset : offset + 60] = bytes([0xFF] * 60)
+    path.write_bytes(data)
+    recipe = make_recipe(**CAPTION)
+    first, second = pieces(recipe)
+    assert len(list(read_piece(recipe, first))) == 2
+    with pytest.raises(
+        SourceError, match=r"part-0.parquet: damaged at or after row 2: .*; write the file anew"
+    ):
+        list(read_piece(recipe, second))

@@ -1,0 +1,199 @@
+"""The card makes `datasets.load_dataset` work on a mix, whole and by language, and says what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from PIL import Image
+
+from pipelines.card import dataset_card
+from pipelines.manifest import Manifest, Signature
+from pipelines.sink import ShardFile
+from pipelines.summary import LanguageCounts
+from translation.filters import NO_SCORES
+from translation.languages import languages
+from translation.row import row_schema
+
+SIGNATURE = Signature(
+    version="0.1.0",
+    recipe="abc123",
+    seed=17,
+    model="small",
+    model_digest="0123456789abcdef",
+    engine="ctranslate2-4.8.5",
+    decoding="beam_size=4",
+    identification="cld",
+    identification_digest="fedcba",
+)
+LICENCES = {"model small": "Unicode-3.0", "source coco | captions": "CC BY 4.0"}
+SHARDS = (
+    ("data", "deu_Latn", "train", 3),
+    ("data", "deu_Latn", "validation", 1),
+    ("data", "eng_Latn", "train", 4),
+    ("data", "zho_Hans", "validation", 2),
+    ("rejected", "swh_Latn", "rejected", 5),
+)
+
+
+def red_picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (9, 7), "red").save(file, "PNG")
+    return file.getvalue()
+
+
+def rows(language: str, split: str, number: int) -> list[dict[str, Any]]:
+    empty = dict.fromkeys(row_schema().names)
+    return [
+        empty
+        | {
+            "id": f"coco/{split}-{index}/caption/{language}",
+            "dataset": "coco",
+            "task": "caption",
+            "image": {"bytes": red_picture(), "path": f"{index}.png"},
+            "language": language,
+            "prompt": "Describe the image.",
+            "target": "rot",
+            "scores": NO_SCORES | {"script": 1.0},
+            "verdict": "accept",
+        }
+        for index in range(number)
+    ]
+
+
+def manifest_of(shards: tuple[tuple[str, str, str, int], ...], signature: Signature = SIGNATURE) -> Manifest:
+    files = tuple(
+        ShardFile(
+            f"{kind}/{code}/{split}-00000-of-00001.parquet", number, "0" * 64, 1, code, split, kind == "data"
+        )
+        for kind, code, split, number in shards
+    )
+    counts = []
+    for code in sorted({file.language for file in files}):
+        accepted = sum(file.rows for file in files if file.language == code and file.accepted)
+        rejected = sum(file.rows for file in files if file.language == code and not file.accepted)
+        reasons = {"language": rejected} if rejected else {}
+        counts.append(LanguageCounts(code, accepted + rejected, accepted, rejected, reasons))
+    return Manifest(signature, sum(count.read for count in counts), tuple(counts), files)
+
+
+@pytest.fixture
+def mix(tmp_path: Path) -> Path:
+    directory = tmp_path / "mix"
+    for kind, code, split, number in SHARDS:
+        path = directory / kind / code / f"{split}-00000-of-00001.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(rows(code, split, number), schema=row_schema()), path)
+    card = dataset_card(manifest_of(SHARDS), "my mix", LICENCES)
+    (directory / "README.md").write_text(card, encoding="utf-8")
+    (directory / "manifest.json").write_text("{}", encoding="utf-8")
+    return directory
+
+
+@pytest.fixture
+def load_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`datasets.load_dataset` with its cache in `tmp_path`, offline."""
+    datasets = pytest.importorskip("datasets", reason="an extra of the tests")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    cache = str(tmp_path / "cache")
+    return lambda *arguments: datasets.load_dataset(*arguments, cache_dir=cache)
+
+
+def front_matter(card: str) -> dict[str, Any]:
+    start, front, _ = card.split("---\n", 2)
+    assert start == ""
+    content = yaml.safe_load(front)
+    assert isinstance(content, dict)
+    return content
+
+
+def test_the_whole_mix_loads_by_default_without_the_rejected(mix: Path, load_dataset: Any) -> None:
+    loaded = load_dataset(str(mix))
+    assert {split: len(data) for split, data in loaded.items()} == {"train": 7, "validation": 3}
+    assert set(loaded["train"]["language"]) == {"deu_Latn", "eng_Latn"}
+
+
+def test_one_language_loads_by_its_code(mix: Path, load_dataset: Any) -> None:
+    loaded = load_dataset(str(mix), "deu_Latn")
+    assert {split: len(data) for split, data in loaded.items()} == {"train": 3, "validation": 1}
+    assert set(loaded["train"]["language"]) == {"deu_Latn"}
+
+
+def test_a_language_with_one_split_loads(mix: Path, load_dataset: Any) -> None:
+    assert {split: len(data) for split, data in load_dataset(str(mix), "zho_Hans").items()} == {
+        "validation": 2
+    }
+
+
+def test_images_decode_and_scores_are_fields(mix: Path, load_dataset: Any) -> None:
+    row = load_dataset(str(mix))["train"][0]
+    assert isinstance(row["image"], Image.Image)
+    assert row["image"].size == (9, 7)
+    assert row["image"].convert("RGB").getpixel((0, 0)) == (255, 0, 0)
+    assert row["scores"]["script"] == 1.0
+
+
+def test_there_is_no_configuration_without_accepted_rows(mix: Path, load_dataset: Any) -> None:
+    with pytest.raises(ValueError, match="swh_Latn"):
+        load_dataset(str(mix), "swh_Latn")
+
+
+def test_the_front_matter_says_languages_size_and_licence() -> None:
+    front = front_matter(dataset_card(manifest_of(SHARDS), "my: mix", {}))
+    assert front["language"] == ["de", "en", languages()["zho_Hans"].bcp47]
+    assert front["pretty_name"] == "my: mix"
+    assert front["size_categories"] == ["n<1K"]
+    assert front["license"] == "other"
+    assert [config["config_name"] for config in front["configs"]] == [
+        "all",
+        "deu_Latn",
+        "eng_Latn",
+        "zho_Hans",
+    ]
+    assert [config.get("default", False) for config in front["configs"]] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("number", "size"),
+    [(999, "n<1K"), (1000, "1K<n<10K"), (5_070_000, "1M<n<10M"), (100_000_000, "n>100M")],
+)
+def test_the_size_is_in_the_hubs_words(number: int, size: str) -> None:
+    card = dataset_card(manifest_of((("data", "deu_Latn", "train", number),)), "mix", {})
+    assert front_matter(card)["size_categories"] == [size]
+
+
+def test_counts_signature_and_licences_stand_in_the_text() -> None:
+    card = dataset_card(manifest_of(SHARDS), "my mix", LICENCES)
+    assert "| deu_Latn | German | 4 | 4 | 0 |  |" in card
+    assert "| swh_Latn | Swahili | 5 | 0 | 5 | language |" in card
+    assert "| **total** |  | 15 | 10 | 5 | language |" in card
+    assert f"`{SIGNATURE}`" in card
+    assert "| source coco \\| captions | CC BY 4.0 |" in card
+    assert "No row was accepted in: Swahili." in card
+    assert "10 rows (40% of them English)" in card
+
+
+def test_the_small_model_is_named_as_a_stand_in_and_only_then() -> None:
+    nllb = Signature(**{**SIGNATURE.__dict__, "model": "facebook/nllb-200-distilled-600M"})
+    assert "stand-in" in dataset_card(manifest_of(SHARDS), "mix", {})
+    assert "stand-in" not in dataset_card(manifest_of(SHARDS, nllb), "mix", {})
+
+
+def test_a_mix_without_accepted_rows_has_a_card_too() -> None:
+    card = dataset_card(manifest_of((("rejected", "swh_Latn", "rejected", 5),)), "mix", {})
+    assert "configs" not in front_matter(card)
+    assert "nothing to load" in card
+
+
+def test_the_same_mix_has_the_same_card() -> None:
+    cards = {
+        hashlib.sha256(dataset_card(manifest_of(SHARDS), "mix", LICENCES).encode()).hexdigest()
+        for _ in range(3)
+    }
+    assert len(cards) == 1

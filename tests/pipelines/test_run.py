@@ -1,0 +1,245 @@
+"""`translate-mix run` as a user sees it: a real runner, the real small model, real files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.manifest import read_manifest
+from translation.row import row_schema
+
+
+def run(*arguments: str | Path, limit: int | None = None) -> subprocess.CompletedProcess[str]:
+    """`translate-mix` in a process of its own; `limit` bytes is the largest file it may write."""
+
+    def set_limit() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        preexec_fn=set_limit,
+        env=os.environ | {"COLUMNS": "120"},
+        timeout=300,
+        check=False,
+    )
+
+
+def rows_of(mix: Path, kind: str = "data") -> list[dict[str, object]]:
+    return [row for path in sorted(mix.glob(f"{kind}/*/*.parquet")) for row in pq.read_table(path).to_pylist()]
+
+
+def digests(mix: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(mix)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(mix.glob("data/*/*.parquet"))
+    }
+
+
+@pytest.fixture(scope="module")
+def mix(tmp_path_factory: pytest.TempPathFactory, make_recipe: Callable[[Path], Path]) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    result = run("run", make_recipe(folder / "tiny"), "--output", folder / "mix", "--quiet")
+    assert result.returncode == 0, result.stderr
+    return folder / "mix"
+
+
+def test_every_row_that_was_read_is_accepted_or_rejected(mix: Path) -> None:
+    manifest = read_manifest(str(mix))
+    accepted, rejected = rows_of(mix), rows_of(mix, "rejected")
+    assert manifest.read == len(accepted) + len(rejected) == 24 + 24 * 5
+    assert {row["verdict"] for row in accepted} == {"accept"}
+    assert all(row["reason"] for row in rejected)
+    assert len({row["id"] for row in accepted + rejected}) == manifest.read
+
+
+def test_rows_follow_the_schema_and_say_where_they_come_from(mix: Path) -> None:
+    for path in mix.glob("data/*/*.parquet"):
+        assert pq.read_schema(path).equals(row_schema(), check_metadata=True)
+    for row in rows_of(mix):
+        assert row["id"].startswith(f"{row['dataset']}/")  # type: ignore[attr-defined]
+        assert row["id"].endswith(f"/{row['task']}/{row['language']}")  # type: ignore[attr-defined]
+        assert row["image"]["bytes"].startswith(b"\x89PNG")  # type: ignore[index]
+        assert row["provenance"]["model"] == "small"  # type: ignore[index]
+        assert row["source_target"]
+        if row["language"] == "eng_Latn":
+            assert row["target"] == row["source_target"]
+
+
+def test_prompts_name_the_language_of_the_target(mix: Path) -> None:
+    from translation.languages import languages
+
+    for row in rows_of(mix):
+        assert row["prompt_language"] == "eng_Latn"
+        assert languages()[str(row["language"])].name in str(row["prompt"])
+
+
+def test_one_image_never_stands_on_both_sides(mix: Path) -> None:
+    sides: dict[object, set[str]] = {}
+    for path in mix.glob("data/*/*.parquet"):
+        for image in pq.read_table(path, columns=["image_id"]).column(0).to_pylist():
+            sides.setdefault(image, set()).add(path.name.split("-")[0])
+    assert all(len(splits) == 1 for splits in sides.values())
+    assert {split for splits in sides.values() for split in splits} == {"train", "validation"}
+
+
+def test_the_manifest_names_every_file_with_rows_and_digest(mix: Path) -> None:
+    manifest = read_manifest(str(mix))
+    assert {file.path for file in manifest.files} == {
+        str(path.relative_to(mix)) for path in mix.glob("*/*/*.parquet")
+    }
+    for file in manifest.files:
+        data = (mix / file.path).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == file.sha256
+        assert len(data) == file.size
+        assert pq.read_metadata(mix / file.path).num_rows == file.rows
+    assert not list(mix.rglob("*.partial"))
+    assert not (mix / ".work").exists()
+
+
+def test_datasets_loads_the_mix_and_decodes_images(mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import datasets
+
+    everything = datasets.load_dataset(str(mix), cache_dir=str(tmp_path))
+    assert sum(split.num_rows for split in everything.values()) == len(rows_of(mix))
+    assert everything["train"][0]["image"].size == (128, 128)
+    german = datasets.load_dataset(str(mix), "deu_Latn", cache_dir=str(tmp_path))
+    assert set(german["train"]["language"]) == {"deu_Latn"}
+
+
+def test_images_are_stored_plain_with_a_page_index(mix: Path) -> None:
+    metadata = pq.read_metadata(next(mix.glob("data/*/*.parquet"))).row_group(0)
+    columns = {metadata.column(i).path_in_schema: metadata.column(i) for i in range(metadata.num_columns)}
+    assert columns["image.bytes"].compression == "UNCOMPRESSED"
+    assert "RLE_DICTIONARY" not in columns["image.bytes"].encodings
+    assert columns["target"].compression == "ZSTD"
+    assert columns["target"].has_offset_index
+
+
+def test_the_same_seed_gives_the_same_bytes(mix: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+    result = run("run", tiny_recipe, "--output", tmp_path / "again", "--quiet")
+    assert result.returncode == 0, result.stderr
+    assert digests(tmp_path / "again") == digests(mix)
+
+
+def test_more_workers_give_the_same_rows(mix: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+    result = run(
+        "run", tiny_recipe, "--output", tmp_path / "again", "--quiet",
+        "--direct_num_workers", "2", "--direct_running_mode", "multi_processing",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert sorted(map(repr, rows_of(tmp_path / "again"))) == sorted(map(repr, rows_of(mix)))
+
+
+def test_bad_records_are_rejected_with_reasons(tiny_recipe: Path, tmp_path: Path) -> None:
+    folder = tiny_recipe.parent
+    good = json.loads((folder / "questions.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    picture = folder / "images" / Path(good["image"]).name
+    (folder / "images" / "cut.png").write_bytes(picture.read_bytes()[:200])
+    records = [
+        json.dumps(good),
+        json.dumps(good),
+        '{"id": "broken", "image"',
+        json.dumps(good | {"id": "gone", "image": "gone.png"}),
+        json.dumps(good | {"id": "cut", "image": "cut.png"}),
+        json.dumps(good | {"id": "empty", "answer": ""}),
+        json.dumps(good | {"id": "long", "answer": "apple " * 17_000}),
+        json.dumps(good | {"id": "hash", "question": "What is # {this} %s?"}),
+    ]
+    (folder / "questions.jsonl").write_text("\n".join(records) + "\n", encoding="utf-8")
+    result = run("run", tiny_recipe, "--output", tmp_path / "mix", "--quiet", "--set", "languages.english_share=1")
+    assert result.returncode == 0, result.stderr
+    manifest = read_manifest(str(tmp_path / "mix"))
+    assert manifest.read == 24 + len(records)
+    reasons = Counter(str(row["reason"]).split(":")[0] for row in rows_of(tmp_path / "mix", "rejected"))
+    assert reasons == {"duplicate": 1, "source": 3, "image": 2}
+    assert {row["target"] for row in rows_of(tmp_path / "mix") if "#" in str(row["prompt"])} == {good["answer"]}
+
+
+def test_an_unknown_language_stops_with_the_nearest(tiny_recipe: Path, tmp_path: Path) -> None:
+    result = run("run", tiny_recipe, "--output", tmp_path / "mix", "--set", "languages.codes=[deu_Ltn]")
+    assert result.returncode == 2
+    assert "deu_Latn" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "mix").exists()
+
+
+def test_a_language_without_model_is_rejected_with_that_reason(tiny_recipe: Path, tmp_path: Path) -> None:
+    result = run("run", tiny_recipe, "--output", tmp_path / "mix", "--quiet", "--set", "languages.codes=[ceb_Latn]")
+    assert result.returncode == 0, result.stderr
+    rejected = rows_of(tmp_path / "mix", "rejected")
+    assert rejected
+    assert {row["reason"] for row in rejected} == {"language: the model 'small' was not trained on Cebuano"}
+
+
+def test_a_damaged_model_stops_with_one_message(tiny_recipe: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from translation.model import model_directory
+
+    model = tmp_path / "model"
+    shutil.copytree(model_directory("small"), model)
+    (model / "model.bin").write_bytes((model / "model.bin").read_bytes()[:-1000])
+    result = run("run", tiny_recipe, "--output", tmp_path / "mix", "--set", f"model={model}")
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "model.bin" in result.stderr
+
+
+def test_a_write_that_fails_stops_with_one_message_and_no_manifest(tiny_recipe: Path, tmp_path: Path) -> None:
+    result = run("run", tiny_recipe, "--output", tmp_path / "mix", "--quiet", limit=20_000)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "cannot write" in result.stderr
+    assert "File too large" in result.stderr
+    assert not (tmp_path / "mix" / "manifest.json").exists()
+    assert not list((tmp_path / "mix").rglob("*.partial"))
+
+
+def test_a_finished_mix_is_not_overwritten(mix: Path, tiny_recipe: Path) -> None:
+    before = digests(mix)
+    result = run("run", tiny_recipe, "--output", mix, "--quiet")
+    assert result.returncode == 2
+    assert "--overwrite" in result.stderr
+    assert digests(mix) == before
+
+
+def test_an_unfinished_run_is_taken_up(mix: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+    leftover = tmp_path / "again" / "data" / "zul_Latn" / "train-00000-of-00001.parquet"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(b"half")
+    (tmp_path / "again" / ".work").mkdir()
+    result = run("run", tiny_recipe, "--output", tmp_path / "again", "--quiet")
+    assert result.returncode == 0, result.stderr
+    assert digests(tmp_path / "again") == digests(mix)
+
+
+def test_a_directory_of_something_else_is_left_alone(tiny_recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.tex").write_text("years of work", encoding="utf-8")
+    result = run("run", tiny_recipe, "--output", tmp_path / "home")
+    assert result.returncode == 2
+    assert "thesis.tex" in result.stderr
+
+
+def test_a_reference_mix_holds_paths_instead_of_bytes(tiny_recipe: Path, tmp_path: Path) -> None:
+    result = run("run", tiny_recipe, "--output", tmp_path / "mix", "--quiet", "--set", "images=reference")
+    assert result.returncode == 0, result.stderr
+    for row in rows_of(tmp_path / "mix"):
+        assert row["image"]["bytes"] is None  # type: ignore[index]
+        assert Path(row["image"]["path"]).is_file()  # type: ignore[index]
+

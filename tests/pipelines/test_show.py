@@ -1,0 +1,223 @@
+"""Rows in the terminal: what is printed, how rows are chosen, and that images are never read."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from pipelines.manifest import Manifest, Signature, write_manifest
+from pipelines.show import LONGEST_TEXT, printable, show, spread
+from pipelines.sink import ShardFile
+from translation.filters import NO_SCORES
+from translation.row import row_schema
+
+SIGNATURE = Signature("0.1.0", "abc", 17, "small", "0123", "ctranslate2", "beam", "cld", "ba")
+PICTURE = b"no picture at all" * 200
+
+
+def row(language: str, index: int, **columns: Any) -> dict[str, Any]:
+    return (
+        dict.fromkeys(row_schema().names)
+        | {
+            "id": f"emoji/{index:03d}/caption/{language}",
+            "dataset": "emoji",
+            "task": "caption",
+            "image": {"bytes": PICTURE, "path": "apple.png"},
+            "language": language,
+            "prompt": "Describe the image in Something.",
+            "target": f"Apfel {index}",
+            "source_prompt": "Describe the image in Something.",
+            "source_target": f"apple {index}",
+            "back_translation": "the apple",
+            "scores": NO_SCORES | {"script": 1.0, "lid": 0.25},
+            "verdict": "accept",
+        }
+        | columns
+    )
+
+
+def write_mix(directory: Path, shards: dict[str, list[dict[str, Any]]]) -> Path:
+    """Real Parquet files of two rows a group, and a real manifest."""
+    files = []
+    for name, rows in shards.items():
+        kind, code, file = name.split("/")
+        path = directory / kind / code / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table = pa.Table.from_pylist(rows, schema=row_schema())
+        pq.write_table(table, path, row_group_size=2, compression="none", use_dictionary=False)
+        files.append(ShardFile(name, len(rows), "0" * 64, 1, code, file.split("-")[0], kind == "data"))
+    write_manifest(str(directory), Manifest(SIGNATURE, 0, (), tuple(files)))
+    return directory
+
+
+@pytest.fixture
+def mix(tmp_path: Path) -> Path:
+    rejected = row("swh_Latn", 0, verdict="reject", reason="lid: 0.1 for the language, at least 0.5 wanted")
+    unread = row(
+        "und", 1, verdict="reject", reason="source: line 3 is no JSON", prompt=None, target=None,
+        source_prompt=None, source_target="{broken", back_translation=None, scores=None, image=None,
+    )  # fmt: skip
+    return write_mix(
+        tmp_path / "mix",
+        {
+            "data/deu_Latn/train-00000-of-00002.parquet": [row("deu_Latn", index) for index in range(5)],
+            "data/deu_Latn/train-00001-of-00002.parquet": [row("deu_Latn", index) for index in range(5, 9)],
+            "data/eng_Latn/train-00000-of-00001.parquet": [row("eng_Latn", index) for index in range(7)],
+            "data/jpn_Jpan/train-00000-of-00001.parquet": [row("jpn_Jpan", index) for index in range(3)],
+            "rejected/swh_Latn/rejected-00000-of-00001.parquet": [rejected],
+            "rejected/und/rejected-00000-of-00001.parquet": [unread],
+        },
+    )
+
+
+def shown(mix: Path, language: str | None = None, rejected: bool = False, count: int = 10) -> str:
+    console = Console(file=io.StringIO(), width=100)
+    show(mix, language, rejected, count, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def ids(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("emoji/")]
+
+
+def test_a_row_shows_source_translation_back_translation_scores_and_verdict(mix: Path) -> None:
+    text = shown(mix, "jpn_Jpan", count=1)
+    (identifier,) = ids(text)
+    index = int(identifier.split("/")[1])
+    words = [line.split() for line in text.splitlines()]
+    assert ["source", "apple", str(index)] in words
+    assert ["target", "Apfel", str(index)] in words
+    assert ["back", "the", "apple"] in words
+    assert ["scores", "script", "1", "lid", "0.25"] in words, "scores that do not apply are left out"
+    assert ["verdict", "accept"] in words
+    assert "1 of 3 accepted rows of Japanese" in text
+
+
+def test_an_equal_prompt_is_not_printed_twice(mix: Path, tmp_path: Path) -> None:
+    assert shown(mix, "jpn_Jpan", count=1).count("Describe the image") == 1
+    translated = [row("deu_Latn", 0, prompt="Beschreibe das Bild.")]
+    other = write_mix(tmp_path / "other", {"data/deu_Latn/train-00000-of-00001.parquet": translated})
+    assert "Beschreibe das Bild." in shown(other)
+    assert "Describe the image" in shown(other)
+
+
+def test_rejected_rows_show_their_reason_unreadable_ones_their_record(mix: Path) -> None:
+    text = shown(mix, rejected=True)
+    assert "reject – lid: 0.1 for the language, at least 0.5 wanted" in text
+    assert "reject – source: line 3 is no JSON" in text
+    assert "{broken" in text
+    assert "{broken" in shown(mix, "und", rejected=True)
+
+
+def test_without_a_language_rows_spread_over_all_and_are_the_same_each_time(mix: Path) -> None:
+    text = shown(mix, count=6)
+    assert [identifier[-8:] for identifier in ids(text)] == 2 * ["deu_Latn"] + 2 * ["eng_Latn"] + 2 * [
+        "jpn_Jpan"
+    ]
+    assert text == shown(mix, count=6)
+    assert "6 of 19 accepted rows in 3 languages" in text
+
+
+def test_every_row_is_reached_across_shards_and_row_groups(mix: Path) -> None:
+    assert [int(one.split("/")[1]) for one in ids(shown(mix, "de", count=100))] == list(range(9))
+
+
+@pytest.mark.parametrize("code", ["deu_Latn", "de", "German", "DE"])
+def test_a_language_is_found_by_any_of_its_codes(mix: Path, code: str) -> None:
+    assert len(ids(shown(mix, code, count=2))) == 2
+
+
+def test_image_bytes_are_never_read(mix: Path) -> None:
+    path = mix / "data" / "jpn_Jpan" / "train-00000-of-00001.parquet"
+    before = shown(mix, "jpn_Jpan")
+    groups = pq.ParquetFile(path).metadata
+    content = bytearray(path.read_bytes())
+    for group in range(groups.num_row_groups):
+        for index in range(groups.num_columns):
+            column = groups.row_group(group).column(index)
+            if column.path_in_schema == "image.bytes":
+                start = column.data_page_offset
+                content[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
+    path.write_bytes(content)
+    with pytest.raises(OSError, match=r"(?i)thrift"):
+        pq.read_table(path)
+    assert shown(mix, "jpn_Jpan") == before
+
+
+def test_a_directory_without_a_manifest_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"manifest\.json.*translate-mix run"):
+        shown(tmp_path)
+
+
+def test_an_unknown_language_is_an_error_with_the_nearest(mix: Path) -> None:
+    with pytest.raises(ValueError, match=r"unknown language 'deu_Lattn'; did you mean deu_Latn"):
+        shown(mix, "deu_Lattn")
+
+
+def test_a_language_that_the_mix_lacks_is_an_error_with_those_it_has(mix: Path) -> None:
+    with pytest.raises(ValueError, match=r"no accepted rows of Danish \(dan_Latn\); there are .*deu_Latn"):
+        shown(mix, "dan_Latn")
+
+
+def test_the_error_says_where_rows_of_the_language_are(mix: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"no accepted rows of Swahili .*only rejected ones \(give --rejected\)"
+    ):
+        shown(mix, "swh_Latn")
+    with pytest.raises(
+        ValueError, match=r"no rejected rows of German .*only accepted ones \(leave out --rejected\)"
+    ):
+        shown(mix, "deu_Latn", rejected=True)
+
+
+def test_a_mix_without_such_rows_is_an_error(tmp_path: Path) -> None:
+    accepted = write_mix(
+        tmp_path / "mix", {"data/deu_Latn/train-00000-of-00001.parquet": [row("deu_Latn", 0)]}
+    )
+    with pytest.raises(ValueError, match=r"no rejected rows, only accepted ones"):
+        shown(accepted, rejected=True)
+
+
+def test_a_damaged_file_is_an_error_that_names_it(mix: Path) -> None:
+    path = mix / "data" / "jpn_Jpan" / "train-00000-of-00001.parquet"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"jpn_Jpan/train-00000-of-00001\.parquet: cannot be read"):
+        shown(mix, "jpn_Jpan")
+
+
+def test_texts_neither_steer_the_terminal_nor_are_taken_for_markup(tmp_path: Path) -> None:
+    hostile = [row("deu_Latn", 0, target="[red]a[/red]\x1b[31m\x07 \u202b", source_target="x" * 100_000)]
+    text = shown(write_mix(tmp_path / "mix", {"data/deu_Latn/train-00000-of-00001.parquet": hostile}))
+    assert "[red]a[/red]\\x1b[31m\\x07" in text
+    assert "\x1b" not in text
+    assert "(100,000 characters)" in text
+    assert text.count("x") < LONGEST_TEXT + 100
+
+
+def test_text_stays_as_it_is() -> None:
+    assert printable("पैकेज\u200d 网 🎉\nline") == "पैकेज\u200d 网 🎉\nline"
+
+
+CODES = st.from_regex(r"[a-z]{3}_Latn", fullmatch=True)
+
+
+@given(st.dictionaries(CODES, st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 120))
+def test_the_spread_is_even_complete_and_within_bounds(rows: dict[str, int], count: int) -> None:
+    chosen = spread(rows, count)
+    assert sum(map(len, chosen.values())) == min(count, sum(rows.values()) if count >= len(rows) else count)
+    for code, positions in chosen.items():
+        assert positions == sorted(set(positions))
+        assert positions[0] >= 0
+        assert positions[-1] < rows[code]
+    unfilled = [len(positions) for code, positions in chosen.items() if len(positions) < rows[code]]
+    assert not unfilled or max(map(len, chosen.values())) - min(unfilled) <= 1
+    assert len(chosen) == min(count, len(rows))

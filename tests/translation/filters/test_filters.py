@@ -1,0 +1,371 @@
+"""Scores say what a human would see in a pair; `worst` joins two texts of a row."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from translation.filters import (
+    NO_SCORES,
+    SCORES,
+    Policy,
+    Scores,
+    TextPair,
+    is_short,
+    score_pairs,
+    verdict,
+    worst,
+)
+from translation.identification import Identifier, load_identifier
+from translation.languages import default_languages, languages
+from translation.translations import Translation
+
+
+@pytest.fixture(scope="module")
+def cld() -> Identifier:
+    return load_identifier("cld")
+
+
+def _scores(cld: Identifier, pair: TextPair) -> Scores:
+    return score_pairs([pair], cld)[0]
+
+
+def _translation(text: str, **flags: bool) -> Translation:
+    return Translation(
+        text,
+        -0.5,
+        cut_off=flags.get("cut_off", False),
+        unknown=flags.get("unknown", False),
+        empty=flags.get("empty", False),
+    )
+
+
+def test_scores_are_aligned_with_the_pairs_and_name_every_score(cld: Identifier) -> None:
+    pairs = [TextPair("dog", "Hund", "deu_Latn"), TextPair("dog", "chien", "fra_Latn")]
+    found = score_pairs(pairs, cld)
+    assert [tuple(scores) for scores in found] == [SCORES, SCORES]
+    assert found[1] == _scores(cld, pairs[1])
+    assert [scores["letters"] for scores in found] == [4, 5]
+    assert score_pairs([], cld) == []
+
+
+def test_every_rule_of_the_policy_is_a_score() -> None:
+    assert set(Policy.__dataclass_fields__) < set(SCORES)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.text(),
+    st.text(),
+    st.sampled_from([language.nllb for language in languages().values()]),
+    st.none() | st.text(),
+    st.none() | st.floats(allow_nan=True),
+)
+def test_any_text_gets_finite_scores_and_a_verdict(
+    cld: Identifier, source: str, target: str, language: str, back: str | None, score: float | None
+) -> None:
+    translation = None if score is None else Translation(target, score, False, False, False)
+    scores = _scores(cld, TextPair(source, target, language, translation, back))
+    assert all(value is None or math.isfinite(value) for value in scores.values())
+    made = verdict(scores, Policy())
+    assert made.accepted == (made.reason is None)
+
+
+def test_a_text_of_100_kb_is_scored_in_seconds(cld: Identifier) -> None:
+    text = "".join(chr(97 + (index * index * 31 + index // 7) % 26) for index in range(100_000))
+    scores = _scores(cld, TextPair(text, text, "deu_Latn"))
+    assert scores["length_ratio"] == pytest.approx(1 / 1.08, abs=0.01)
+
+
+class TestLanguage:
+    def test_the_right_language_gets_one(self, cld: Identifier) -> None:
+        scores = _scores(
+            cld, TextPair("A dog runs in the garden.", "Ein Hund läuft im Garten herum.", "deu_Latn")
+        )
+        assert (scores["lid"], scores["english"], scores["confusable"]) == (1, 0, None)
+
+    def test_another_language_gets_near_zero(self, cld: Identifier) -> None:
+        target = "Un petit chien joue avec une balle rouge dans le jardin de la maison."
+        scores = _scores(cld, TextPair("A dog.", target, "deu_Latn"))
+        assert scores["lid"] is not None
+        assert scores["lid"] < 0.3
+
+    def test_english_is_told_apart_from_other_languages(self, cld: Identifier) -> None:
+        target = "A small dog is playing with a red ball in the garden."
+        scores = _scores(cld, TextPair("Ein Hund", target, "deu_Latn"))
+        assert scores["english"] is not None
+        assert scores["english"] > 0.7
+
+    def test_a_sibling_counts_apart(self, cld: Identifier) -> None:
+        danish = (
+            "Efter at have spist frokost gik børnene ud i haven for at lege med hunden, som var meget glad."
+        )
+        scores = _scores(cld, TextPair("x", danish, "nob_Latn"))
+        assert scores["lid"] == 1
+        assert scores["confusable"] is not None
+        assert scores["confusable"] < 0.3
+
+    @pytest.mark.parametrize("target", ["casa roja", "Brot", "taxi", "me gusta"])
+    def test_a_short_text_is_not_condemned_by_a_guess(self, cld: Identifier, target: str) -> None:
+        for language in ("deu_Latn", "ita_Latn", "swh_Latn"):
+            scores = _scores(cld, TextPair("something", target, language))
+            assert scores["lid"] is not None
+            assert scores["lid"] >= 0.5
+
+    @pytest.mark.parametrize("target", ["", "42", "…"])
+    def test_without_letters_nothing_is_known(self, cld: Identifier, target: str) -> None:
+        scores = _scores(cld, TextPair("42", target, "deu_Latn"))
+        assert (scores["lid"], scores["english"], scores["script"]) == (None, None, None)
+
+    def test_a_language_that_cannot_be_named_is_not_judged(self, cld: Identifier) -> None:
+        assert "kea_Latn" not in cld.languages()
+        scores = _scores(cld, TextPair("A dog.", "Un katxor ta kore na kintal di kaza.", "kea_Latn"))
+        assert scores["lid"] is None
+
+
+class TestScript:
+    @pytest.mark.parametrize(
+        ("source", "target", "language", "share"),
+        [
+            ("a dog", "собака", "rus_Cyrl", 1),
+            ("a dog", "a dog", "rus_Cyrl", 0),
+            ("Dog", "Dog", "tha_Thai", 0),
+            ("a dog", "sobaka собака", "rus_Cyrl", 0.5),
+            ("The BBC and Samsung in 2020", "BBC และ Samsung ในปี 2020", "tha_Thai", 1),
+            ("the bbc logo", "โลโก้ of the", "tha_Thai", 4 / 9),
+            ("an iPhone", "iPhone", "zho_Hans", None),
+            ("a dog", "собака", "deu_Latn", 0),
+            ("a dog", "犬がいる", "jpn_Jpan", 1),
+        ],
+    )
+    def test_share(
+        self, cld: Identifier, source: str, target: str, language: str, share: float | None
+    ) -> None:
+        assert _scores(cld, TextPair(source, target, language))["script"] == pytest.approx(share)
+
+
+class TestLength:
+    @pytest.mark.parametrize(
+        ("source", "target", "language", "low", "high"),
+        [
+            ("A dog plays in the garden.", "Ein Hund spielt im Garten.", "deu_Latn", 0.9, 1.1),
+            ("A dog plays with a ball in the garden.", "一只狗在花园里玩球。", "zho_Hans", 0.7, 1.2),
+            ("TV", "television", "fra_Latn", 1, 2),
+            ("A dog plays with a red ball in the green garden of a house.", "Hund", "deu_Latn", 0, 0.5),
+            ("a dog", "Hund " * 40, "deu_Latn", 5, 100),
+        ],
+    )
+    def test_ratio_to_what_the_source_lets_expect(
+        self, cld: Identifier, source: str, target: str, language: str, low: float, high: float
+    ) -> None:
+        ratio = _scores(cld, TextPair(source, target, language))["length_ratio"]
+        assert ratio is not None
+        assert low <= ratio <= high
+
+
+class TestCopy:
+    @pytest.mark.parametrize(
+        ("source", "target", "share"),
+        [
+            ("a man riding a wave on a board", "a man riding a wave on a board", 5 / 6),
+            ("A MAN RIDING A WAVE", "a man riding a wave", 3 / 4),
+            ("pizza", "Pizza", 1 / 2),
+            ("New York City", "New York City", 1 / 2),
+            ("Pizza", "Pizza", None),
+            ("a man in Berlin", "ein Mann in Berlin", 1 / 3),
+            ("42", "42", None),
+            ("a small dog", "ein kleiner Hund", 0),
+        ],
+    )
+    def test_share_of_words(self, cld: Identifier, source: str, target: str, share: float | None) -> None:
+        assert _scores(cld, TextPair(source, target, "deu_Latn"))["copy"] == pytest.approx(share)
+
+
+class TestRepetition:
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "ein Hund Hund Hund Hund Hund",
+            "neeeeeeeeeein",
+            "ein Hund im Garten, ein Hund im Garten, ein Hund im Garten, ein Hund im Garten",
+            "Hahahahahahaha",
+            "Der Hund läuft durch den großen Garten des Hauses. Er bellt. "
+            "Der Hund läuft durch den großen Garten des Hauses. Sie lacht. "
+            "Der Hund läuft durch den großen Garten des Hauses.",
+        ],
+    )
+    def test_loops(self, cld: Identifier, target: str) -> None:
+        value = _scores(cld, TextPair("a dog runs", target, "deu_Latn"))["repetition"]
+        assert value is not None
+        assert value > 0.3
+
+    @pytest.mark.parametrize(
+        ("source", "target", "language"),
+        [
+            ("a butterfly", "seekor kupu-kupu", "ind_Latn"),
+            ("1000000 dogs", "1000000 Hunde", "deu_Latn"),
+            ("ha ha ha ha", "ha ha ha ha", "deu_Latn"),
+            ("a boat trip", "eine Schifffahrt", "deu_Latn"),
+            ("-----", "-----", "deu_Latn"),
+            ("a dog", "", "deu_Latn"),
+            (
+                "There is a dog on a bench and a cat on a wall",
+                "Auf einer Bank ist ein Hund und auf einer Mauer ist eine Katze",
+                "deu_Latn",
+            ),
+        ],
+    )
+    def test_no_loops(self, cld: Identifier, source: str, target: str, language: str) -> None:
+        assert _scores(cld, TextPair(source, target, language))["repetition"] == 0
+
+    def test_loops_where_no_spaces_are_written(self, cld: Identifier) -> None:
+        value = _scores(cld, TextPair("a dog runs", "小狗跑" + "在花园里" * 6, "zho_Hans"))["repetition"]
+        assert value is not None
+        assert value > 0.5
+
+
+class TestCompleteness:
+    @pytest.mark.parametrize(
+        ("source", "target", "share"),
+        [
+            ("3 dogs", "3 Hunde", 1),
+            ("3 dogs", "drei Hunde", 0.5),
+            ("3 dogs", "5 Hunde", 0),
+            ("1,000.5 dogs and 3 cats", "1.000,5 Hunde und 3 Katzen", 1),
+            ("dogs", "5 Hunde", None),
+        ],
+    )
+    def test_numbers(self, cld: Identifier, source: str, target: str, share: float | None) -> None:
+        assert _scores(cld, TextPair(source, target, "deu_Latn"))["numbers"] == share
+
+    @pytest.mark.parametrize(
+        ("source", "target", "share"),
+        [
+            ("<image> What is it?", "<image> Was ist das?", 1),
+            ("<image> What is it?", "Was ist das?", 0),
+            ("What is it?", "Was ist <image>?", 0),
+            ("Hi {name}, see {url}", "Hallo {name}, siehe url", 0.5),
+            ("What is it?", "Was ist das?", None),
+        ],
+    )
+    def test_placeholders(self, cld: Identifier, source: str, target: str, share: float | None) -> None:
+        assert _scores(cld, TextPair(source, target, "deu_Latn"))["placeholders"] == share
+
+    @pytest.mark.parametrize(
+        ("source", "target", "ratio"),
+        [
+            ("A dog runs. A cat sits.", "Ein Hund läuft. Eine Katze sitzt.", 1),
+            ("A dog runs. A cat sits. It rains.", "Ein Hund läuft.", 0.5),
+            ("A dog runs.", "Ein Hund. Er läuft.", 2 / 3),
+            ("42", "42", None),
+        ],
+    )
+    def test_sentences(self, cld: Identifier, source: str, target: str, ratio: float | None) -> None:
+        assert _scores(cld, TextPair(source, target, "deu_Latn"))["sentences"] == ratio
+
+    def test_flags_of_the_engine(self, cld: Identifier) -> None:
+        for name in ("cut_off", "unknown", "empty"):
+            scores = _scores(
+                cld, TextPair("a dog", "ein Hund", "deu_Latn", _translation("ein Hund", **{name: True}))
+            )
+            assert scores[name] == 1
+            assert (
+                sum(value == 1 for key, value in scores.items() if key in {"cut_off", "unknown", "empty"})
+                == 1
+            )
+
+    def test_text_at_hand_has_no_engine(self, cld: Identifier) -> None:
+        scores = _scores(cld, TextPair("a dog", "ein <unk>", "deu_Latn"))
+        assert (scores["cut_off"], scores["model_score"]) == (None, None)
+        assert scores["unknown"] == 1
+        assert _scores(cld, TextPair("a dog", " ", "deu_Latn"))["empty"] == 1
+
+    def test_model_score_is_kept(self, cld: Identifier) -> None:
+        scores = _scores(cld, TextPair("a dog", "ein Hund", "deu_Latn", _translation("ein Hund")))
+        assert scores["model_score"] == -0.5
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize(
+        ("source", "back", "exact"),
+        [
+            ("a red dog", "The red dog!", 1),
+            ("Yes", "yes.", 1),
+            ("dog", "cat", 0),
+            ("dog", "", 0),
+            ("A", "the", 0),
+            ("dog", None, None),
+            ("!", "!", None),
+        ],
+    )
+    def test_short_texts_match_or_not(
+        self, cld: Identifier, source: str, back: str | None, exact: float | None
+    ) -> None:
+        scores = _scores(cld, TextPair(source, "Hund", "deu_Latn", None, back))
+        assert (scores["round_trip_exact"], scores["round_trip_chrf"]) == (exact, None)
+
+    def test_longer_texts_get_chrf(self, cld: Identifier) -> None:
+        source = "A small dog is playing in the garden."
+        good, bad = (
+            _scores(cld, TextPair(source, "Ein Hund", "deu_Latn", None, back))["round_trip_chrf"]
+            for back in ("A little dog is playing in the garden.", "The prices went up on Monday.")
+        )
+        assert good is not None
+        assert bad is not None
+        assert bad < 30 < 70 < good <= 100
+
+    def test_what_is_short(self) -> None:
+        assert is_short("on the red table")
+        assert not is_short("a dog on the red table")
+
+
+class TestWorst:
+    def test_takes_the_worse_of_each_score(self) -> None:
+        a: Scores = {**NO_SCORES, "lid": 0.9, "copy": 0.1, "length_ratio": 1.4}
+        b: Scores = {**NO_SCORES, "lid": 0.3, "copy": 0.5, "length_ratio": 0.5, "numbers": 1.0}
+        joined = worst(a, b)
+        assert joined == {**NO_SCORES, "lid": 0.3, "copy": 0.5, "length_ratio": 0.5, "numbers": 1.0}
+        assert worst(b, a) == joined
+
+    def test_no_scores_change_nothing(self) -> None:
+        a: Scores = {**NO_SCORES, "lid": 0.0, "copy": 0.1}
+        assert worst(NO_SCORES, a) == worst(a, NO_SCORES) == a
+
+    @given(
+        st.fixed_dictionaries({name: st.none() | st.floats(0.01, 10) for name in SCORES}),
+        st.fixed_dictionaries({name: st.none() | st.floats(0.01, 10) for name in SCORES}),
+    )
+    def test_a_row_passes_no_rule_that_one_of_its_texts_breaks(self, a: Scores, b: Scores) -> None:
+        policy = Policy()
+        if verdict(worst(a, b), policy).accepted:
+            assert verdict(a, policy).accepted
+            assert verdict(b, policy).accepted
+
+
+GOOD = {
+    "deu_Latn": "Zwei Hunde spielen mit einem roten Ball im Gras.",
+    "spa_Latn": "Dos perros juegan con una pelota roja en la hierba.",
+    "jpn_Jpan": "2匹の犬が草の上で赤いボールで遊んでいる。",
+    "kor_Hang": "개 두 마리가 풀밭에서 빨간 공을 가지고 놀고 있다.",
+    "rus_Cyrl": "Две собаки играют с красным мячом на траве.",
+    "arb_Arab": "كلبان يلعبان بكرة حمراء على العشب.",
+    "swh_Latn": "Mbwa wawili wanacheza na mpira mwekundu kwenye nyasi.",
+    "tha_Thai": "สุนัขสองตัวกำลังเล่นลูกบอลสีแดงบนหญ้า",
+}
+
+
+@pytest.mark.parametrize("language", GOOD)
+def test_a_good_translation_is_accepted(cld: Identifier, language: str) -> None:
+    pair = TextPair("Two dogs are playing with a red ball on the grass.", GOOD[language], language)
+    assert verdict(_scores(cld, pair), Policy()).reason is None
+
+
+@pytest.mark.parametrize("language", [item.nllb for item in default_languages() if not item.english])
+def test_a_copied_caption_is_rejected_in_every_language(cld: Identifier, language: str) -> None:
+    source = "two dogs are playing with a red ball on the grass"
+    made = verdict(_scores(cld, TextPair(source, source, language)), Policy())
+    assert made.reason is not None
+    assert made.reason.split(":")[0] in {"script", "copy"}
