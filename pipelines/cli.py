@@ -38,7 +38,9 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="build a mix from a recipe; without one, the sample that ships")
     run.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE.yaml")
     run.add_argument("--output", required=True, metavar="DIR", help="where the mix goes (local or gs://...)")
-    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe")
+    run.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe"
+    )
     run.add_argument("--overwrite", action="store_true", help="replace a finished mix in DIR")
     run.add_argument("--quiet", action="store_true", help="no progress, only the summary")
     run.epilog = "Other options go to Apache Beam: --runner, --project, --direct_num_workers 2, ..."
@@ -64,15 +66,25 @@ def parser() -> argparse.ArgumentParser:
     )
     score.add_argument("pairs", type=Path, metavar="PAIRS.tsv", help="header line; - reads standard input")
     _model_options(score)
-    score.add_argument("--round-trip", choices=("none", "short", "all"), default="none", help="translate back with the model")
-    score.add_argument("--identification", default="cld", metavar="LID", help="cld, a fastText file or hub name")
+    score.add_argument(
+        "--round-trip", choices=("none", "short", "all"), default="none", help="translate back with the model"
+    )
+    score.add_argument(
+        "--identification", default="cld", metavar="LID", help="cld, a fastText file or hub name"
+    )
     score.set_defaults(call=_score)
 
     model = commands.add_parser("model", help="add: convert an NLLB model")
-    model_commands = model.add_subparsers(dest="model_command", required=True, metavar="COMMAND", parser_class=_Parser)
+    model_commands = model.add_subparsers(
+        dest="model_command", required=True, metavar="COMMAND", parser_class=_Parser
+    )
     add = model_commands.add_parser("add", help="Hugging Face directory or hub name -> CTranslate2 directory")
-    add.add_argument("model", metavar="MODEL", help="facebook/nllb-200-distilled-600M, -1.3B, a directory, ...")
-    add.add_argument("--quantization", default="int8", metavar="TYPE", help="int8, int8_float16, float16, float32, ...")
+    add.add_argument(
+        "model", metavar="MODEL", help="facebook/nllb-200-distilled-600M, -1.3B, a directory, ..."
+    )
+    add.add_argument(
+        "--quantization", default="int8", metavar="TYPE", help="int8, int8_float16, float16, float32, ..."
+    )
     add.add_argument("--output", type=Path, metavar="DIR", help="default: models/NAME-QUANTIZATION")
     add.set_defaults(call=_model_add)
 
@@ -84,7 +96,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _model_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", default="small", metavar="MODEL", help="small (ships), or a converted model's directory")
+    command.add_argument(
+        "--model", default="small", metavar="MODEL", help="small (ships), or a converted model's directory"
+    )
 
 
 def _positive(text: str) -> int:
@@ -170,14 +184,18 @@ def _translate(parsed: argparse.Namespace) -> int:
         _complain(error)
         return WRONG
     if parsed.model == SMALL:
-        print("translate-mix: the small model knows some 650 names; for real text give --model", file=sys.stderr)
+        print(
+            "translate-mix: the small model knows some 650 names; for real text give --model", file=sys.stderr
+        )
     requests = [Request(text, ENGLISH, target.nllb) for text in parsed.text for target in targets]
     with engine:
         for request, translation in zip(requests, engine.translate(requests), strict=True):
             if parsed.json:
                 print(json.dumps(asdict(request) | {"translation": asdict(translation)}, ensure_ascii=False))
             else:
-                print(f"{request.target}\t{_one_line(translation.text)}\t{translation.score:.3f}\t{_flags(translation)}")
+                print(
+                    f"{request.target}\t{_one_line(translation.text)}\t{translation.score:.3f}\t{_flags(translation)}"
+                )
     return DONE
 
 
@@ -199,7 +217,9 @@ def _score(parsed: argparse.Namespace) -> int:
         return WRONG
     try:
         with source:
-            for line in score_file(source, str(parsed.pairs), parsed.model, parsed.round_trip, parsed.identification):
+            for line in score_file(
+                source, str(parsed.pairs), parsed.model, parsed.round_trip, parsed.identification
+            ):
                 print(json.dumps(line, ensure_ascii=False))
     except (PairError, ValueError, csv.Error) as error:
         _complain(error)
@@ -221,7 +241,10 @@ def _model_add(parsed: argparse.Namespace) -> int:
     except ModelError as error:
         _complain(error)
         return FAILED
-    print(f"{output}: {description.name}, {description.quantization}, {len(description.languages)} languages, digest {description.digest}")
+    print(
+        f"{output}: {description.name}, {description.quantization}, "
+        f"{len(description.languages)} languages, digest {description.digest}"
+    )
     print(f"licence: {description.licence}")
     print(f"use it: `model: {output}` in a recipe, or --set model={output}")
     return DONE

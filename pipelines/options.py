@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
@@ -23,9 +24,9 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return beam, rest
 
 
-def _option_classes(base: type) -> list[type]:
+def _option_classes(base: Any) -> list[Any]:
     """Direct and indirect subclasses that define options of their own, each once."""
-    found: list[type] = []
+    found: list[Any] = []
     for kind in base.__subclasses__():
         if kind not in found and "_add_argparse_args" in vars(kind):
             found.append(kind)

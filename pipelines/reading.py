@@ -1,4 +1,4 @@
-"""First half of the graph: pieces of sources -> examples that have a language and a readable image, and rejects."""
+"""First half of the graph: sources -> examples that have a language and a readable image, and rejects."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ from rich.console import Console
 
 from pipelines.assignment import policy_of
 from pipelines.filesystem import is_local, make_directory
-from pipelines.options import beam_options
 from pipelines.manifest import MANIFEST, Manifest, Signature, is_finished, read_manifest
+from pipelines.options import beam_options
 from pipelines.progress import ProgressDisplay
 from pipelines.recipe import Recipe
 from pipelines.rows import Provenance
@@ -167,21 +167,32 @@ def _licences(recipe: Recipe, description: ModelDescription) -> dict[str, str]:
 def _print_configuration(recipe: Recipe, plan: MixPlan, console: Console) -> None:
     languages = len(plan.policy.codes)
     missing = [code for code in plan.policy.codes if code not in plan.supported]
-    console.print(f"recipe {recipe.name} ({recipe.digest[:16]}), {len(recipe.sources)} sources, {languages} languages + English")
-    console.print(f"model  {plan.signature.model} ({plan.signature.model_digest}), identification {plan.signature.identification}")
+    console.print(
+        f"recipe {recipe.name} ({plan.signature.recipe}), {len(recipe.sources)} sources, "
+        f"{languages} languages + English"
+    )
+    console.print(
+        f"model  {plan.signature.model} ({plan.signature.model_digest}), "
+        f"identification {plan.signature.identification}"
+    )
     if recipe.model == "small":
         console.print(
             "[yellow]The small model is a stand-in for trying things out: it knows some 650 names. "
             "For real data give an NLLB model (translate-mix model add facebook/nllb-200-distilled-600M).[/]"
         )
     if missing:
-        console.print(f"[yellow]{len(missing)} languages are not in this model and will be rejected: {' '.join(missing)}[/]")
+        console.print(
+            f"[yellow]{len(missing)} languages are not in this model; their rows will be rejected: "
+            f"{' '.join(missing)}[/]"
+        )
 
 
 def _prepare(output: str, overwrite: bool) -> None:
-    """An empty place for the mix: leftovers of an unfinished run are removed, a finished one only if asked."""
+    """An empty place for the mix: leftovers of an unfinished run go, a finished one only if asked."""
     if is_finished(output) and not overwrite:
-        raise ValueError(f"{output}: holds a finished mix; give --overwrite to replace it, or another --output")
+        raise ValueError(
+            f"{output}: holds a finished mix; give --overwrite to replace it, or another --output"
+        )
     if not is_local(output):
         make_directory(output)
         return
@@ -191,7 +202,7 @@ def _prepare(output: str, overwrite: bool) -> None:
     strangers = _strangers(directory)
     if strangers and not (directory / WORK).exists() and not is_finished(output):
         raise ValueError(
-            f"{output}: holds files that are not a mix's ({', '.join(strangers[:3])}); name an empty directory"
+            f"{output}: holds files that are no mix's ({', '.join(strangers[:3])}); name an empty directory"
         )
     try:
         # The manifest goes first: without it the rest is an unfinished run.

@@ -37,7 +37,8 @@ def score_file(
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
     if missing:
         raise PairError(
-            f"{name}: line 1: no column {', '.join(missing)}; found {', '.join(reader.fieldnames or ['nothing'])}"
+            f"{name}: line 1: no column {', '.join(missing)}; "
+            f"found {', '.join(reader.fieldnames or ['nothing'])}"
         )
     identifier = load_identifier(identification)
     engine = None if round_trip == "none" else Engine(model_directory(model), device="auto")
@@ -99,6 +100,8 @@ def _with_round_trip(pairs: dict[int, TextPair], engine: Engine, round_trip: str
     requests = [Request(pairs[line].target, pairs[line].language, ENGLISH) for line in asked]
     back = dict(zip(asked, engine.translate(requests), strict=True))
     return {
-        line: TextPair(pair.source, pair.target, pair.language, None, back[line].text if line in back else None)
+        line: TextPair(
+            pair.source, pair.target, pair.language, None, back[line].text if line in back else None
+        )
         for line, pair in pairs.items()
     }

@@ -1,7 +1,7 @@
 """The end of the graph: rows -> Parquet shards, each sorted by id, written atomically and read back.
 
 Which shard a row stands in, and where in it, depends on its content alone, so the files of two runs are
-the same byte for byte. Image bytes are read here, one row group at a time, and never travel through a shuffle.
+the same byte for byte. Image bytes are read here, one row group at a time; no shuffle carries them.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ class WriteMix(beam.PTransform):
         )
 
 
-def _with_part(element: tuple[Row, int], seed: int, validation: float, embed: bool) -> tuple[Part, tuple[Row, int]]:
+def _with_part(
+    element: tuple[Row, int], seed: int, validation: float, embed: bool
+) -> tuple[Part, tuple[Row, int]]:
     row, image_size = element
     accepted = row["verdict"] == ACCEPT
     held_out = row["image_id"] or row["id"]
@@ -84,7 +86,9 @@ def _shards(size: int) -> int:
     return max(1, -(-size // SHARD_BYTES))
 
 
-def _with_shard(element: tuple[Part, tuple[Row, int]], totals: dict[Part, int]) -> tuple[tuple[Part, int], Row]:
+def _with_shard(
+    element: tuple[Part, tuple[Row, int]], totals: dict[Part, int]
+) -> tuple[tuple[Part, int], Row]:
     part, (row, _) = element
     digest = hashlib.blake2b((row["image_id"] or row["id"]).encode(), digest_size=8).digest()
     return (part, int.from_bytes(digest, "big") % _shards(totals[part])), row
@@ -173,5 +177,3 @@ def _check(path: str, rows: int) -> None:
         found = pq.read_metadata(io.BytesIO(file.read()) if not file.seekable() else file).num_rows
     if found != rows:
         raise OutputError(f"{path}: holds {found:,} rows, {rows:,} were written")
-
-

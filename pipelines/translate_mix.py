@@ -11,7 +11,14 @@ from pipelines.assignment import LanguagePolicy
 from pipelines.card import dataset_card
 from pipelines.filesystem import join, write_text
 from pipelines.manifest import Manifest, Signature, check_nothing_lost, merge_counts, write_manifest
-from pipelines.reading import REJECTS, AssignedExample, AssignLanguage, CheckImages, ReadPiece, RejectDuplicates
+from pipelines.reading import (
+    REJECTS,
+    AssignedExample,
+    AssignLanguage,
+    CheckImages,
+    ReadPiece,
+    RejectDuplicates,
+)
 from pipelines.recipe import Recipe
 from pipelines.rows import (
     MakeRow,
@@ -47,7 +54,7 @@ class MixPlan:
 
 
 def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
-    """Sources -> examples -> distinct texts -> translations -> rows with a verdict -> Parquet, manifest last."""
+    """Sources -> examples -> distinct texts -> translations -> rows with a verdict -> Parquet, manifest."""
     recipe = plan.recipe
     read = (
         pipeline
@@ -57,16 +64,16 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
     )
     unique = (
         read.examples
-        | "Assign language" >> beam.ParDo(AssignLanguage(plan.policy, recipe.seed)).with_output_types(
-            tuple[str, AssignedExample]
-        )
+        | "Assign language"
+        >> beam.ParDo(AssignLanguage(plan.policy, recipe.seed)).with_output_types(tuple[str, AssignedExample])
         | "Group by id" >> beam.GroupByKey()
         | "Reject duplicates" >> beam.ParDo(RejectDuplicates()).with_outputs(REJECTS, main="examples")
     )
     checked = (
         unique.examples
         | "Group by image" >> beam.GroupByKey()
-        | "Check images" >> beam.ParDo(CheckImages(recipe.max_image_pixels)).with_outputs(REJECTS, main="examples")
+        | "Check images"
+        >> beam.ParDo(CheckImages(recipe.max_image_pixels)).with_outputs(REJECTS, main="examples")
     )
 
     uses = checked.examples | "Texts" >> beam.FlatMap(texts_to_translate, plan.supported).with_output_types(
@@ -79,17 +86,17 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
     of_rows = (
         {"uses": uses, "translations": translations}
         | "Join texts" >> beam.CoGroupByKey()
-        | "Spread translations" >> beam.ParDo(SpreadTranslations()).with_output_types(
-            tuple[str, tuple[str, TranslatedText]]
-        )
+        | "Spread translations"
+        >> beam.ParDo(SpreadTranslations()).with_output_types(tuple[str, tuple[str, TranslatedText]])
     )
-    examples = checked.examples | "By row id" >> beam.Map(lambda example: (example.id, example)).with_output_types(
-        tuple[str, AssignedExample]
-    )
+    examples = checked.examples | "By row id" >> beam.Map(
+        lambda example: (example.id, example)
+    ).with_output_types(tuple[str, AssignedExample])
     rows = (
         {"examples": examples, "translations": of_rows}
         | "Join rows" >> beam.CoGroupByKey()
-        | "Make rows" >> beam.ParDo(
+        | "Make rows"
+        >> beam.ParDo(
             MakeRow(recipe.seed, recipe.filters, recipe.model, plan.supported | {"eng_Latn"}), plan.provenance
         )
     )
@@ -128,7 +135,8 @@ def _finish(
     (
         pipeline
         | "Once" >> beam.Create([None])
-        | "Manifest" >> beam.FlatMap(
+        | "Manifest"
+        >> beam.FlatMap(
             _write_card_and_manifest,
             plan,
             beam.pvalue.AsSingleton(counted),
@@ -166,5 +174,3 @@ def _write_card_and_manifest(
     write_text(join(plan.directory, "README.md"), dataset_card(manifest, plan.recipe.name, plan.licences))
     write_manifest(plan.directory, manifest)
     yield from ()
-
-

@@ -206,9 +206,8 @@ class TranslateTexts(beam.PTransform):
             | "Distinct texts" >> beam.Distinct().with_output_types(TextKey)
             | "Batch texts" >> TextsToBatches(self._progress)
             | "Translate there and back" >> RunInference(self._handler)
-            | "Score" >> beam.ParDo(ScoreTexts(self._identification)).with_output_types(
-                tuple[TextKey, TranslatedText]
-            )
+            | "Score"
+            >> beam.ParDo(ScoreTexts(self._identification)).with_output_types(tuple[TextKey, TranslatedText])
         )
 
 

@@ -1,4 +1,4 @@
-"""`translate-mix model add`: a Hugging Face NLLB (M2M100) checkpoint -> a checked CTranslate2 model directory.
+"""`translate-mix model add`: a Hugging Face NLLB (M2M100) checkpoint -> a checked CTranslate2 directory.
 
 Needs the extra `convert` (torch, transformers); translating later does not.
 """
@@ -10,11 +10,21 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from translation.languages import languages
 from translation.model import SENTENCEPIECE, ModelDescription, ModelError, write_description
 
-QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16", "float32")
+QUANTIZATIONS = (
+    "int8",
+    "int8_float32",
+    "int8_float16",
+    "int8_bfloat16",
+    "int16",
+    "float16",
+    "bfloat16",
+    "float32",
+)
 
 OWN_DESCRIPTION = "translate_mix.json"
 """Beside the checkpoint of a model trained here: `name`, `licence`, `languages`."""
@@ -40,9 +50,7 @@ def add_model(model: str, output: Path, quantization: str = "int8") -> ModelDesc
         import ctranslate2
         import transformers
     except ImportError as error:
-        raise ModelError(
-            f"converting needs {error.name}: pip install 'translate-mix[convert]'"
-        ) from error
+        raise ModelError(f"converting needs {error.name}: pip install 'translate-mix[convert]'") from error
     source = _checkpoint(model)
     config = _config(source)
     known = config.get("languages")
@@ -84,14 +92,16 @@ def _checkpoint(model: str) -> Path:
         raise ModelError(f"{model}: no such model on the hub, and no such directory here") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise ModelError(f"{model}: the hub cannot be reached, and it is not in its cache: {reason}") from error
+        raise ModelError(
+            f"{model}: the hub cannot be reached, and its cache has no copy: {reason}"
+        ) from error
 
 
-def _config(source: Path) -> dict[str, object]:
+def _config(source: Path) -> dict[str, Any]:
     """The checkpoint's `config.json`, joined with what `translate_mix.json` says of our own models."""
     path = source / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: not a Hugging Face checkpoint: {error}") from error
     if config.get("model_type") != "m2m_100":
@@ -102,10 +112,11 @@ def _config(source: Path) -> dict[str, object]:
     if not (source / SENTENCEPIECE).is_file():
         raise ModelError(f"{source / SENTENCEPIECE}: missing; copy it from the original checkpoint")
     own = source / OWN_DESCRIPTION
-    return config if not own.is_file() else config | json.loads(own.read_text(encoding="utf-8"))
+    described: dict[str, Any] = json.loads(own.read_text(encoding="utf-8")) if own.is_file() else {}
+    return config | described
 
 
-def _licence(model: str, config: dict[str, object]) -> str:
+def _licence(model: str, config: dict[str, Any]) -> str:
     if config.get("licence"):
         return str(config["licence"])
     names = [model, str(config.get("_name_or_path", ""))]

@@ -61,7 +61,8 @@ class Engine:
         Args:
             directory: as `translate-mix model add` writes it.
             device: `cpu`, `cuda` or `auto`.
-            inter_threads: batches in parallel; `intra_threads`: threads of one batch (0: CTranslate2 decides).
+            inter_threads: batches in parallel.
+            intra_threads: threads of one batch; 0 lets CTranslate2 decide.
             check: compare every file with its digest first.
 
         Raises:

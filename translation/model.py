@@ -1,4 +1,4 @@
-"""A converted model directory: what CTranslate2 needs, the tokenizer, and `model.json` that says what it is."""
+"""A converted model directory: what CTranslate2 needs, the tokenizer, and `model.json` about it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Translation:
 
     text: str
     score: float
-    """Log-probability per target token, the mean over all sentences weighted by length; 0 where nothing was translated."""
+    """Log-probability per target token over all sentences; 0 where nothing was translated."""
     cut_off: bool
     """Input or output reached the length limit in some sentence."""
     unknown: bool

@@ -49,7 +49,7 @@ def train_sentencepiece(pairs: list[dict[str, str]], folder: Path, size: int) ->
         english = sorted({pair["english"] for pair in pairs})
         lines = [pair["name"] for pair in pairs] + english * 20
         # Sentence-final marks, digits and letters that no name holds but a caption may.
-        lines += [".,;:!?'\"()-–—…0123456789" "ABCDEFGHIJKLMNOPQRSTUVWXYZ"] * 5
+        lines += [".,;:!?'\"()-–—…0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"] * 5
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(lines),
             model_prefix=str(path.with_suffix("")),
@@ -97,11 +97,9 @@ def batches(
     Only the share `into_english` of the examples into English takes part: that direction is learnt sooner.
     """
     order = random.Random(f"{seed}/{epoch}")
-    chosen = [
-        example for example in examples if not example.into_english or order.random() < into_english
-    ]
+    chosen = [example for example in examples if not example.into_english or order.random() < into_english]
     shuffled = sorted(
-        chosen, key=lambda example: (len(example.target) + len(example.source) + order.random() * 2)
+        chosen, key=lambda example: len(example.target) + len(example.source) + order.random() * 2
     )
     made: list[list[Example]] = [[]]
     width = 0

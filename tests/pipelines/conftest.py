@@ -1,4 +1,4 @@
-"""A recipe of a few pictures of the sample, with the model that ships: real parts, small enough for seconds."""
+"""A recipe of a few pictures of the sample, with the model that ships: real parts, done in seconds."""
 
 from __future__ import annotations
 

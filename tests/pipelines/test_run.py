@@ -38,7 +38,9 @@ def run(*arguments: str | Path, limit: int | None = None) -> subprocess.Complete
 
 
 def rows_of(mix: Path, kind: str = "data") -> list[dict[str, object]]:
-    return [row for path in sorted(mix.glob(f"{kind}/*/*.parquet")) for row in pq.read_table(path).to_pylist()]
+    return [
+        row for path in sorted(mix.glob(f"{kind}/*/*.parquet")) for row in pq.read_table(path).to_pylist()
+    ]
 
 
 def digests(mix: Path) -> dict[str, str]:
@@ -109,7 +111,9 @@ def test_the_manifest_names_every_file_with_rows_and_digest(mix: Path) -> None:
     assert not (mix / ".work").exists()
 
 
-def test_datasets_loads_the_mix_and_decodes_images(mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_datasets_loads_the_mix_and_decodes_images(
+    mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     import datasets
 
@@ -161,13 +165,17 @@ def test_bad_records_are_rejected_with_reasons(tiny_recipe: Path, tmp_path: Path
         json.dumps(good | {"id": "hash", "question": "What is # {this} %s?"}),
     ]
     (folder / "questions.jsonl").write_text("\n".join(records) + "\n", encoding="utf-8")
-    result = run("run", tiny_recipe, "--output", tmp_path / "mix", "--quiet", "--set", "languages.english_share=1")
+    result = run(
+        "run", tiny_recipe, "--output", tmp_path / "mix", "--quiet", "--set", "languages.english_share=1"
+    )
     assert result.returncode == 0, result.stderr
     manifest = read_manifest(str(tmp_path / "mix"))
     assert manifest.read == 24 + len(records)
     reasons = Counter(str(row["reason"]).split(":")[0] for row in rows_of(tmp_path / "mix", "rejected"))
     assert reasons == {"duplicate": 1, "source": 3, "image": 2}
-    assert {row["target"] for row in rows_of(tmp_path / "mix") if "#" in str(row["prompt"])} == {good["answer"]}
+    assert {row["target"] for row in rows_of(tmp_path / "mix") if "#" in str(row["prompt"])} == {
+        good["answer"]
+    }
 
 
 def test_an_unknown_language_stops_with_the_nearest(tiny_recipe: Path, tmp_path: Path) -> None:
@@ -179,7 +187,9 @@ def test_an_unknown_language_stops_with_the_nearest(tiny_recipe: Path, tmp_path:
 
 
 def test_a_language_without_model_is_rejected_with_that_reason(tiny_recipe: Path, tmp_path: Path) -> None:
-    result = run("run", tiny_recipe, "--output", tmp_path / "mix", "--quiet", "--set", "languages.codes=[ceb_Latn]")
+    result = run(
+        "run", tiny_recipe, "--output", tmp_path / "mix", "--quiet", "--set", "languages.codes=[ceb_Latn]"
+    )
     assert result.returncode == 0, result.stderr
     rejected = rows_of(tmp_path / "mix", "rejected")
     assert rejected
@@ -242,4 +252,3 @@ def test_a_reference_mix_holds_paths_instead_of_bytes(tiny_recipe: Path, tmp_pat
     for row in rows_of(tmp_path / "mix"):
         assert row["image"]["bytes"] is None  # type: ignore[index]
         assert Path(row["image"]["path"]).is_file()  # type: ignore[index]
-

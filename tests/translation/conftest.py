@@ -14,7 +14,8 @@ CODES = ["eng_Latn", "deu_Latn", "fra_Latn", "hin_Deva", "jpn_Jpan", "swh_Latn"]
 
 TEXT = [
     "a red apple on a table.", "the black cat sleeps under the old tree", "two dogs run on the beach!",
-    "ein roter Apfel auf dem Tisch", "un chat noir sous l'arbre", "paka mweusi analala", "लाल सेब", "赤いりんご",
+    "ein roter Apfel auf dem Tisch", "un chat noir sous l'arbre", "paka mweusi analala",
+    "लाल सेब", "赤いりんご",
     "0123456789", "Is this a cat or a dog?", "a photo of a bicycle, a bus and a train",
 ]  # fmt: skip
 

@@ -119,7 +119,8 @@ def test_the_score_is_the_mean_log_probability_of_the_tokens(checkpoint: Path, c
     labels = tokenizer.convert_tokens_to_ids(["deu_Latn", *tokens, "</s>"])
     with torch.inference_mode():
         logits = model(
-            **tokenizer(request.text, return_tensors="pt"), decoder_input_ids=torch.tensor([[2, *labels[:-1]]])
+            **tokenizer(request.text, return_tensors="pt"),
+            decoder_input_ids=torch.tensor([[2, *labels[:-1]]]),
         ).logits[0]
     log_probabilities = logits.log_softmax(-1)[range(1, len(labels)), labels[1:]]
     assert translation.score == pytest.approx(log_probabilities.mean().item(), abs=1e-3)

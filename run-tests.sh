@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Installs what the tests need into .venv (torch among it, for the model converter), then checks style, types and
+# behaviour. Arguments go to pytest: ./run-tests.sh tests/translation -k engine
+set -euo pipefail
+cd "$(dirname "$0")"
+python=${PYTHON:-python3}
+[ -x .venv/bin/pip ] || "$python" -m venv .venv
+.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+.venv/bin/mypy
+.venv/bin/python -m pytest "$@"
