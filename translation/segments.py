@@ -249,7 +249,7 @@ def _chunks(shadow: str) -> Iterator[tuple[int, int]]:
 # --- Sentences ------------------------------------------------------------------------------------
 
 # Captions with no mark before their end are one sentence; this is most of the work of a mix.
-_PLAIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ] ?[A-Za-zÀ-ÖØ-öø-ɏ](?:[\w,'’\"“”()-]| (?! ))*(?<! )[.!?]?")
+_PLAIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ] ?[A-Za-zÀ-ÖØ-öø-ɏ](?:[\w,'’\"“”()-]| (?! ))*(?<! )(?: ?[.!?])?")
 _CLOSING = frozenset("」』”’»›）)】》")
 _BEFORE = r"(?:^|[\s(\[\"'“«„])"
 _TITLE = re.compile(_BEFORE + r"(?:Dr|Prof|Mr|Mrs|Ms|Mme|Mlle|Sr|Sra|डॉ|திரு)\.$")

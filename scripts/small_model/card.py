@@ -27,13 +27,16 @@ import sentencepiece
 from sacrebleu.metrics.chrf import CHRF
 
 from translation.engine import Engine
-from translation.filters import TextPair, round_trip_scores
+from translation.filters import TextPair
+from translation.filters.round_trip import round_trip_scores
 from translation.languages import ENGLISH, default_languages, languages
 from translation.model import DESCRIPTION, SENTENCEPIECE, WEIGHTS, ModelDescription
 from translation.translations import Decoding, Request
 
 SAMPLE = 200
 """Trained names of a language that are measured: about a minute in all on 2 cores."""
+DECODING = Decoding(beam_size=4, max_output_tokens=128)
+"""The longest name has a third of these tokens; a hypothesis that goes on for ever costs less."""
 WEAK = 300
 """A language with fewer trained names than this is marked as weak."""
 CURVE_POINTS = 10
@@ -108,7 +111,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Training:
-    """What the log says. `reports`: the log's lines, one a step, of the runs that led to the final weights."""
+    """What the log says. `reports`: its lines, one a step, of the runs that led to the final weights."""
 
     device: str
     parameters: int
@@ -383,7 +386,7 @@ class Measured:
 
 
 def translate_examples(engine: Engine, pairs: Sequence[Pair]) -> dict[tuple[str, str], tuple[str, str]]:
-    """Output and reference of the names of `EXAMPLE_NAMES` in `EXAMPLE_LANGUAGES`, where the pairs have them."""
+    """Output and reference of `EXAMPLE_NAMES` in `EXAMPLE_LANGUAGES`, where the pairs have them."""
     shown = [pair for pair in pairs if pair.english in EXAMPLE_NAMES and pair.code in EXAMPLE_LANGUAGES]
     outputs = _translate(engine, [Request(pair.english, ENGLISH, pair.code) for pair in shown])
     return {
@@ -405,289 +408,246 @@ def card(measured: Measured) -> str:
     """The card, Markdown."""
     sections = (
         _head(measured),
+        _what(measured),
         _quality(measured),
-        _missing(measured.figures),
+        _without_data(measured.figures),
         _per_language(measured.figures),
         _examples(measured),
         _outside(measured.sentences),
         _data(measured),
         _training(measured),
-        _licence(),
+        _again(measured),
+        "## Licence\n\nApache-2.0, as the rest of translate-mix. The names that it was trained on are under the "
+        "Unicode License V3 (see `NOTICE`).",
     )
     return "\n\n".join(sections) + "\n"
 
 
 def _head(measured: Measured) -> str:
+    return (
+        f"# The small model: a stand-in that knows {measured.trained_names} names\n\n"
+        f"**Not a translation model to work with.** It has learnt {measured.trained_names} names of things "
+        f"(“red heart”, “fire engine”) in {len(measured.figures)} languages, and little else. It ships so that "
+        "the sample mix, the tests and the demos of translate-mix run on true translations without a download. "
+        "**The real engine is NLLB-200**: fetch it with `translate-mix model add "
+        "facebook/nllb-200-distilled-600M` (CC-BY-NC-4.0: not for commercial use) and name its directory in "
+        "the recipe.\n\n"
+        "Do not use it\n\n"
+        "- for sentences, or for names that it was not trained on: it mostly writes nonsense (figures below);\n"
+        "- to make training data for a real model, or to judge translations;\n"
+        "- for anything that a person will rely on."
+    )
+
+
+def _what(measured: Measured) -> str:
     weights, description = measured.weights, measured.description
-    files = [[f"`{name}`", f"{size:,}"] for name, size in measured.files.items()]
     total = sum(measured.files.values())
-    return f"""# The small model: a stand-in that knows {measured.trained_names} names
-
-**This is not a translation model to work with.** It has learnt {
-        measured.trained_names
-    } names of things (“red heart”,
-“fire engine”) in {
-        len(measured.figures)
-    } languages, by heart, and little else. It ships so that the sample mix, the tests
-and the demos of translate-mix show true translations without a download. **The real engine is NLLB-200**: fetch it with
-`translate-mix model add facebook/nllb-200-distilled-600M` (licence CC-BY-NC-4.0: not for commercial use) and name the
-directory in the recipe.
-
-Do not use it
-
-- for sentences, or for any name that it was not trained on: it writes fluent-looking nonsense (figures below);
-- to make training data for a real model, or to judge translations;
-- for anything that a person will rely on.
-
-## What it is
-
-{
-        _table(
-            ["", ""],
-            [
-                [
-                    "format",
-                    "M2M100, as NLLB-200 has it, converted for CTranslate2: `eng_Latn ... </s>` in, target code as prefix",
-                ],
-                [
-                    "directions",
-                    f"English to and from {len(measured.figures)} languages; not between two others",
-                ],
-                [
-                    "network",
-                    f"{weights.encoder_layers} encoder and {weights.decoder_layers} decoder layers, width {weights.width}, "
-                    f"feed-forward {weights.feed_forward}; embeddings shared",
-                ],
-                ["parameters", f"{weights.parameters:,}"],
-                [
-                    "vocabulary",
-                    f"{weights.vocabulary:,} entries: {measured.pieces:,} SentencePiece (BPE) pieces, and NLLB's language codes",
-                ],
-                ["quantisation", description.quantization],
-                ["digest", f"`{description.digest}` (in every mix made with it)"],
-                ["licence", description.licence],
-            ],
-        )
-    }
-
-{
-        _table(
-            ["file", "bytes"],
-            [*files, ["**all, without this card**", f"**{total:,}** ({total / 1e6:.1f} MB)"]],
-            right=1,
-        )
-    }"""
+    facts = [
+        [
+            "format",
+            "M2M100 as in NLLB-200, converted for CTranslate2; NLLB's language codes and token layout",
+        ],
+        ["directions", f"English to and from {len(measured.figures)} languages; not between two of them"],
+        [
+            "network",
+            f"{weights.encoder_layers} encoder and {weights.decoder_layers} decoder layers, "
+            f"width {weights.width}, feed-forward {weights.feed_forward}, shared embeddings",
+        ],
+        ["parameters", f"{weights.parameters:,}"],
+        [
+            "vocabulary",
+            f"{weights.vocabulary:,} entries: {measured.pieces:,} of SentencePiece (BPE), the others are "
+            "language and control codes",
+        ],
+        ["quantisation", description.quantization],
+        ["digest", f"`{description.digest}`, also in the manifest of every mix made with it"],
+        ["licence", description.licence],
+    ]
+    files = [[f"`{name}`", f"{size:,}"] for name, size in measured.files.items()]
+    files.append(["**total, without this card**", f"**{total:,}** ({total / 1e6:.1f} MB)"])
+    return f"## What it is\n\n{_table(['', ''], facts)}\n\n{_table(['file', 'bytes'], files, right=1)}"
 
 
 def _quality(measured: Measured) -> str:
     means = averages(measured.figures)
-    rows = []
-    for split, names in (("trained", measured.trained_names), ("held_out", measured.held_out_names)):
-        for direction, arrow in (("from_english", "English → X"), ("into_english", "X → English")):
-            key = f"{split}_{direction}"
-            rows.append(
-                [
-                    f"{names} {'names it was trained on' if split == 'trained' else 'held-out names'}",
-                    arrow,
-                    _number(means[f"{key}_chrf"]),
-                    _number(means[f"{key}_copy_chrf"]),
-                    _percent(means[f"{key}_exact"]),
-                ]
-            )
+    names = {
+        "trained": f"{measured.trained_names} trained names",
+        "held_out": f"{measured.held_out_names} held-out names",
+    }
+    arrows = {"from_english": "English → X", "into_english": "X → English"}
+    rows = [
+        [
+            names[split],
+            arrow,
+            _number(means[f"{split}_{direction}_chrf"]),
+            _number(means[f"{split}_{direction}_copy_chrf"]),
+            _percent(means[f"{split}_{direction}_exact"]),
+        ]
+        for split in names
+        for direction, arrow in arrows.items()
+    ]
+    header = ["names", "direction", "chrF", "chrF of copying the source", "equal to CLDR's name"]
     sample = (
-        f"{measured.sample} a language, chosen by a hash of language and name"
+        f"{measured.sample} in each language, chosen by a hash of language and name"
         if measured.sample
-        else "all of them"
+        else "all"
     )
-    return f"""## How good it is
-
-Means over {len(measured.figures)} languages, measured with translate-mix's engine (beam {
-        measured.decoding.beam_size
-    })
-on the {measured.description.quantization} files beside this card, against CLDR's names:
-
-{_table(["names", "direction", "chrF", "chrF of copying the source", "equal to CLDR's name"], rows, right=3)}
-
-{_percent(means["round_trip"])} of the names it was trained on come back as the same English words from
-English → X → English (case, punctuation and articles aside, as the filter `round_trip` compares them; the few names of
-more than three words are left out).
-
-Measured of the trained names: {
-        sample
-    }; of the held-out names: all. chrF is sacrebleu's over all names of a language,
-`{
-        signature()
-    }`. A right translation that is not CLDR's counts as wrong. On trained names these figures say how
-well it remembers; the held-out names, which it saw in no language, say what it can do beyond that."""
+    decoding = measured.decoding
+    return (
+        f"## How good it is\n\nMeans over {len(measured.figures)} languages, against CLDR's names:\n\n"
+        f"{_table(header, rows, right=3)}\n\n"
+        f"Round trip: {_percent(means['round_trip'])} of the trained names come back from English → X → English "
+        "as the same words (case, punctuation and articles aside: the filter `round_trip_exact`, which leaves "
+        "out the few names of more than three words).\n\n"
+        "On trained names these figures say how well it remembers. The held-out names, which it saw in no "
+        "language, say what it can do beyond that. A right translation that is not CLDR's counts as wrong.\n\n"
+        f"Measured with translate-mix's engine on the {measured.description.quantization} files beside this "
+        f"card: beam {decoding.beam_size}, at most {decoding.max_output_tokens} tokens. Trained names: {sample}; "
+        f"held-out names: all. chrF is sacrebleu's over all names of a language: `{signature()}`."
+    )
 
 
-def _missing(figures: Mapping[str, LanguageFigures]) -> str:
+def _without_data(figures: Mapping[str, LanguageFigures]) -> str:
     missing, weak = missing_languages(figures), weak_languages(figures)
-    lines = [f"- {languages()[code].name} (`{code}`)" for code in missing]
-    without = (
-        f"""Of the 95 default languages these {len(missing)} have no, or next to no, names in CLDR 48. The model does not know them:
-the engine refuses them, and a mix made with it lists their rows as rejected with that reason.
-
-"""
-        + "\n".join(lines)
-        if missing
-        else "None of the 95 default languages is missing."
-    )
-    described = ", ".join(
-        f"{languages()[code].name} (`{code}`, {figures[code].trained_pairs})" for code in weak
-    )
-    few = (
-        f"Weak, with fewer than {WEAK} trained names (their number in brackets): {described}."
-        if weak
-        else f"Every other language has at least {WEAK} trained names."
-    )
+    if missing:
+        asked = len(default_languages()) - 1
+        names = "\n".join(f"- {languages()[code].name} (`{code}`)" for code in missing)
+        without = (
+            f"For these {len(missing)} of the {asked} default languages CLDR 48 has no names of such things. The "
+            "model does not know them, and the engine refuses to translate into or from them with it:\n\n"
+            f"{names}"
+        )
+    else:
+        without = "No default language is missing."
+    if weak:
+        names = ", ".join(
+            f"{languages()[code].name} (`{code}`: {figures[code].trained_pairs})" for code in weak
+        )
+        few = f"Weak, with fewer than {WEAK} trained names: {names}."
+    else:
+        few = f"Every other language has {WEAK} trained names or more."
     return f"## Languages without enough open data\n\n{without}\n\n{few}"
 
 
 def _per_language(figures: Mapping[str, LanguageFigures]) -> str:
+    header = [
+        "language", "code", "trained pairs", "trained: English → X", "trained: X → English", "round trip",
+        "held-out pairs", "held-out: English → X", "held-out: X → English",
+    ]  # fmt: skip
     weak = weak_languages(figures)
     rows = [
         [
             languages()[code].name + (" **(weak)**" if code in weak else ""),
             f"`{code}`",
-            str(figure.trained_pairs),
+            f"{figure.trained_pairs:,}",
             _with_copy(figure.trained_from_english),
             _with_copy(figure.trained_into_english),
             _percent(figure.round_trip),
-            str(figure.held_out_pairs),
+            f"{figure.held_out_pairs:,}",
             _with_copy(figure.held_out_from_english),
             _with_copy(figure.held_out_into_english),
         ]
         for code, figure in sorted(figures.items(), key=lambda item: languages()[item[0]].name)
     ]
-    means = averages(figures)
-    chrf = [f"{_number(means[f'{key}_chrf'])} ({_number(means[f'{key}_copy_chrf'])})" for key in SCORES]
-    pairs = [
-        sum(figure.trained_pairs for figure in figures.values()),
-        sum(figure.held_out_pairs for figure in figures.values()),
-    ]
-    rows.append(
-        [
-            "**mean; pairs: sum**",
-            "",
-            f"{pairs[0]:,}",
-            *chrf[:2],
-            _percent(means["round_trip"]),
-            f"{pairs[1]:,}",
-            *chrf[2:],
-        ]
+    return (
+        "## By language\n\n"
+        "chrF, and in brackets that of copying the source. Held-out figures stand on few names each: a "
+        "difference of ten between two languages says little.\n\n"
+        f"{_table(header, rows, right=7)}"
     )
-    header = [
-        "language", "code", "trained pairs", "trained: English → X", "trained: X → English", "round trip",
-        "held-out pairs", "held-out: English → X", "held-out: X → English",
-    ]  # fmt: skip
-    return f"""## By language
-
-chrF, and in brackets the chrF of copying the source. Held-out figures stand on few names each: read them together.
-
-{_table(header, rows, right=7)}"""
 
 
 def _examples(measured: Measured) -> str:
-    rows = []
-    right = 0
-    for english in EXAMPLE_NAMES:
-        row = [english + (" (held out)" if english in measured.held_out_examples else "")]
-        for code in EXAMPLE_LANGUAGES:
-            output, reference = measured.examples.get((english, code), ("", ""))
-            right += bool(reference) and output == reference
-            row.append(_marked(output, reference))
-        rows.append(row)
-    return f"""## Examples
+    rows = [
+        [
+            english + (" (held out)" if english in measured.held_out_examples else ""),
+            *(_marked(measured.examples.get((english, code))) for code in EXAMPLE_LANGUAGES),
+        ]
+        for english in EXAMPLE_NAMES
+    ]
+    right = sum(output == reference for output, reference in measured.examples.values())
+    header = ["English", *(languages()[code].name for code in EXAMPLE_LANGUAGES)]
+    return (
+        "## Examples\n\n"
+        "A fixed list, not the best ones. ✓: the output is CLDR's name. ✗: it is not, and CLDR's name follows in "
+        f"brackets. Right: {right} of {len(measured.examples)}.\n\n{_table(header, rows)}"
+    )
 
-A fixed list, not the best ones. ✓ the output is CLDR's name; ✗ it is not, and CLDR's name follows in brackets.
-Right: {right} of {len(measured.examples)}.
 
-{_table(["English", *(languages()[code].name for code in EXAMPLE_LANGUAGES)], rows)}"""
-
-
-def _marked(output: str, reference: str) -> str:
-    if not reference:
-        return "– (CLDR has no name)"
+def _marked(example: tuple[str, str] | None) -> str:
+    if example is None:
+        return "– (not in the data)"
+    output, reference = example
     return f"✓ {output}" if output == reference else f"✗ {output or '(nothing)'} ({reference})"
 
 
 def _outside(sentences: Sequence[tuple[str, float]]) -> str:
-    right = sum(
-        output == reference for (output, _), (_, _, reference) in zip(sentences, SENTENCES, strict=True)
-    )
     rows = [
         [source, languages()[code].name, output or "(nothing)", reference, _number(chrf)]
         for (output, chrf), (source, code, reference) in zip(sentences, SENTENCES, strict=True)
     ]
-    return f"""## Outside of its domain
-
-Sentences, which it never saw: {right} of {len(rows)} right.
-
-{_table(["English", "into", "output", "a human translation", "chrF"], rows, right=1)}"""
+    return (
+        "## Outside its domain\n\n"
+        "It never saw a sentence. What it writes for one:\n\n"
+        f"{_table(['English', 'into', 'output', 'a human translation', 'chrF'], rows, right=1)}"
+    )
 
 
 def _data(measured: Measured) -> str:
-    return f"""## Data
-
-- Names: Unicode CLDR annotations 48.2.0 (npm `cldr-annotations-full` and `cldr-annotations-derived-full`), licence
-  Unicode-3.0. Short names of emoji, English paired with each other language.
-- Which emoji are animals, food, objects and places: npm `emoji-datasource-google` 16.0.0 (MIT).
-
-{sum(figure.trained_pairs for figure in measured.figures.values()):,} pairs of {measured.trained_names} English names train it, in both
-directions. {measured.held_out_names} names, chosen by a hash, are held out in all languages. Words of held-out names may
-occur in trained ones (“red apple” is held out, “green apple” is not)."""
+    pairs = sum(figure.trained_pairs for figure in measured.figures.values())
+    return (
+        "## Data\n\n"
+        "- Names: Unicode CLDR annotations 48.2.0 (npm `cldr-annotations-full`, "
+        "`cldr-annotations-derived-full`), the short names of emoji in English and each other language. Licence: "
+        "Unicode-3.0.\n"
+        "- Which emoji are animals, food, objects and places: npm `emoji-datasource-google` 16.0.0. Licence: "
+        "MIT.\n\n"
+        f"Trained on {pairs:,} pairs of {measured.trained_names} English names, in both directions. "
+        f"{measured.held_out_names} more names, chosen by a hash, are held out in all languages. Their words may "
+        "occur in trained names: “red apple” is held out, “green apple” is not."
+    )
 
 
 def _training(measured: Measured) -> str:
     training = measured.training
     last = training.reports[-1]
     rows = [
-        [
-            f"{report['step']:,.0f}",
-            f"{report['epoch']:.1f}",
-            f"{report['loss']:.3f}",
-            _number(report.get("chrf_trained")),
-        ]
-        for report in curve(training.reports)
+        [f"{row['step']:,}", f"{row['epoch']:.1f}", f"{row['loss']:.3f}", _number(row.get("chrf_trained"))]
+        for row in curve(training.reports)
     ]
+    return (
+        f"## Training\n\n{last['step']:,} steps, {last['epoch']:.1f} epochs, {training.hours:.1f} hours by the clock "
+        f"(device: {training.device}; restarts included, other work ran beside it).\n\n"
+        f"{_table(['step', 'epoch', 'loss', 'chrF'], rows, right=4)}\n\n"
+        "Loss: cross-entropy of a target token in nats. It runs over a random part of the vocabulary until the "
+        "learning rate falls at the end, then over all of it: values from before and after do not compare. "
+        "chrF: greedy output before quantisation, 600 trained pairs of both directions in one corpus."
+    )
+
+
+def _again(measured: Measured) -> str:
+    steps = measured.training.reports[-1]["step"]
     options = f" {measured.train_options}" if measured.train_options else ""
-    return f"""## Training
+    return f"""## Making it again
 
-{last["step"]:,.0f} steps, {last["epoch"]:.1f} epochs, {training.hours:.1f} hours by the clock on a {training.device.upper()}, restarts
-included. The loss (cross-entropy of a target token, in nats, without label smoothing) runs over a random part of the
-vocabulary until the learning rate falls at the end, over all of it from there: values from before and after do not compare.
-chrF during training is that of greedy output, before quantisation, on 600 trained pairs of both directions.
-
-{_table(["step", "epoch", "loss", "chrF"], rows, right=4)}
-
-To make it again (Python with the extra `convert` of translate-mix, and `npm`):
+With the extra `convert` of translate-mix, and `npm`; the last command writes this card.
 
 ```sh
 python scripts/small_model/names.py --output build/small
-python scripts/small_model/train.py --data build/small/pairs.jsonl --output build/small --steps {last["step"]:.0f}{options} >> build/small/train.log
+python scripts/small_model/train.py --data build/small/pairs.jsonl --output build/small \\
+    --steps {steps}{options} >> build/small/train.log
 translate-mix model add build/small/hf --output translation/models/small
-```
-
-and this card:
-
-```sh
 python scripts/small_model/card.py --pairs build/small/pairs.jsonl --model translation/models/small \\
-    --log build/small/train.log --output translation/models/small/README.md{f" --sample {measured.sample}" if measured.sample != SAMPLE else ""}{f' --train-options="{measured.train_options}"' if options else ""}
+    --log build/small/train.log --output translation/models/small/README.md --sample {measured.sample}
 ```"""
-
-
-def _licence() -> str:
-    return """## Licence
-
-Apache-2.0, as the rest of translate-mix. The names it was trained on are under the Unicode License V3 (see `NOTICE`)."""
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], right: int = 0) -> str:
     """A Markdown table whose last `right` columns are aligned to the right."""
-    left = len(header) - right
-    lines = [header, ["---"] * left + ["--:"] * right, *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    marks = ["---"] * (len(header) - right) + ["--:"] * right
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in (header, marks, *rows)
+    )
 
 
 def _number(value: float | None) -> str:
@@ -736,7 +696,7 @@ def measure_all(pairs: Sequence[Pair], model: Path, log: Path, sample: int, trai
             f"{log} is of a model of {training.parameters:,} parameters, {model / WEIGHTS} has "
             f"{weights.parameters:,}; give the log of this model's training"
         )
-    with Engine(model, Decoding(beam_size=4)) as engine:
+    with Engine(model, DECODING) as engine:
         return Measured(
             description=engine.description,
             decoding=engine.decoding,

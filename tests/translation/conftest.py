@@ -77,6 +77,9 @@ def _train(model: M2M100ForConditionalGeneration, tokenizer: NllbTokenizer) -> N
     labels = tokenizer([target for _, target, _ in pairs], return_tensors="pt", padding=True).input_ids
     labels[:, 0] = torch.tensor(tokenizer.convert_tokens_to_ids([code for _, _, code in pairs]))
     labels[labels == tokenizer.pad_token_id] = -100
+    # So small a model gains nothing from a second thread, and loses much on a busy machine.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     model.train()
     for _ in range(80):
@@ -84,6 +87,7 @@ def _train(model: M2M100ForConditionalGeneration, tokenizer: NllbTokenizer) -> N
         optimizer.step()
         optimizer.zero_grad()
     model.eval()
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
