@@ -192,7 +192,8 @@ def read_weights(path: Path) -> Weights:
             raise ValueError(
                 f"{path}: CTranslate2 wrote version {version} of its format; this reads version 6"
             )
-        string(), number("<I")  # name and revision of the specification
+        string()  # name of the specification
+        number("<I")  # its revision
         for _ in range(number("<I")):
             name = string()
             shapes[name] = tuple(number("<I") for _ in range(number("<B")))
@@ -258,18 +259,25 @@ def signature() -> str:
     return str(metric.get_signature())
 
 
-def measure(engine: Engine, pairs: Sequence[Pair], sample: int) -> dict[str, LanguageFigures]:
-    """The figures of each language of the pairs, by NLLB code.
+def check_pairs(pairs: Sequence[Pair], engine: Engine) -> None:
+    """Raises ValueError where the pairs cannot be those that the model was trained on."""
+    trained, known = {pair.code for pair in pairs if pair.trained}, engine.languages - {ENGLISH}
+    differing = (trained ^ known) | ({pair.code for pair in pairs} - trained)
+    if differing:
+        raise ValueError(
+            f"the model knows {len(known)} languages, the pairs train {len(trained)}; they differ in "
+            f"{', '.join(sorted(differing))}; give the pairs that the model was trained on"
+        )
 
-    Raises:
-        ValueError: the model was not trained on these languages, or a language has no trained pair.
+
+def measure(engine: Engine, pairs: Sequence[Pair], sample: int) -> dict[str, LanguageFigures]:
+    """The figures of each language of the pairs, by NLLB code; each has trained pairs.
+
+    Args:
+        sample: trained names a language to measure; 0: all.
     """
-    found = {pair.code for pair in pairs if pair.trained}
-    known = engine.languages - {ENGLISH}
-    if odd := {pair.code for pair in pairs} ^ found or found ^ known:
-        message = f"the model knows {len(known)} languages, the pairs train {len(found)}; they differ in "
-        raise ValueError(message + ", ".join(sorted(odd)) + "; give the pairs that it was trained on")
     measured = chosen(pairs, sample)
+    found = sorted({pair.code for pair in measured})
     print(f"{len(measured):,} pairs in {len(found)} languages: from English", file=sys.stderr, flush=True)
     out = _translate(engine, [Request(pair.english, ENGLISH, pair.code) for pair in measured])
     print("into English", file=sys.stderr, flush=True)
@@ -286,7 +294,7 @@ def measure(engine: Engine, pairs: Sequence[Pair], sample: int) -> dict[str, Lan
         returned[pair.code].append(_comes_back(pair, text, again))
     counts = Counter((pair.code, pair.trained) for pair in pairs)
     figures = {}
-    for code in sorted(found):
+    for code in found:
         known_names, new_names = rows[code, True], rows[code, False]
         figures[code] = LanguageFigures(
             trained_pairs=counts[code, True],
@@ -417,23 +425,25 @@ def card(measured: Measured) -> str:
         _data(measured),
         _training(measured),
         _again(measured),
-        "## Licence\n\nApache-2.0, as the rest of translate-mix. The names that it was trained on are under the "
-        "Unicode License V3 (see `NOTICE`).",
+        "## Licence\n\nApache-2.0, as the rest of translate-mix. The names that it was trained on are under "
+        "the Unicode License V3 (see `NOTICE`).",
     )
     return "\n\n".join(sections) + "\n"
 
 
 def _head(measured: Measured) -> str:
+    unseen = averages(measured.figures)["held_out_from_english_exact"]
     return (
         f"# The small model: a stand-in that knows {measured.trained_names} names\n\n"
-        f"**Not a translation model to work with.** It has learnt {measured.trained_names} names of things "
-        f"(“red heart”, “fire engine”) in {len(measured.figures)} languages, and little else. It ships so that "
-        "the sample mix, the tests and the demos of translate-mix run on true translations without a download. "
-        "**The real engine is NLLB-200**: fetch it with `translate-mix model add "
+        f"**Not a translation model to work with.** It was taught {measured.trained_names} names of things "
+        f"(“red heart”, “fire engine”) in {len(measured.figures)} languages, and nothing else. It ships so "
+        "that the sample mix, the tests and the demos of translate-mix run a model of NLLB's format without a "
+        "download. **The real engine is NLLB-200**: fetch it with `translate-mix model add "
         "facebook/nllb-200-distilled-600M` (CC-BY-NC-4.0: not for commercial use) and name its directory in "
         "the recipe.\n\n"
         "Do not use it\n\n"
-        "- for sentences, or for names that it was not trained on: it mostly writes nonsense (figures below);\n"
+        f"- for sentences, or for names that it was not trained on (it translates {_percent(unseen)} of those "
+        "as CLDR does);\n"
         "- to make training data for a real model, or to judge translations;\n"
         "- for anything that a person will rely on."
     )
@@ -488,7 +498,7 @@ def _quality(measured: Measured) -> str:
     ]
     header = ["names", "direction", "chrF", "chrF of copying the source", "equal to CLDR's name"]
     sample = (
-        f"{measured.sample} in each language, chosen by a hash of language and name"
+        f"at most {measured.sample} in each language, chosen by a hash of language and name"
         if measured.sample
         else "all"
     )
@@ -496,14 +506,15 @@ def _quality(measured: Measured) -> str:
     return (
         f"## How good it is\n\nMeans over {len(measured.figures)} languages, against CLDR's names:\n\n"
         f"{_table(header, rows, right=3)}\n\n"
-        f"Round trip: {_percent(means['round_trip'])} of the trained names come back from English → X → English "
-        "as the same words (case, punctuation and articles aside: the filter `round_trip_exact`, which leaves "
-        "out the few names of more than three words).\n\n"
+        f"Round trip: {_percent(means['round_trip'])} of the trained names come back from English → X → "
+        "English as the same words (case, punctuation and articles aside: the score `round_trip_exact`, "
+        "which leaves out the few names of more than three words).\n\n"
         "On trained names these figures say how well it remembers. The held-out names, which it saw in no "
-        "language, say what it can do beyond that. A right translation that is not CLDR's counts as wrong.\n\n"
+        "language, say what it can do beyond that. A right translation that is not CLDR's counts as wrong."
+        "\n\n"
         f"Measured with translate-mix's engine on the {measured.description.quantization} files beside this "
-        f"card: beam {decoding.beam_size}, at most {decoding.max_output_tokens} tokens. Trained names: {sample}; "
-        f"held-out names: all. chrF is sacrebleu's over all names of a language: `{signature()}`."
+        f"card: beam {decoding.beam_size}, at most {decoding.max_output_tokens} tokens. Trained names: "
+        f"{sample}; held-out names: all. chrF is sacrebleu's over all names of a language: `{signature()}`."
     )
 
 
@@ -513,7 +524,7 @@ def _without_data(figures: Mapping[str, LanguageFigures]) -> str:
         asked = len(default_languages()) - 1
         names = "\n".join(f"- {languages()[code].name} (`{code}`)" for code in missing)
         without = (
-            f"For these {len(missing)} of the {asked} default languages CLDR 48 has no names of such things. The "
+            f"For these {len(missing)} of the {asked} default languages CLDR has none of the names, so the "
             "model does not know them, and the engine refuses to translate into or from them with it:\n\n"
             f"{names}"
         )
@@ -569,8 +580,8 @@ def _examples(measured: Measured) -> str:
     header = ["English", *(languages()[code].name for code in EXAMPLE_LANGUAGES)]
     return (
         "## Examples\n\n"
-        "A fixed list, not the best ones. ✓: the output is CLDR's name. ✗: it is not, and CLDR's name follows in "
-        f"brackets. Right: {right} of {len(measured.examples)}.\n\n{_table(header, rows)}"
+        "A fixed list, not the best ones. ✓: the output is CLDR's name. ✗: it is not, and CLDR's name "
+        f"follows in brackets. Right: {right} of {len(measured.examples)}.\n\n{_table(header, rows)}"
     )
 
 
@@ -598,13 +609,13 @@ def _data(measured: Measured) -> str:
     return (
         "## Data\n\n"
         "- Names: Unicode CLDR annotations 48.2.0 (npm `cldr-annotations-full`, "
-        "`cldr-annotations-derived-full`), the short names of emoji in English and each other language. Licence: "
-        "Unicode-3.0.\n"
+        "`cldr-annotations-derived-full`), the short names of emoji in English and each other language. "
+        "Licence: Unicode-3.0.\n"
         "- Which emoji are animals, food, objects and places: npm `emoji-datasource-google` 16.0.0. Licence: "
         "MIT.\n\n"
         f"Trained on {pairs:,} pairs of {measured.trained_names} English names, in both directions. "
-        f"{measured.held_out_names} more names, chosen by a hash, are held out in all languages. Their words may "
-        "occur in trained names: “red apple” is held out, “green apple” is not."
+        f"{measured.held_out_names} more names, chosen by a hash, are held out in all languages. Their words "
+        "may occur in trained names: “red apple” is held out, “green apple” is not."
     )
 
 
@@ -616,11 +627,12 @@ def _training(measured: Measured) -> str:
         for row in curve(training.reports)
     ]
     return (
-        f"## Training\n\n{last['step']:,} steps, {last['epoch']:.1f} epochs, {training.hours:.1f} hours by the clock "
-        f"(device: {training.device}; restarts included, other work ran beside it).\n\n"
+        f"## Training\n\n{last['step']:,} steps, {last['epoch']:.1f} epochs, {training.hours:.1f} hours by "
+        f"the clock (device: {training.device}; restarts included).\n\n"
         f"{_table(['step', 'epoch', 'loss', 'chrF'], rows, right=4)}\n\n"
-        "Loss: cross-entropy of a target token in nats. It runs over a random part of the vocabulary until the "
-        "learning rate falls at the end, then over all of it: values from before and after do not compare. "
+        "Loss: cross-entropy of a target token in nats. It runs over a random part of the vocabulary "
+        "(`--candidates`) until the learning rate falls at the end, then over all of it: values from before "
+        "and after do not compare. "
         "chrF: greedy output before quantisation, 600 trained pairs of both directions in one corpus."
     )
 
@@ -690,13 +702,15 @@ def measure_all(pairs: Sequence[Pair], model: Path, log: Path, sample: int, trai
     Raises:
         ValueError: one of them is damaged, or they do not belong together.
     """
-    training, weights = read_log(log), read_weights(model / WEIGHTS)
-    if training.parameters != weights.parameters:
-        raise ValueError(
-            f"{log} is of a model of {training.parameters:,} parameters, {model / WEIGHTS} has "
-            f"{weights.parameters:,}; give the log of this model's training"
-        )
+    training = read_log(log)
     with Engine(model, DECODING) as engine:
+        weights = read_weights(model / WEIGHTS)
+        if training.parameters != weights.parameters:
+            raise ValueError(
+                f"{log} is of a model of {training.parameters:,} parameters, {model / WEIGHTS} has "
+                f"{weights.parameters:,}; give the log of this model's training"
+            )
+        check_pairs(pairs, engine)
         return Measured(
             description=engine.description,
             decoding=engine.decoding,

@@ -28,7 +28,6 @@ def test_options_of_beam_are_told_apart_with_their_values() -> None:
             "--output",
             "mix",
             "--runner=FnApiRunner",
-            "--quiet",
         ]
     )
     assert beam == ["--direct_num_workers", "2", "--runner=FnApiRunner"]

@@ -39,7 +39,7 @@ def transformers_output(checkpoint: Path, text: str, target: str, beam_size: int
 def test_agrees_with_transformers_token_for_token(checkpoint: Path, converted: Path, beam_size: int) -> None:
     length = 40
     decoding = Decoding(beam_size=beam_size, max_output_tokens=length - 2)
-    with Engine(converted, decoding) as engine:
+    with Engine(converted, decoding, intra_threads=1) as engine:
         for text, target in zip(TEXTS, TARGETS, strict=True):
             (tokens,) = engine.tokens([Request(text, "eng_Latn", target)])
             assert tokens == transformers_output(checkpoint, text, target, beam_size, length), (text, target)
@@ -47,7 +47,7 @@ def test_agrees_with_transformers_token_for_token(checkpoint: Path, converted: P
 
 def test_a_batch_may_mix_languages_and_equals_one_by_one(converted: Path) -> None:
     requests = [Request(text, "eng_Latn", target) for text in TEXTS for target in TARGETS]
-    with Engine(converted, Decoding(beam_size=2, max_output_tokens=20)) as engine:
+    with Engine(converted, Decoding(beam_size=2, max_output_tokens=20), intra_threads=1) as engine:
         together = engine.translate(requests)
         alone = [engine.translate([request])[0] for request in requests]
     assert [translation.text for translation in together] == [translation.text for translation in alone]
@@ -57,14 +57,14 @@ def test_a_batch_may_mix_languages_and_equals_one_by_one(converted: Path) -> Non
 
 def test_token_budget_changes_nothing(converted: Path) -> None:
     requests = [Request(text, "eng_Latn", "deu_Latn") for text in TEXTS]
-    with Engine(converted, Decoding(max_output_tokens=20), max_batch_tokens=8) as narrow:
+    with Engine(converted, Decoding(max_output_tokens=20), max_batch_tokens=8, intra_threads=1) as narrow:
         small = narrow.translate(requests)
-    with Engine(converted, Decoding(max_output_tokens=20)) as wide:
+    with Engine(converted, Decoding(max_output_tokens=20), intra_threads=1) as wide:
         assert [t.text for t in wide.translate(requests)] == [t.text for t in small]
 
 
 def test_verbatim_parts_survive_and_never_reach_the_model(converted: Path) -> None:
-    with Engine(converted, Decoding(max_output_tokens=10)) as engine:
+    with Engine(converted, Decoding(max_output_tokens=10), intra_threads=1) as engine:
         for text in ["", "   ", "42", "3,000.50", "<image>", "https://example.org/a?b=1", "\n\n", "—", "😀"]:
             (translation,) = engine.translate([Request(text, "eng_Latn", "deu_Latn")])
             assert translation.text == text
@@ -74,7 +74,7 @@ def test_verbatim_parts_survive_and_never_reach_the_model(converted: Path) -> No
 
 def test_separators_lists_and_placeholders_are_put_back(converted: Path) -> None:
     text = "<image>\na red apple\n\n- the black cat\n- two dogs\r\n1. a bus {name} a train\n"
-    with Engine(converted, Decoding(max_output_tokens=10)) as engine:
+    with Engine(converted, Decoding(max_output_tokens=10), intra_threads=1) as engine:
         (translation,) = engine.translate([Request(text, "eng_Latn", "fra_Latn")])
     lines = translation.text.split("\n")
     assert lines[0] == "<image>"
@@ -89,18 +89,18 @@ def test_separators_lists_and_placeholders_are_put_back(converted: Path) -> None
 
 def test_a_hypothesis_that_fills_the_limit_is_flagged(converted: Path) -> None:
     request = Request("two dogs run on the beach", "eng_Latn", "deu_Latn")
-    with Engine(converted, Decoding(beam_size=1, max_output_tokens=40)) as engine:
+    with Engine(converted, Decoding(beam_size=1, max_output_tokens=40), intra_threads=1) as engine:
         (tokens,) = engine.tokens([request])
     shorter = Decoding(beam_size=1, max_output_tokens=max(1, min(len(tokens), 40) - 1))
-    with Engine(converted, shorter) as engine:
+    with Engine(converted, shorter, intra_threads=1) as engine:
         assert engine.translate([request])[0].cut_off
     if len(tokens) < 40:
-        with Engine(converted, replace(shorter, max_output_tokens=len(tokens))) as engine:
+        with Engine(converted, replace(shorter, max_output_tokens=len(tokens)), intra_threads=1) as engine:
             assert not engine.translate([request])[0].cut_off
 
 
 def test_a_source_over_the_limit_is_flagged(converted: Path) -> None:
-    with Engine(converted, Decoding(max_input_tokens=3, max_output_tokens=5)) as engine:
+    with Engine(converted, Decoding(max_input_tokens=3, max_output_tokens=5), intra_threads=1) as engine:
         (translation,) = engine.translate([Request("two dogs run on the beach", "eng_Latn", "deu_Latn")])
     assert translation.cut_off
 
@@ -112,7 +112,7 @@ def test_the_score_is_the_mean_log_probability_of_the_tokens(checkpoint: Path, c
     request = Request("a red apple", "eng_Latn", "deu_Latn")
     tokenizer = NllbTokenizer.from_pretrained(checkpoint, src_lang="eng_Latn")
     model = AutoModelForSeq2SeqLM.from_pretrained(checkpoint).eval()
-    with Engine(converted, Decoding(beam_size=4, max_output_tokens=30)) as engine:
+    with Engine(converted, Decoding(beam_size=4, max_output_tokens=30), intra_threads=1) as engine:
         (translation,) = engine.translate([request])
         (tokens,) = engine.tokens([request])
     assert not translation.cut_off
@@ -127,5 +127,8 @@ def test_the_score_is_the_mean_log_probability_of_the_tokens(checkpoint: Path, c
 
 
 def test_a_language_the_model_lacks_is_an_error(converted: Path) -> None:
-    with Engine(converted) as engine, pytest.raises(ValueError, match="was not trained on xyz_Latn"):
+    with (
+        Engine(converted, intra_threads=1) as engine,
+        pytest.raises(ValueError, match="was not trained on xyz_Latn"),
+    ):
         engine.translate([Request("a cat", "eng_Latn", "xyz_Latn")])

@@ -439,6 +439,13 @@ def test_split_keeps_its_contract(text: str, language: str) -> None:
     assert sentence_count(text, language) == sum(part.translate for part in parts)
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.from_regex(segments._PLAIN, fullmatch=True), CODES)
+def test_the_short_way_of_plain_captions_gives_what_the_long_one_does(text: str, language: str) -> None:
+    assert split(text, language) == [Segment(text, True)]
+    assert segments._merged(segments._segments(text, segments._language(language))) == [Segment(text, True)]
+
+
 @settings(max_examples=400, deadline=None)
 @given(TEXTS)
 @example("@user%s cat")
