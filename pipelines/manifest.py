@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from pipelines.filesystem import exists, join, read_text, write_text
 from pipelines.sink import ShardFile
@@ -44,6 +45,8 @@ class Manifest:
     """The content of `manifest.json`."""
 
     signature: Signature
+    recipe: Mapping[str, Any]
+    """The whole configuration, defaults filled in."""
     read: int
     """Examples and unreadable records that the sources yielded."""
     counts: tuple[LanguageCounts, ...]
@@ -112,6 +115,7 @@ def read_manifest(directory: str) -> Manifest:
         content = json.loads(read_text(path))
         return Manifest(
             signature=Signature(**content["signature"]),
+            recipe=content["recipe"],
             read=content["read"],
             counts=tuple(LanguageCounts(**count) for count in content["counts"]),
             files=tuple(ShardFile(**file) for file in content["files"]),

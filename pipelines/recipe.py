@@ -252,6 +252,8 @@ class Recipe(_Model):
     """Larger pictures are rejected before they are decoded; Pillow itself stops at 178,956,970."""
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.02
     """Share of the images that is held out."""
+    shard_megabytes: Annotated[int, Field(ge=1, le=500)] = 450
+    """A Parquet file holds about this much at most; images of one row are never parted."""
     filters: Policy = Policy()
     """Thresholds; what a recipe leaves out keeps its default, `min` and `max` each for itself."""
     sources: Annotated[

@@ -12,7 +12,7 @@ from pipelines import templates
 from pipelines.examples import Reject, Text
 from pipelines.reading import AssignedExample, RejectedExample
 from pipelines.translating import TextKey, TranslatedText
-from translation.filters import NO_SCORES, Policy, Scores, verdict, worst
+from translation.filters import NO_SCORES, Policy, verdict, worst
 from translation.languages import ENGLISH, languages
 from translation.row import ACCEPT, ENGINE_FIELDS, REJECT, UNDETERMINED
 
@@ -102,17 +102,10 @@ class MakeRow(beam.DoFn):
         scores = NO_SCORES
         for text in translated.values():
             scores = worst(scores, text.scores)
-        decision = verdict(_as_float32(scores), self._policy)
+        decision = verdict(scores, self._policy)
         row["scores"] = scores
         row["verdict"] = ACCEPT if decision.accepted else REJECT
         row["reason"] = decision.reason
-
-
-def _as_float32(scores: Scores) -> Scores:
-    """As Parquet will hold them, so that a verdict from stored scores is the same."""
-    import numpy
-
-    return {name: None if value is None else float(numpy.float32(value)) for name, value in scores.items()}
 
 
 def _row_of(assigned: AssignedExample, seed: int) -> Row:

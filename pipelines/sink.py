@@ -26,12 +26,10 @@ from translation.row import ACCEPT, row_schema
 
 DATA, REJECTED = "data", "rejected"
 
-SHARD_BYTES = 450 * 2**20
-"""Aim for a shard; the contract's limit is 500 MB."""
 ROW_GROUP_BYTES = 64 * 2**20
 ROW_GROUP_ROWS = 1000
-ROW_BYTES = 1500
-"""A row's texts, scores and provenance, roughly, before compression."""
+ROW_BYTES = 4000
+"""A row without its picture, in a worker's memory while its shard is written; less than half of it on disk."""
 
 Part = tuple[str, str, str]
 """(`data` or `rejected`, NLLB code, split): a series of shards."""
@@ -54,20 +52,27 @@ class ShardFile:
 class WriteMix(beam.PTransform):
     """(row, image size) -> `ShardFile`s under `directory`."""
 
-    def __init__(self, directory: str, seed: int, validation: float, embed: bool) -> None:
+    def __init__(
+        self, directory: str, seed: int, validation: float, embed: bool, shard_megabytes: int
+    ) -> None:
         super().__init__()
         self._directory, self._seed = directory, seed
         self._validation, self._embed = validation, embed
+        self._shard_bytes = shard_megabytes * 2**20
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         placed = rows | "Place in part" >> beam.Map(_with_part, self._seed, self._validation, self._embed)
         sizes = placed | "Sizes" >> beam.Map(lambda element: (element[0], element[1][1]))
-        totals = beam.pvalue.AsDict(sizes | "Size of parts" >> beam.CombinePerKey(sum))
+        shards = beam.pvalue.AsDict(
+            sizes
+            | "Size of parts" >> beam.CombinePerKey(sum)
+            | "Shards of parts" >> beam.Map(_with_shards, self._shard_bytes)
+        )
         return (
             placed
-            | "Place in shard" >> beam.Map(_with_shard, totals)
+            | "Place in shard" >> beam.Map(_with_shard, shards)
             | "Group shards" >> beam.GroupByKey()
-            | "Write shards" >> beam.ParDo(WriteShard(self._directory, self._embed), totals)
+            | "Write shards" >> beam.ParDo(WriteShard(self._directory, self._embed), shards)
         )
 
 
@@ -82,16 +87,17 @@ def _with_part(
     return (DATA if accepted else REJECTED, row["language"], split), (row, size)
 
 
-def _shards(size: int) -> int:
-    return max(1, -(-size // SHARD_BYTES))
+def _with_shards(total: tuple[Part, int], shard_bytes: int) -> tuple[Part, int]:
+    part, size = total
+    return part, max(1, -(-size // shard_bytes))
 
 
 def _with_shard(
-    element: tuple[Part, tuple[Row, int]], totals: dict[Part, int]
+    element: tuple[Part, tuple[Row, int]], shards: dict[Part, int]
 ) -> tuple[tuple[Part, int], Row]:
     part, (row, _) = element
     digest = hashlib.blake2b((row["image_id"] or row["id"]).encode(), digest_size=8).digest()
-    return (part, int.from_bytes(digest, "big") % _shards(totals[part])), row
+    return (part, int.from_bytes(digest, "big") % shards[part]), row
 
 
 def shard_name(part: Part, shard: int, shards: int) -> str:
@@ -108,11 +114,11 @@ class WriteShard(beam.DoFn):
         self._directory, self._embed = directory, embed
 
     def process(
-        self, element: tuple[tuple[Part, int], Iterable[Row]], totals: dict[Part, int]
+        self, element: tuple[tuple[Part, int], Iterable[Row]], shards: dict[Part, int]
     ) -> Iterator[ShardFile]:
         (part, shard), rows = element
         ordered = sorted(rows, key=lambda row: (row["id"], row["reason"] or "", row["source_target"] or ""))
-        name = shard_name(part, shard, _shards(totals[part]))
+        name = shard_name(part, shard, shards[part])
         path = join(self._directory, *name.split("/"))
         kind, language, split = part
         embed = self._embed and kind == DATA

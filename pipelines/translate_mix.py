@@ -108,7 +108,11 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
     judged = (rows, *rejects) | "All rows" >> beam.Flatten()
 
     files = judged | "Write" >> WriteMix(
-        plan.directory, recipe.seed, recipe.validation, embed=recipe.images == "embed"
+        plan.directory,
+        recipe.seed,
+        recipe.validation,
+        embed=recipe.images == "embed",
+        shard_megabytes=recipe.shard_megabytes,
     )
     _finish(pipeline, plan, read, judged, files)
 
@@ -163,6 +167,7 @@ def _write_card_and_manifest(
         by_language.setdefault(language, []).append((reason, number))
     manifest = Manifest(
         signature=plan.signature,
+        recipe=plan.recipe.model_dump(mode="json"),
         read=read,
         counts=tuple(
             merge_counts(language, sum(number for _, number in found), found)

@@ -148,9 +148,6 @@ class NllbModelHandler(ModelHandler[Any, Any, Any]):
     def get_metrics_namespace(self) -> str:
         return "translate_mix"
 
-    def share_model_across_processes(self) -> bool:
-        return False
-
 
 class ScoreTexts(beam.DoFn):
     """`TranslatedBatch` -> (key, `TranslatedText`)."""
@@ -212,5 +209,6 @@ class TranslateTexts(beam.PTransform):
 
 
 def threads_per_worker(workers: int) -> int:
-    """Cores of this machine over its worker processes."""
-    return max(1, (os.cpu_count() or 1) // max(1, workers))
+    """Cores of this machine over its worker processes; 0 workers is Beam's word for one a core."""
+    cores = os.cpu_count() or 1
+    return max(1, cores // (workers or cores))

@@ -15,6 +15,7 @@ from types import TracebackType
 import ctranslate2
 
 from translation import segments
+from translation.languages import languages
 from translation.model import SENTENCEPIECE, ModelDescription, ModelError, read_description
 from translation.tokenizer import END, UNKNOWN, Tokenizer
 from translation.translations import Decoding, Request, Translation
@@ -205,7 +206,11 @@ def _assemble(
     """The translation of a whole text from the translations of its sentences."""
     text: list[str] = []
     used: list[_Hypothesis] = []
-    for segment in parts:
+    # Sentences that touch, as in Chinese, need a space between them in a language that writes one.
+    gap = languages()[request.target].spaced and not languages()[request.source].spaced
+    for number, segment in enumerate(parts):
+        if gap and number and segment.translate and parts[number - 1].translate:
+            text.append(" ")
         sentence = Request(segment.text, request.source, request.target)
         for piece in broken.get(sentence, [sentence]) if segment.translate else [segment.text]:
             if isinstance(piece, str):

@@ -17,6 +17,8 @@ from types import MappingProxyType
 
 ENGLISH = "eng_Latn"
 
+_UNSPACED_SCRIPTS = frozenset({"Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan"})
+
 
 @dataclass(frozen=True)
 class Language:
@@ -44,6 +46,11 @@ class Language:
     """NLLB codes of the siblings that identification mistakes it for, in this script; symmetric."""
     default: bool
     """One of the 96 of the default mix."""
+
+    @property
+    def spaced(self) -> bool:
+        """Words and sentences are written with spaces between them."""
+        return not _UNSPACED_SCRIPTS & set(self.scripts)
 
     @property
     def english(self) -> bool:

@@ -80,7 +80,7 @@ def manifest_of(shards: tuple[tuple[str, str, str, int], ...], signature: Signat
         rejected = sum(file.rows for file in files if file.language == code and not file.accepted)
         reasons = {"language": rejected} if rejected else {}
         counts.append(LanguageCounts(code, accepted + rejected, accepted, rejected, reasons))
-    return Manifest(signature, sum(count.read for count in counts), tuple(counts), files)
+    return Manifest(signature, {}, sum(count.read for count in counts), tuple(counts), files)
 
 
 @pytest.fixture

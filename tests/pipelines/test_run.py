@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from pipelines.manifest import read_manifest
 from translation.row import row_schema
@@ -147,6 +148,20 @@ def test_more_workers_give_the_same_rows(mix: Path, tiny_recipe: Path, tmp_path:
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert sorted(map(repr, rows_of(tmp_path / "again"))) == sorted(map(repr, rows_of(mix)))
+
+
+def test_more_shards_give_the_same_rows(mix: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+    arguments = ["--set", "languages.english_share=1", "--quiet"]
+    one, many = tmp_path / "one", tmp_path / "many"
+    for picture in sorted((tiny_recipe.parent / "images").iterdir())[:8]:
+        # 110 kB of noise, in the six rows of each picture.
+        Image.effect_noise((330, 330), 90).save(picture)
+    assert run("run", tiny_recipe, "--output", one, *arguments).returncode == 0
+    assert run("run", tiny_recipe, "--output", many, *arguments, "--set", "shard_megabytes=1").returncode == 0
+    assert len(list(many.glob("data/eng_Latn/train-*-of-*.parquet"))) > 2
+    assert len(list(one.glob("data/eng_Latn/train-*.parquet"))) == 1
+    assert all(path.stat().st_size < 2 * 2**20 for path in many.glob("data/*/*.parquet"))
+    assert sorted(map(repr, rows_of(one))) == sorted(map(repr, rows_of(many)))
 
 
 def test_bad_records_are_rejected_with_reasons(tiny_recipe: Path, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def write_mix(directory: Path, shards: dict[str, list[dict[str, Any]]]) -> Path:
         table = pa.Table.from_pylist(rows, schema=row_schema())
         pq.write_table(table, path, row_group_size=2, compression="none", use_dictionary=False)
         files.append(ShardFile(name, len(rows), "0" * 64, 1, code, file.split("-")[0], kind == "data"))
-    write_manifest(str(directory), Manifest(SIGNATURE, 0, (), tuple(files)))
+    write_manifest(str(directory), Manifest(SIGNATURE, {}, 0, (), tuple(files)))
     return directory
 
 

@@ -87,6 +87,21 @@ def test_separators_lists_and_placeholders_are_put_back(converted: Path) -> None
     assert translation.text.endswith("\n")
 
 
+def test_sentences_that_touch_are_parted_where_the_target_writes_spaces(converted: Path) -> None:
+    text = "赤いりんご。赤いりんご。"
+    with Engine(converted, Decoding(max_output_tokens=10), intra_threads=1) as engine:
+        sentence, both, alone, chinese = engine.translate(
+            [
+                Request("赤いりんご。", "jpn_Jpan", "eng_Latn"),
+                Request(text, "jpn_Jpan", "eng_Latn"),
+                Request("赤いりんご。", "jpn_Jpan", "zho_Hans"),
+                Request(text, "jpn_Jpan", "zho_Hans"),
+            ]
+        )
+    assert both.text == f"{sentence.text} {sentence.text}"
+    assert chinese.text == alone.text * 2
+
+
 def test_a_hypothesis_that_fills_the_limit_is_flagged(converted: Path) -> None:
     request = Request("two dogs run on the beach", "eng_Latn", "deu_Latn")
     with Engine(converted, Decoding(beam_size=1, max_output_tokens=40), intra_threads=1) as engine:

@@ -1,4 +1,4 @@
-"""The card of the small model: its figures are sacrebleu's on what the engine returns, and nothing is left out."""
+"""The card of the small model: sacrebleu's figures on what the engine returns, and nothing left out."""
 
 from __future__ import annotations
 
