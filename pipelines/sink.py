@@ -29,7 +29,7 @@ DATA, REJECTED = "data", "rejected"
 ROW_GROUP_BYTES = 64 * 2**20
 ROW_GROUP_ROWS = 1000
 ROW_BYTES = 4000
-"""A row without its picture, in a worker's memory while its shard is written; less than half of it on disk."""
+"""A row without its picture, in a worker's memory while its shard is written; on disk it is smaller."""
 
 Part = tuple[str, str, str]
 """(`data` or `rejected`, NLLB code, split): a series of shards."""

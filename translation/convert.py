@@ -69,7 +69,12 @@ def add_model(model: str, output: Path, quantization: str = "int8") -> ModelDesc
         if not trained:
             raise ModelError(f"{model}: its vocabulary holds no NLLB language code; not an NLLB-format model")
         description = write_description(
-            directory, config.get("name") or model, _licence(model, config), quantization, trained
+            directory,
+            config.get("name") or model,
+            _licence(model, config),
+            quantization,
+            config["max_position_embeddings"],
+            trained,
         )
         os.replace(directory, output)
     return description

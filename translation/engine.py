@@ -73,6 +73,13 @@ class Engine:
         self.decoding = decoding or Decoding()
         self.languages = frozenset(self.description.languages)
         self._max_batch_tokens = max_batch_tokens
+        for limit in ("max_input_tokens", "max_output_tokens"):
+            # The language code, </s>, and on the target side one token that tells a cut from an end.
+            if getattr(self.decoding, limit) + 3 > self.description.positions:
+                raise ModelError(
+                    f"{limit} is {getattr(self.decoding, limit)}, but model {self.description.name} has "
+                    f"{self.description.positions} positions; at most {self.description.positions - 3}"
+                )
         try:
             self._tokenizer = Tokenizer(directory / SENTENCEPIECE)
             self._translator = ctranslate2.Translator(

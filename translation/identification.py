@@ -112,16 +112,23 @@ def _readable(text: str) -> str:
 
 @cache
 def script_letters(scripts: tuple[str, ...]) -> regex.Pattern[str]:
-    """A pattern that matches one letter of any of these Unicode scripts (long names, as in the registry)."""
-    properties = "".join(rf"\p{{Script={name}}}" for name in scripts)
+    """A pattern that matches one letter of any of these Unicode scripts (long names, as in the registry).
+
+    By script extensions: the long vowel mark of Japanese belongs to two scripts and would be in neither.
+    """
+    properties = "".join(rf"\p{{Script_Extensions={name}}}" for name in scripts)
     return regex.compile(rf"[\p{{L}}&&[{properties}]]", regex.V1)
 
 
 @cache
 def _script_codes() -> dict[str, str]:
     """Unicode script name to the ISO 15924 code by which NLLB spells it: `Arabic` to `Arab`."""
-    singles = (language for language in languages().values() if len(language.scripts) == 1)
-    return {language.scripts[0]: language.nllb.split("_")[1] for language in singles}
+    codes: dict[str, str] = {}
+    # Default languages first: Han is Hans there, and Santali's odd code comes last.
+    for language in sorted(languages().values(), key=lambda language: not language.default):
+        if len(language.scripts) == 1:
+            codes.setdefault(language.scripts[0], language.nllb.split("_")[1])
+    return codes
 
 
 @cache

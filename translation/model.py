@@ -28,6 +28,8 @@ class ModelDescription:
     """`facebook/nllb-200-distilled-600M`, `small`."""
     licence: str
     quantization: str
+    positions: int
+    """Tokens that it has positions for, on either side."""
     languages: tuple[str, ...]
     """NLLB codes that it was trained on and may be asked for."""
     files: dict[str, str]
@@ -46,7 +48,7 @@ def sha256(path: Path) -> str:
 
 
 def write_description(
-    directory: Path, name: str, licence: str, quantization: str, languages: Iterable[str]
+    directory: Path, name: str, licence: str, quantization: str, positions: int, languages: Iterable[str]
 ) -> ModelDescription:
     """Digests the files of a freshly converted directory into its `model.json`."""
     names = sorted(path.name for path in directory.iterdir() if path.is_file())
@@ -54,6 +56,7 @@ def write_description(
         name=name,
         licence=licence,
         quantization=quantization,
+        positions=positions,
         languages=tuple(sorted(languages)),
         files={name: sha256(directory / name) for name in names if _is_engine_file(name)},
     )

@@ -272,7 +272,7 @@ def train(arguments: argparse.Namespace) -> None:
             activation_dropout=0.0,
             encoder_layerdrop=0.0,
             decoder_layerdrop=0.0,
-            max_position_embeddings=512,
+            max_position_embeddings=1024,
             scale_embedding=True,
             tie_word_embeddings=True,
         )

@@ -53,7 +53,7 @@ def make_checkpoint(directory: Path, seed: int = 0, vocabulary: int = 300) -> Pa
             decoder_attention_heads=2,
             encoder_ffn_dim=64,
             decoder_ffn_dim=64,
-            max_position_embeddings=128,
+            max_position_embeddings=1024,
             scale_embedding=True,
             dropout=0.0,
             attention_dropout=0.0,

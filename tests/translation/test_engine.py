@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from translation.engine import Engine
+from translation.model import ModelError
 from translation.translations import Decoding, Request
 
 TEXTS = ["a red apple", "the black cat", "two dogs run on the beach", "a bicycle, a bus and a train", "tree"]
@@ -139,6 +140,32 @@ def test_the_score_is_the_mean_log_probability_of_the_tokens(checkpoint: Path, c
         ).logits[0]
     log_probabilities = logits.log_softmax(-1)[range(1, len(labels)), labels[1:]]
     assert translation.score == pytest.approx(log_probabilities.mean().item(), abs=1e-3)
+
+
+def test_limits_beyond_the_models_positions_are_an_error(converted: Path) -> None:
+    with pytest.raises(ModelError, match=r"max_output_tokens is 1022, .* 1024 positions; at most 1021"):
+        Engine(converted, Decoding(max_output_tokens=1022))
+    with Engine(converted, Decoding(beam_size=1, max_output_tokens=1021), intra_threads=1) as engine:
+        assert engine.translate([Request("a red apple", "eng_Latn", "deu_Latn")])[0].text
+
+
+def test_a_loop_up_to_the_limit_is_cut_and_flagged(checkpoint: Path, tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    from translation.convert import add_model
+
+    # With positions to spare on neither side, a hypothesis that never ends must not crash the run.
+    copy = tmp_path / "short"
+    shutil.copytree(checkpoint, copy)
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    (copy / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 16}), encoding="utf-8")
+    add_model(str(copy), tmp_path / "converted", "float32")
+    decoding = Decoding(beam_size=1, max_input_tokens=13, max_output_tokens=13, length_penalty=10.0)
+    text = "two dogs run on the beach and the black cat sleeps under the old tree and a bus and a train"
+    with Engine(tmp_path / "converted", decoding, intra_threads=1) as engine:
+        (translation,) = engine.translate([Request(text, "eng_Latn", "deu_Latn")])
+    assert translation.cut_off
 
 
 def test_a_language_the_model_lacks_is_an_error(converted: Path) -> None:

@@ -14,7 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from translation.identification import Identifier, IdentifierError, load_identifier, script_letters
+from translation.identification import (
+    Identifier,
+    IdentifierError,
+    _from_bare_code,
+    load_identifier,
+    script_letters,
+)
 from translation.languages import default_languages, languages
 
 GLOTLID_LABELS = Path(__file__).parent / "data" / "glotlid_labels.bin"
@@ -219,3 +225,12 @@ def _hub_constants() -> ModuleType:
 
 def test_script_letters_matches_letters_only() -> None:
     assert script_letters(("Han", "Hiragana")).findall("aあ漢1ア。") == ["あ", "漢"]
+
+
+def test_the_long_vowel_mark_is_a_letter_of_japanese() -> None:
+    pattern = script_letters(("Hiragana", "Katakana", "Han"))
+    assert len(pattern.findall("コーヒー")) == 4
+
+
+def test_a_bare_code_in_han_letters_is_simplified_chinese() -> None:
+    assert _from_bare_code("ru", "漢字") == "ru-Hans"
