@@ -18,7 +18,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import sentencepiece
@@ -32,6 +32,9 @@ ENGLISH = "eng_Latn"
 PAD, END, UNKNOWN = 1, 2, 3
 """Ids of NLLB's dictionary: <s> 0, <pad> 1, </s> 2, <unk> 3, then the SentencePiece pieces."""
 
+VARIED = 0.1
+"""Share of English sources that get an article or a capital, so that "A red apple" is understood too."""
+
 
 @dataclass(frozen=True)
 class Example:
@@ -40,6 +43,8 @@ class Example:
     source: list[int]
     target: list[int]
     into_english: bool
+    variants: tuple[list[int], ...] = ()
+    """Other spellings of an English source: with an article, with a capital."""
 
 
 def train_sentencepiece(pairs: list[dict[str, str]], folder: Path, size: int) -> Path:
@@ -83,9 +88,13 @@ def encode(
 
     examples = []
     for pair in pairs:
-        english = ids(pair["english"], ENGLISH)
+        name = pair["english"]
+        english = ids(name, ENGLISH)
         other = ids(pair["name"], pair["nllb_code"])
-        examples += [Example(english, other, False), Example(other, english, True)]
+        article = "an" if name[0] in "aeiou" else "a"
+        spellings = (f"{article} {name}", f"{article.capitalize()} {name}", f"the {name}", name.capitalize())
+        variants = tuple(ids(spelling, ENGLISH) for spelling in spellings)
+        examples += [Example(english, other, False, variants), Example(other, english, True)]
     return examples
 
 
@@ -95,9 +104,16 @@ def batches(
     """Random batches of about `tokens` padded tokens, of similar length, in an order of (seed, epoch).
 
     Only the share `into_english` of the examples into English takes part: that direction is learnt sooner.
+    One English source in ten is spelt otherwise.
     """
     order = random.Random(f"{seed}/{epoch}")
     chosen = [example for example in examples if not example.into_english or order.random() < into_english]
+    chosen = [
+        replace(example, source=order.choice(example.variants))
+        if example.variants and order.random() < VARIED
+        else example
+        for example in chosen
+    ]
     shuffled = sorted(
         chosen, key=lambda example: len(example.target) + len(example.source) + order.random() * 2
     )
