@@ -9,9 +9,9 @@ COPY pipelines pipelines
 COPY training training
 COPY evaluation evaluation
 RUN pip install --no-cache-dir -c constraints.txt . \
-    && useradd --create-home mix \
+    && useradd --create-home --uid 1000 mix \
     && mkdir /work && chown mix /work
 
-USER mix
+USER 1000
 WORKDIR /work
 ENTRYPOINT ["translate-mix"]

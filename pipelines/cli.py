@@ -141,7 +141,7 @@ def _run(parsed: argparse.Namespace) -> int:
     from pipelines.summary import render_summary
     from translation.model import ModelError
 
-    console = Console()
+    console = Console(highlight=False)
     try:
         recipe = load_recipe(parsed.recipe or sample_recipe(), parsed.set)
         manifest = run_mix(
@@ -161,7 +161,7 @@ def _show(parsed: argparse.Namespace) -> int:
     from pipelines.show import show
 
     try:
-        show(parsed.directory, parsed.language, parsed.rejected, parsed.count, Console())
+        show(parsed.directory, parsed.language, parsed.rejected, parsed.count, Console(highlight=False))
     except ValueError as error:
         _complain(error)
         return WRONG

@@ -131,7 +131,7 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
         engine=engine_name,
         decoding=decoding_json,
         identification=identifier.name,
-        identification_digest=identifier.digest,
+        identification_digest=identifier.digest[:16],
     )
     provenance = Provenance(
         engine=engine_name,

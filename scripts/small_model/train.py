@@ -65,6 +65,7 @@ def train_sentencepiece(pairs: list[dict[str, str]], folder: Path, size: int) ->
             max_sentence_length=10_000,
             num_threads=2,
             hard_vocab_limit=False,
+            minloglevel=1,
         )
     return path
 
@@ -271,7 +272,7 @@ def train(arguments: argparse.Namespace) -> None:
     codes = {code: tokenizer.convert_tokens_to_ids(code) for code in {p["nllb_code"] for p in training}}
     codes[ENGLISH] = tokenizer.convert_tokens_to_ids(ENGLISH)
     examples = encode(training, processor, codes)
-    sample = random.Random(0).sample(examples, 600)
+    sample = random.Random(0).sample(examples, min(600, len(examples)))
 
     model = M2M100ForConditionalGeneration(
         M2M100Config(
@@ -334,14 +335,15 @@ def train(arguments: argparse.Namespace) -> None:
         os.replace(partial, state_file)
 
     started, first_step, tokens, total, count = time.monotonic(), step, 0, 0.0, 0
-    while step < arguments.steps:
+    last = min(arguments.steps, arguments.stop_after or arguments.steps)
+    while step < last:
         epoch_batches = list(
             batches(examples, arguments.tokens, arguments.into_english, arguments.seed, epoch)
         )
         for number, batch in enumerate(epoch_batches):
             if number < done:
                 continue
-            if step >= arguments.steps:
+            if step >= last:
                 break
             scale = learning_rate(step, arguments)
             for optimizer, rates in zip(optimizers, peaks, strict=True):
@@ -377,10 +379,12 @@ def train(arguments: argparse.Namespace) -> None:
         else:
             epoch, done = epoch + 1, 0
     checkpoint()
-    save(model, folder, set(codes))
+    if step >= arguments.steps:
+        save(model, folder, set(codes))
 
 
-def main() -> None:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
@@ -402,7 +406,12 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--muon-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=1)
-    train(parser.parse_args())
+    parser.add_argument("--stop-after", type=int, help="stop at this step, as if killed after its checkpoint")
+    return parser
+
+
+def main() -> None:
+    train(parser().parse_args())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,44 @@
+"""Arrows between the packages go one way, and building a mix needs neither torch nor transformers."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FORBIDDEN = {
+    "translation": {"pipelines", "training", "evaluation", "apache_beam", "torch"},
+    "pipelines": {"training", "evaluation", "torch", "transformers", "datasets"},
+    "training": {"pipelines", "evaluation", "apache_beam"},
+    "evaluation": {"pipelines", "apache_beam"},
+}
+"""Package -> what its modules must not import. The converter imports its own extra inside a function."""
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("package", sorted(FORBIDDEN))
+def test_arrows_go_one_way(package: str) -> None:
+    for path in (ROOT / package).rglob("*.py"):
+        assert not imports(path) & FORBIDDEN[package], path
+
+
+def test_a_mix_is_built_without_torch_and_transformers() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'transformers', 'datasets'): sys.modules[name] = None\n"
+        "import pipelines.cli, pipelines.run, pipelines.show, pipelines.scoring, pipelines.summary\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
