@@ -53,6 +53,10 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("-n", type=_positive, default=10, dest="count", metavar="N", help="how many rows (10)")
     show.set_defaults(call=_show)
 
+    verify = commands.add_parser("verify", help="check every file of a mix against its manifest")
+    verify.add_argument("directory", metavar="DIR")
+    verify.set_defaults(call=_verify)
+
     translate = commands.add_parser("translate", help="translate English text given on the command line")
     translate.add_argument("text", nargs="+", metavar="TEXT")
     translate.add_argument("--to", required=True, metavar="CODES", help="deu_Latn,swh_Latn,...")
@@ -166,6 +170,21 @@ def _show(parsed: argparse.Namespace) -> int:
         _complain(error)
         return WRONG
     return DONE
+
+
+def _verify(parsed: argparse.Namespace) -> int:
+    logging.basicConfig(level=logging.ERROR)
+    from pipelines.verify import problems
+
+    try:
+        found = list(problems(parsed.directory))
+    except ValueError as error:
+        _complain(error)
+        return FAILED
+    for problem in found:
+        print(problem)
+    print(f"{parsed.directory}: {len(found)} problems" if found else f"{parsed.directory}: whole")
+    return FAILED if found else DONE
 
 
 def _translate(parsed: argparse.Namespace) -> int:

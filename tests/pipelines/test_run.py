@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -112,6 +113,26 @@ def test_the_manifest_names_every_file_with_rows_and_digest(mix: Path) -> None:
     assert not (mix / ".work").exists()
 
 
+def test_verify_finds_what_was_changed(mix: Path, tmp_path: Path) -> None:
+    assert run("verify", mix).returncode == 0
+    copy = tmp_path / "copy"
+    shutil.copytree(mix, copy)
+    files = [copy / file.path for file in read_manifest(str(mix)).files]
+    files[0].write_bytes(files[0].read_bytes()[:-1] + b"x")
+    files[1].write_bytes(b"")
+    files[2].unlink()
+    (files[3].parent / "train-00009-of-00010.parquet").write_bytes(b"PAR1")
+    result = run("verify", copy)
+    assert result.returncode == 1
+    found = {line.split(": ", 1)[1] for line in result.stdout.splitlines()[:-1]}
+    assert len(result.stdout.splitlines()) == 5
+    assert {"missing", "is not in the manifest"} <= found
+    assert any(line.startswith("its content has changed") for line in found)
+    assert any(line.startswith("holds 0 bytes") for line in found)
+    (copy / "manifest.json").unlink()
+    assert run("verify", copy).returncode == 1
+
+
 def test_datasets_loads_the_mix_and_decodes_images(
     mix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,8 +233,6 @@ def test_a_language_without_model_is_rejected_with_that_reason(tiny_recipe: Path
 
 
 def test_a_damaged_model_stops_with_one_message(tiny_recipe: Path, tmp_path: Path) -> None:
-    import shutil
-
     from translation.model import model_directory
 
     model = tmp_path / "model"
