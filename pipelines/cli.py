@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -37,7 +37,9 @@ def parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="build a mix from a recipe; without one, the sample that ships")
     run.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE.yaml")
-    run.add_argument("--output", required=True, metavar="DIR", help="where the mix goes (local or gs://...)")
+    run.add_argument(
+        "--output", required=True, type=_filled, metavar="DIR", help="where the mix goes (local or gs://...)"
+    )
     run.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe"
     )
@@ -105,6 +107,12 @@ def _model_options(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 up")
@@ -113,26 +121,40 @@ def _positive(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point; ends the process with an exit code."""
+    # Beam warns at import about extras that are not installed.
+    logging.basicConfig(level=logging.ERROR)
     given = list(sys.argv[1:] if arguments is None else arguments)
-    beam: list[str] = []
-    if given[:1] == ["run"] and not {"-h", "--help"} & set(given):
-        # Beam warns at import about extras that are not installed.
-        logging.basicConfig(level=logging.ERROR)
-        from pipelines.options import split_arguments
-
-        beam, given = split_arguments(given)
-    parsed = parser().parse_args(given)
-    parsed.beam = beam
     try:
+        beam: list[str] = []
+        if given[:1] == ["run"] and not {"-h", "--help"} & set(given):
+            from pipelines.options import split_arguments
+
+            beam, given = split_arguments(given)
+        parsed = parser().parse_args(given)
+        parsed.beam = beam
         code = parsed.call(parsed)
     except KeyboardInterrupt:
-        _complain("interrupted")
+        _complain("interrupted; the same command goes on")
         code = 130
     except BrokenPipeError:
-        # `translate-mix show DIR | head`: nobody reads on.
-        sys.stderr.close()
+        # `translate-mix show DIR | head`: nobody reads on, not even what is still in the buffer.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = DONE
+    except ValueError as error:
+        _complain(error)
+        code = WRONG
     sys.exit(code)
+
+
+class _Console(Console):
+    """Rich's console, which leaves a broken pipe to us and does not wrap at 80 columns in a file."""
+
+    def __init__(self) -> None:
+        plain = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+        super().__init__(highlight=False, soft_wrap=plain, width=160 if plain else None)
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
 
 
 def _complain(message: object) -> None:
@@ -140,12 +162,13 @@ def _complain(message: object) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
+    from pipelines.examples import TRUNCATED
     from pipelines.recipe import RecipeError, load_recipe
     from pipelines.run import RunFailed, run_mix, sample_recipe
     from pipelines.summary import render_summary
     from translation.model import ModelError
 
-    console = Console(highlight=False)
+    console = _Console()
     try:
         recipe = load_recipe(parsed.recipe or sample_recipe(), parsed.set)
         manifest = run_mix(
@@ -158,14 +181,17 @@ def _run(parsed: argparse.Namespace) -> int:
         _complain(error)
         return WRONG
     render_summary(manifest.counts, parsed.output, console)
-    return DONE
+    if any(TRUNCATED in count.reasons for count in manifest.counts):
+        _complain("a source breaks off, so an unknown number of its records is missing (reason: truncated)")
+        return FAILED
+    return DONE if manifest.accepted else FAILED
 
 
 def _show(parsed: argparse.Namespace) -> int:
     from pipelines.show import show
 
     try:
-        show(parsed.directory, parsed.language, parsed.rejected, parsed.count, Console(highlight=False))
+        show(parsed.directory, parsed.language, parsed.rejected, parsed.count, _Console())
     except ValueError as error:
         _complain(error)
         return WRONG
@@ -173,7 +199,6 @@ def _show(parsed: argparse.Namespace) -> int:
 
 
 def _verify(parsed: argparse.Namespace) -> int:
-    logging.basicConfig(level=logging.ERROR)
     from pipelines.verify import problems
 
     try:
@@ -190,18 +215,22 @@ def _verify(parsed: argparse.Namespace) -> int:
 def _translate(parsed: argparse.Namespace) -> int:
     from translation.engine import Engine
     from translation.languages import ENGLISH, resolve
-    from translation.model import SMALL, model_directory
+    from translation.model import SMALL, ModelError, model_directory
     from translation.translations import Decoding, Request
 
+    targets = list(dict.fromkeys(resolve(code) for code in parsed.to.split(",") if code.strip()))
+    if not targets or any(target.english for target in targets):
+        raise ValueError("--to: name languages other than English, separated by commas")
+    if any("\ud800" <= character <= "\udfff" for text in parsed.text for character in text):
+        raise ValueError("the text is not valid UTF-8")
     try:
-        targets = [resolve(code) for code in parsed.to.split(",") if code.strip()]
         engine = Engine(model_directory(parsed.model), Decoding(beam_size=parsed.beam_size), device="auto")
-        missing = [f"{target.name} ({target.nllb})" for target in targets if not engine.supports(target.nllb)]
-        if missing:
-            raise ValueError(f"the model {engine.description.name!r} was not trained on {', '.join(missing)}")
-    except ValueError as error:
+    except ModelError as error:
         _complain(error)
-        return WRONG
+        return FAILED
+    missing = [f"{target.name} ({target.nllb})" for target in targets if not engine.supports(target.nllb)]
+    if missing:
+        raise ValueError(f"the model {engine.description.name!r} was not trained on {', '.join(missing)}")
     if parsed.model == SMALL:
         print(
             "translate-mix: the small model knows some 650 names; for real text give --model", file=sys.stderr
@@ -230,19 +259,13 @@ def _score(parsed: argparse.Namespace) -> int:
     from pipelines.scoring import PairError, score_file
 
     try:
-        source = sys.stdin if str(parsed.pairs) == "-" else parsed.pairs.open(encoding="utf-8", newline="")
+        data = sys.stdin.buffer if str(parsed.pairs) == "-" else parsed.pairs.open("rb")
     except OSError as error:
-        _complain(f"{parsed.pairs}: {error.strerror}")
-        return WRONG
-    try:
-        with source:
-            for line in score_file(
-                source, str(parsed.pairs), parsed.model, parsed.round_trip, parsed.identification
-            ):
-                print(json.dumps(line, ensure_ascii=False))
-    except (PairError, ValueError, csv.Error) as error:
-        _complain(error)
-        return WRONG
+        raise PairError(f"{parsed.pairs}: {error.strerror}") from error
+    with data:
+        results = score_file(data, str(parsed.pairs), parsed.model, parsed.round_trip, parsed.identification)
+        for line in results:
+            print(json.dumps(line, ensure_ascii=False))
     return DONE
 
 
@@ -290,7 +313,7 @@ def _languages(parsed: argparse.Namespace) -> int:
             share,
             " ".join(language.confusable),
         )
-    Console().print(table)
+    _Console().print(table)
     return DONE
 
 

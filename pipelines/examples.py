@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+TRUNCATED = "truncated"
+"""Short name of the reason when a source breaks off: an unknown number of records was not read."""
+
 
 @dataclass(frozen=True)
 class Text:

@@ -68,7 +68,7 @@ def write_atomically(path: str, write: Callable[[BinaryIO], None], attempt: str)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-        size = FileSystems.match([temporary])[0].metadata_list[0].size_in_bytes
+        size = _size(temporary)
         if size != hashing.size:
             raise OutputError(f"{temporary}: {hashing.size:,} bytes were written, {size:,} arrived")
         FileSystems.rename([temporary], [path])
@@ -77,6 +77,12 @@ def write_atomically(path: str, write: Callable[[BinaryIO], None], attempt: str)
             FileSystems.delete([temporary])
         raise OutputError(f"cannot write {path}: {_cause(error)}") from error
     return Written(hashing.digest.hexdigest(), hashing.size)
+
+
+def _size(path: str) -> int:
+    if is_local(path):
+        return os.stat(path).st_size
+    return int(FileSystems.match([path])[0].metadata_list[0].size_in_bytes)
 
 
 def write_text(path: str, text: str) -> Written:

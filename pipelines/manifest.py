@@ -106,6 +106,8 @@ def read_manifest(directory: str) -> Manifest:
         ValueError: there is none (an unfinished run), or it is damaged.
     """
     path = join(directory, MANIFEST)
+    if not exists(directory):
+        raise ValueError(f"{directory}: no such directory")
     if not exists(path):
         raise ValueError(
             f"{directory}: no {MANIFEST}, so this is no finished mix; `translate-mix run` into the same "

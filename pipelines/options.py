@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.runners.runner import create_runner
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """(what Beam understands, the rest in order): Beam's own parser decides, values go with their options."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    """(what Beam understands, the rest in order): Beam's own parser decides, values go with their options.
+
+    Raises:
+        ValueError: a value that Beam refuses.
+    """
+    parser = _Parser(add_help=False, allow_abbrev=False)
     for kind in _option_classes(PipelineOptions):
         kind._add_argparse_args(parser)
     rest = parser.parse_known_args(list(arguments))[1]
@@ -35,10 +45,17 @@ def _option_classes(base: Any) -> list[Any]:
 
 
 def beam_options(arguments: Sequence[str]) -> PipelineOptions:
-    """Options as Beam reads them, with this project's default runner."""
+    """Options as Beam reads them, with this project's default runner.
+
+    Raises:
+        ValueError: there is no such runner, or a number of workers below 0.
+    """
     options = PipelineOptions(list(arguments))
     standard = options.view_as(StandardOptions)
     if standard.runner in (None, "DirectRunner"):
         # Beam's DirectRunner may first try to download another runner; this is the one it falls back to.
         standard.runner = "FnApiRunner"
+    create_runner(standard.runner)
+    if options.view_as(DirectOptions).direct_num_workers < 0:
+        raise ValueError("--direct_num_workers must be 0 (one a core) or more")
     return options

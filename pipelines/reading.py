@@ -77,7 +77,10 @@ class RejectDuplicates(beam.DoFn):
         yield first.example.image or "", first
         for other in others:
             same = "the same content" if other == first else "other content"
-            reason = f"duplicate: the id {other.example.id} occurs before with {same}; ids must be unique"
+            reason = (
+                f"duplicate: another example with {same} has the id {other.example.id}, and one of them "
+                "was kept; ids must be unique"
+            )
             yield beam.pvalue.TaggedOutput(REJECTS, RejectedExample(other, reason))
 
 

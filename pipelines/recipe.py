@@ -240,7 +240,7 @@ class Recipe(_Model):
     name: Annotated[str, AfterValidator(_source_name)]
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 17
     model: _Filled = SMALL_MODEL
-    """`small`, the directory of a converted model, or a hub name."""
+    """`small`, or the directory of a converted model."""
     identification: _Filled = CLD
     """`cld`, a fastText model file, or a hub name."""
     translation: Decoding = Decoding()
@@ -312,9 +312,12 @@ class Recipe(_Model):
 
     @property
     def model_directory(self) -> Path | None:
-        """The converted model's directory; None for the small model and for a hub name."""
+        """The converted model's, from the recipe's folder or else the working one; None for `small`."""
+        if self.model == SMALL_MODEL:
+            return None
+        here = Path(self.model).absolute()
         path = self.path(self.model)
-        return path if self.model != SMALL_MODEL and path.is_dir() else None
+        return here if here.is_dir() and not path.is_dir() else path
 
     @property
     def identification_file(self) -> Path | None:
@@ -375,15 +378,9 @@ def _with_default_thresholds(raw: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _check_files(recipe: Recipe) -> None:
     """Everything on disk that the recipe names is there."""
-    if (
-        recipe.model != SMALL_MODEL
-        and recipe.model_directory is None
-        and not _HUB_NAME.fullmatch(recipe.model)
-    ):
-        remedy = (
-            "is no directory (`translate-mix model add` makes one); else `small` or a hub name `owner/model`"
-        )
-        raise recipe.error(("model",), f"{recipe.path(recipe.model)} {remedy}")
+    if recipe.model_directory is not None and not recipe.model_directory.is_dir():
+        remedy = "name the directory that `translate-mix model add` printed, or `small`"
+        raise recipe.error(("model",), f"no directory {recipe.model_directory}; {remedy}")
     if (
         recipe.identification != CLD
         and recipe.identification_file is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -28,6 +29,7 @@ from pipelines.options import beam_options
 from pipelines.progress import ProgressDisplay
 from pipelines.recipe import Recipe
 from pipelines.rows import Provenance
+from pipelines.sink import DATA, REJECTED
 from pipelines.sources import pieces
 from pipelines.translate_mix import MixPlan, translate_mix
 from pipelines.translating import EngineOptions, threads_per_worker
@@ -37,8 +39,8 @@ from translation.model import ModelDescription, model_directory, read_descriptio
 
 DISTRIBUTION = "translate-mix"
 WORK = ".work"
-"""In the mix while a run goes on: progress files. Gone when it is finished."""
-WORKERS_LOG = "workers.log"
+"""In the mix while a run goes on: its lock, progress, log of the workers. Gone when it is finished."""
+LOCK, PROGRESS, WORKERS_LOG = "lock", "progress", "workers.log"
 ERROR_LOG = "run-error.txt"
 
 
@@ -67,22 +69,21 @@ def run_mix(
     plan = make_plan(recipe, output, options)
     if not quiet:
         _print_configuration(recipe, plan, console)
-    _prepare(output, overwrite)
     started = time.monotonic()
-    if is_local(output):
-        work = Path(output, WORK)
+    with _owned(output, overwrite):
         try:
-            with ProgressDisplay(work, console, quiet), _workers_output_in(str(work / WORKERS_LOG)):
+            if is_local(output):
+                work = Path(output, WORK)
+                display = ProgressDisplay(work / PROGRESS, console, quiet)
+                with display, _workers_output_in(str(work / WORKERS_LOG)):
+                    _run(plan, options)
+            else:
                 _run(plan, options)
         except Exception as error:
-            raise RunFailed(_explain(error, Path(output, ERROR_LOG))) from error
-        shutil.rmtree(work, ignore_errors=True)
-        Path(output, ERROR_LOG).unlink(missing_ok=True)
-    else:
-        try:
-            _run(plan, options)
-        except Exception as error:
-            raise RunFailed(_explain(error, None)) from error
+            text = "".join(traceback.format_exception(error))
+            if "KeyboardInterrupt" in text:
+                raise KeyboardInterrupt from error
+            raise RunFailed(_explain(text, Path(output, ERROR_LOG) if is_local(output) else None)) from error
     if not quiet:
         console.print(f"done in {time.monotonic() - started:,.1f} s")
     return read_manifest(output)
@@ -152,7 +153,7 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
         signature=signature,
         provenance=provenance,
         licences=_licences(recipe, description),
-        progress_directory=str(Path(output, WORK)) if is_local(output) else None,
+        progress_directory=str(Path(output, WORK, PROGRESS)) if is_local(output) else None,
     )
 
 
@@ -187,42 +188,55 @@ def _print_configuration(recipe: Recipe, plan: MixPlan, console: Console) -> Non
         )
 
 
-def _prepare(output: str, overwrite: bool) -> None:
-    """An empty place for the mix: leftovers of an unfinished run go, a finished one only if asked."""
+@contextmanager
+def _owned(output: str, overwrite: bool) -> Iterator[None]:
+    """An output directory that is ours alone, empty of earlier shards; whatever else is in it stays.
+
+    Raises:
+        ValueError: it holds a finished mix, another run's lock, or files that no run wrote.
+        RunFailed: it cannot be written to.
+    """
     if is_finished(output) and not overwrite:
         raise ValueError(
             f"{output}: holds a finished mix; give --overwrite to replace it, or another --output"
         )
     if not is_local(output):
         make_directory(output)
+        yield
         return
     directory = Path(output)
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"{output}: is a file; --output must be a directory")
-    strangers = _strangers(directory)
-    if strangers and not (directory / WORK).exists() and not is_finished(output):
-        raise ValueError(
-            f"{output}: holds files that are no mix's ({', '.join(strangers[:3])}); name an empty directory"
-        )
+    lock = directory / WORK / LOCK
+    if directory.exists() and not is_finished(output) and not lock.exists() and any(directory.iterdir()):
+        found = ", ".join(sorted(path.name for path in directory.iterdir())[:3])
+        raise ValueError(f"{output}: holds files of something else ({found}); name an empty directory")
     try:
-        # The manifest goes first: without it the rest is an unfinished run.
-        (directory / MANIFEST).unlink(missing_ok=True)
-        for name in ("data", "rejected", "images"):
-            if (directory / name).exists():
-                shutil.rmtree(directory / name)
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / WORK).mkdir(exist_ok=True)
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with lock.open("w", encoding="ascii") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ValueError(f"{output}: another run is writing there") from error
+            # The manifest goes first: without it the rest is an unfinished run.
+            (directory / MANIFEST).unlink(missing_ok=True)
+            for path in _shards_of_earlier_runs(directory):
+                path.unlink()
+            yield
     except OSError as error:
         raise RunFailed(f"cannot write to {output}: {error.strerror or error}") from error
+    shutil.rmtree(directory / WORK, ignore_errors=True)
+    (directory / ERROR_LOG).unlink(missing_ok=True)
 
 
-OWN_NAMES = {"README.md", MANIFEST, "data", "rejected", "images", "memory", "report.html", WORK, ERROR_LOG}
+_SHARD = re.compile(r"(train|validation|rejected)-\d{5}-of-\d{5}\.parquet|\..+\.partial")
 
 
-def _strangers(directory: Path) -> list[str]:
-    if not directory.exists():
-        return []
-    return sorted(path.name for path in directory.iterdir() if path.name not in OWN_NAMES)
+def _shards_of_earlier_runs(directory: Path) -> list[Path]:
+    """Files that only a run can have written, by place and name."""
+    found = [path for kind in (DATA, REJECTED) for path in (directory / kind).glob("*/*")]
+    found += directory.glob(".*.partial")
+    return [path for path in found if path.is_file() and _SHARD.fullmatch(path.name)]
 
 
 @contextmanager
@@ -248,13 +262,12 @@ _CAUSE = re.compile(
 )
 
 
-def _explain(error: Exception, log: Path | None) -> str:
-    """The first cause in one line; the whole traceback goes to `log`."""
-    text = "".join(traceback.format_exception(error))
+def _explain(text: str, log: Path | None) -> str:
+    """The first cause of a traceback in one line; the whole of it goes to `log`."""
     # Beam hands an exception of a worker over as the text of its traceback, innermost first.
     causes = [match["message"] for match in _CAUSE.finditer(text)]
     cause = next((cause for cause in causes if not cause.startswith("[Errno")), None)
-    cause = re.sub(r" \[while running '.*", "", cause or next(iter(causes), str(error)))
+    cause = re.sub(r" \[while running '.*", "", cause or next(iter(causes), text.strip().splitlines()[-1]))
     if log is None:
         return cause
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -23,7 +22,7 @@ class PairError(ValueError):
 
 
 def score_file(
-    lines: Iterable[str], name: str, model: str, round_trip: str, identification: str
+    lines: Iterable[bytes], name: str, model: str, round_trip: str, identification: str
 ) -> Iterator[dict[str, Any]]:
     """Scores, verdict and reason of each row of a TSV with a header line, in order.
 
@@ -33,18 +32,24 @@ def score_file(
         PairError: a column is missing.
         ValueError: the model or the identifier cannot be loaded.
     """
-    reader = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-    missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
+    numbered = enumerate(lines, start=1)
+    header = next((_cells(line) for _, line in numbered), [])
+    missing = [column for column in COLUMNS if column not in header]
     if missing:
         raise PairError(
             f"{name}: line 1: no column {', '.join(missing)}; "
-            f"found {', '.join(reader.fieldnames or ['nothing'])}"
+            f"found {', '.join(filter(None, header)) or 'nothing'}"
         )
     identifier = load_identifier(identification)
     engine = None if round_trip == "none" else Engine(model_directory(model), device="auto")
-    rows = enumerate(reader, start=2)
+    rows = ((number, dict(zip(header, _cells(line), strict=False))) for number, line in numbered)
     while chunk := list(itertools.islice(rows, CHUNK)):
         yield from _score_chunk(chunk, identifier, engine, round_trip)
+
+
+def _cells(line: bytes) -> list[str]:
+    """Tab-separated; quotes are letters. What is no UTF-8 becomes a lone surrogate, which `_pair` refuses."""
+    return line.decode("utf-8", errors="surrogateescape").removeprefix("\ufeff").rstrip("\r\n").split("\t")
 
 
 def _score_chunk(
@@ -63,7 +68,9 @@ def _score_chunk(
     for line, row in chunk:
         result: dict[str, Any] = {column: row.get(column) for column in COLUMNS}
         if line in problems:
-            yield result | {"scores": None, "verdict": "reject", "reason": f"{problems[line]} (line {line})"}
+            result = {column: _printable(text) for column, text in result.items()}
+            reason = f"{problems[line]} (line {line})"
+            yield result | {"back_translation": None, "scores": None, "verdict": "reject", "reason": reason}
             continue
         decision = verdict(scored[line], Policy())
         known = {score: value for score, value in scored[line].items() if value is not None}
@@ -76,8 +83,14 @@ def _score_chunk(
         }
 
 
+def _printable(text: str | None) -> str | None:
+    return None if text is None else text.encode("utf-8", errors="backslashreplace").decode()
+
+
 def _pair(row: dict[str, str]) -> TextPair:
     """Raises ValueError with what is wrong with the row."""
+    if any("\ud800" <= character <= "\udfff" for text in row.values() for character in text):
+        raise ValueError("no valid UTF-8")
     empty = [column for column in COLUMNS if not (row.get(column) or "").strip()]
     if empty:
         raise ValueError(f"no {', '.join(empty)}")

@@ -121,18 +121,23 @@ class WriteShard(beam.DoFn):
         name = shard_name(part, shard, shards[part])
         path = join(self._directory, *name.split("/"))
         kind, language, split = part
-        embed = self._embed and kind == DATA
 
         def write(file: BinaryIO) -> None:
-            write_rows(file, ordered, embed)
+            # Paths of this machine are of no use in a mix that carries its pictures.
+            write_rows(file, ordered, embed=self._embed and kind == DATA, keep_paths=not self._embed)
 
         written = write_atomically(path, write, attempt=uuid.uuid4().hex)
         _check(path, len(ordered))
         yield ShardFile(name, len(ordered), written.sha256, written.size, language, split, kind == DATA)
 
 
-def write_rows(file: BinaryIO, rows: list[Row], embed: bool) -> None:
-    """Rows as Parquet, as `datasets` likes it: images uncompressed and without dictionary, page index."""
+def write_rows(file: BinaryIO, rows: list[Row], embed: bool, keep_paths: bool) -> None:
+    """Rows as Parquet, as `datasets` likes it: images uncompressed and without dictionary, page index.
+
+    Args:
+        embed: with the bytes of the pictures.
+        keep_paths: with where they were read from, else only the file name.
+    """
     schema = row_schema()
     image_columns = {"image.bytes"}
     leaves = _leaves(schema)
@@ -144,7 +149,7 @@ def write_rows(file: BinaryIO, rows: list[Row], embed: bool) -> None:
         write_page_index=True,
     )
     with writer:
-        for group in _row_groups(rows, embed):
+        for group in _row_groups(rows, embed, keep_paths):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
 
 
@@ -159,22 +164,26 @@ def _leaves(schema: pa.Schema) -> list[str]:
     return leaves
 
 
-def _row_groups(rows: list[Row], embed: bool) -> Iterator[list[Row]]:
-    """Runs of rows with their images, bounded in number and bytes."""
+def _row_groups(rows: list[Row], embed: bool, keep_paths: bool) -> Iterator[list[Row]]:
+    """Runs of rows, with their pictures if `embed`, bounded in number and bytes."""
     group: list[Row] = []
     size = 0
     for row in rows:
-        image = row["image"]
-        data = image_bytes(image["path"]) if embed and image and image["path"] else None
+        path = row["image"]["path"] if row["image"] else None
+        data = image_bytes(path) if embed and path else None
         size += len(data or b"") + ROW_BYTES
         if group and (len(group) >= ROW_GROUP_ROWS or size > ROW_GROUP_BYTES):
             yield group
             group, size = [], len(data or b"") + ROW_BYTES
-        if data is not None:
-            image = {"bytes": data, "path": FileSystems.split(image["path"])[1]}
-        group.append(row | {"image": image})
+        group.append(
+            row | {"image": path and {"bytes": data, "path": path if keep_paths else _file_name(path)}}
+        )
     if group:
         yield group
+
+
+def _file_name(path: str) -> str:
+    return str(FileSystems.split(path)[1])
 
 
 def _check(path: str, rows: int) -> None:

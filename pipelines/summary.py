@@ -148,6 +148,8 @@ def _coverage(ordered: Sequence[LanguageCounts]) -> Text:
         if not count.accepted and count.language != UNDETERMINED
     ]
     asked = _languages_in(ordered)
+    if len(without) == asked:
+        return Text("No row was accepted.", style="red")
     if not without:
         return Text(f"All {asked} languages have accepted rows.")
     return Text(

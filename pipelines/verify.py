@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow.parquet as pq
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from pipelines.filesystem import exists, join
+from pipelines.filesystem import exists, is_local, join
 from pipelines.manifest import LostRows, check_nothing_lost, read_manifest
 from pipelines.sink import DATA, REJECTED, ShardFile
 from translation.row import row_schema
@@ -30,14 +31,20 @@ def problems(directory: str) -> Iterator[str]:
             yield f"{file.path}: {problem}"
     known = {join(directory, *file.path.split("/")) for file in manifest.files}
     for kind in (DATA, REJECTED):
-        for match in FileSystems.match([join(directory, kind, "**.parquet")]):
-            for found in match.metadata_list:
-                if found.path not in known:
-                    yield f"{found.path}: is not in the manifest"
+        for found in _parquet_files(join(directory, kind)):
+            if found not in known:
+                yield f"{found}: is not in the manifest"
     try:
         check_nothing_lost(manifest)
     except LostRows as error:
         yield f"manifest.json: {error}"
+
+
+def _parquet_files(folder: str) -> list[str]:
+    if is_local(folder):
+        return sorted(map(str, Path(folder).rglob("*.parquet")))
+    matches = FileSystems.match([join(folder, "**.parquet")])
+    return [found.path for match in matches for found in match.metadata_list]
 
 
 def _problem(path: str, file: ShardFile) -> str | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import ijson
 
-from pipelines.examples import Example, Reject, Text
+from pipelines.examples import TRUNCATED, Example, Reject, Text
 from pipelines.images import BadImage
 from pipelines.recipe import CocoSource, Recipe
 from pipelines.sources.pieces import Piece, SourceError, images_folder, picture_in, whole_files
@@ -62,7 +63,9 @@ def read(recipe: Recipe, source: CocoSource, piece: Piece) -> Iterator[Example |
                 file.seek(max(error.position - 1_000, 0))
                 raw = file.read(1_000 + 500).decode("utf-8", errors="replace")
                 reason = f"no JSON, nothing after this position could be read: {error}"
-                yield reject(source.name, source.task, place, place.id, reason, raw)
+                rejected = reject(source.name, source.task, place, place.id, reason, raw)
+                # Its own short name, by which the run tells that more than one record is missing.
+                yield replace(rejected, reason=rejected.reason.replace("source:", f"{TRUNCATED}:", 1))
     except OSError as error:
         raise SourceError(f"{piece.path}: cannot be read on: {error.strerror or error}") from error
 

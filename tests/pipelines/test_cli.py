@@ -42,6 +42,13 @@ def test_options_of_beam_are_told_apart_with_their_values() -> None:
         (["run", "missing.yaml", "--output", "x"], "missing.yaml"),
         (["translate", "cat", "--to", "klingon"], "unknown language 'klingon'"),
         (["translate", "cat", "--to", "ceb_Latn"], "was not trained on Cebuano"),
+        (["translate", "cat", "--to", ","], "other than English"),
+        (["translate", "cat", "--to", "en"], "other than English"),
+        (["translate", "cat \udcff", "--to", "de"], "not valid UTF-8"),
+        (["run", "--output", ""], "must not be empty"),
+        (["run", "--output", "x", "--direct_num_workers", "many"], "direct_num_workers"),
+        (["run", "--output", "nowhere://x"], "nowhere://x"),
+        (["show", "missing"], "no such directory"),
         (["score", "missing.tsv"], "missing.tsv"),
         (["show", "missing", "-n", "0"], "number from 1 up"),
         (["model", "add", "x", "--quantization", "int3"], "int3"),
@@ -90,6 +97,28 @@ def test_score_judges_every_row_and_loses_none(capsys: pytest.CaptureFixture[str
     assert results[1]["reason"].startswith("lid:")
     assert results[3]["reason"].startswith("input: no target")
     assert "unknown language 'xx_Xxxx'" in results[4]["reason"]
+
+
+def test_score_keeps_count_of_lines(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_bytes(
+        b"\xef\xbb\xbfsource\ttarget\tnllb_code\r\n"
+        b'the "cat"\tdie "Katze"\tde\r\n'
+        b"\r\n"
+        b"dog\t\xff\tde\r\n"
+        b"dog\t" + b"Hund " * 40_000 + b"\tde\r\n"
+        b"dog\tHund\r\n"
+    )
+    code, out, _ = call(capsys, "score", str(path))
+    assert code == 0
+    results = [json.loads(line) for line in out.splitlines()]
+    assert [result["verdict"] for result in results] == ["accept", "reject", "reject", "reject", "reject"]
+    assert [result["reason"][-8:] for result in results if "input" in str(result["reason"])] == [
+        "(line 3)",
+        "(line 4)",
+        "(line 6)",
+    ]
+    assert "UTF-8" in results[2]["reason"]
 
 
 def test_score_names_a_missing_column(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

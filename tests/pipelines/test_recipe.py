@@ -179,7 +179,7 @@ def test_survives_pickling_with_its_folder_and_lines(folder: Path) -> None:
         ),
         ("    images: images/", "    images: pictures/", 12, "sources.1.images", "no folder"),
         ("annotations: captions.json", "annotations: x.json", 8, "sources.0.annotations", "no file"),
-        ("seed: 3", "model: ./nowhere", 2, "model", "is no directory"),
+        ("seed: 3", "model: ./nowhere", 2, "model", "no directory"),
         ("seed: 3", "identification: lid.bin", 2, "identification", "no file"),
         ("seed: 3", "name: again", 2, "name", "stands here and on line 1; keep one"),
         ("seed: 3", "seed: 3\n3: x", 3, "", "the key 3 is no text"),
@@ -256,13 +256,24 @@ def test_several_errors_name_the_first_and_their_number(folder: Path) -> None:
     assert str(error).endswith("(and 1 more)")
 
 
-def test_model_and_identification_may_be_local_or_from_the_hub(folder: Path) -> None:
+def test_model_and_identification_may_be_local(folder: Path) -> None:
     (folder / "nllb").mkdir()
     (folder / "lid.bin").write_bytes(b"x")
     local = load_recipe(folder / "recipe.yaml", ["model=nllb", "identification=lid.bin"])
     assert (local.model_directory, local.identification_file) == (folder / "nllb", folder / "lid.bin")
-    hub = load_recipe(
-        folder / "recipe.yaml",
-        ["model=facebook/nllb-200-distilled-600M", "identification=cis-lmu/glotlid"],
-    )
+    hub = load_recipe(folder / "recipe.yaml", ["identification=cis-lmu/glotlid"])
     assert (hub.model_directory, hub.identification_file) == (None, None)
+
+
+def test_a_model_may_stand_in_the_working_directory(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere" / "models" / "nllb").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    recipe = load_recipe(folder / "recipe.yaml", ["model=models/nllb"])
+    assert recipe.model_directory == tmp_path / "elsewhere" / "models" / "nllb"
+
+
+def test_a_model_that_was_not_added_says_how(folder: Path) -> None:
+    with pytest.raises(RecipeError, match="translate-mix model add"):
+        load_recipe(folder / "recipe.yaml", ["model=facebook/nllb-200-distilled-600M"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -267,6 +268,7 @@ def test_an_unfinished_run_is_taken_up(mix: Path, tiny_recipe: Path, tmp_path: P
     leftover.parent.mkdir(parents=True)
     leftover.write_bytes(b"half")
     (tmp_path / "again" / ".work").mkdir()
+    (tmp_path / "again" / ".work" / "lock").touch()
     result = run("run", tiny_recipe, "--output", tmp_path / "again", "--quiet")
     assert result.returncode == 0, result.stderr
     assert digests(tmp_path / "again") == digests(mix)
@@ -278,6 +280,73 @@ def test_a_directory_of_something_else_is_left_alone(tiny_recipe: Path, tmp_path
     result = run("run", tiny_recipe, "--output", tmp_path / "home")
     assert result.returncode == 2
     assert "thesis.tex" in result.stderr
+
+
+def test_files_of_others_survive_a_run_that_replaces_a_mix(tiny_recipe: Path, tmp_path: Path) -> None:
+    mix = tmp_path / "mix"
+    (mix / "data").mkdir(parents=True)
+    (mix / "data" / "mine.csv").write_text("x", encoding="utf-8")
+    refused = run("run", tiny_recipe, "--output", mix)
+    assert refused.returncode == 2
+    assert "holds files of something else" in refused.stderr
+    (mix / "data" / "mine.csv").unlink()
+    (mix / "data").rmdir()
+    options = ["--quiet", "--set", "languages.english_share=1"]
+    assert run("run", tiny_recipe, "--output", mix, *options).returncode == 0
+    (mix / "data" / "mine.csv").write_text("x", encoding="utf-8")
+    (mix / "data" / "eng_Latn" / "notes.txt").write_text("x", encoding="utf-8")
+    assert run("run", tiny_recipe, "--output", mix, *options, "--overwrite").returncode == 0
+    assert (mix / "data" / "mine.csv").exists()
+    assert (mix / "data" / "eng_Latn" / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("option", ["--runner=Foo", "--direct_num_workers=-1", "--direct_num_workers=x"])
+def test_a_wrong_option_of_beam_leaves_a_finished_mix_alone(
+    mix: Path, tiny_recipe: Path, option: str
+) -> None:
+    before = digests(mix)
+    result = run("run", tiny_recipe, "--output", mix, "--overwrite", option)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert digests(mix) == before
+    assert read_manifest(str(mix))
+
+
+def test_two_runs_do_not_write_into_one_directory(tiny_recipe: Path, tmp_path: Path) -> None:
+    lock = tmp_path / "mix" / ".work" / "lock"
+    lock.parent.mkdir(parents=True)
+    with lock.open("w", encoding="ascii") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        result = run("run", tiny_recipe, "--output", tmp_path / "mix")
+    assert result.returncode == 2
+    assert "another run is writing there" in result.stderr
+
+
+def test_a_source_that_breaks_off_is_no_success(tiny_recipe: Path, tmp_path: Path) -> None:
+    captions = tiny_recipe.parent / "captions.json"
+    captions.write_bytes(captions.read_bytes()[:-500])
+    result = run("run", tiny_recipe, "--output", tmp_path / "mix", "--set", "languages.english_share=1")
+    assert result.returncode == 1
+    assert "a source breaks off" in result.stderr
+    (row,) = [row for row in rows_of(tmp_path / "mix", "rejected") if row["language"] == "und"]
+    assert str(row["reason"]).startswith("truncated: ")
+
+
+def test_nothing_accepted_is_no_success(tiny_recipe: Path, tmp_path: Path) -> None:
+    shares = ["--set", "languages.english_share=0", "--set", "languages.codes=[ceb_Latn]"]
+    result = run("run", tiny_recipe, "--output", tmp_path / "mix", *shares)
+    assert result.returncode == 1
+    assert "No row was accepted." in result.stdout
+
+
+def test_rejected_rows_hold_no_path_of_this_machine(tiny_recipe: Path, tmp_path: Path) -> None:
+    result = run(
+        "run", tiny_recipe, "--output", tmp_path / "mix [1]", "--quiet", "--set", "languages.codes=[ceb_Latn]"
+    )
+    assert result.returncode == 0, result.stderr
+    rejected = rows_of(tmp_path / "mix [1]", "rejected")
+    assert rejected
+    assert not [row for row in rejected if "/" in row["image"]["path"]]  # type: ignore[index]
 
 
 def test_a_reference_mix_holds_paths_instead_of_bytes(tiny_recipe: Path, tmp_path: Path) -> None:

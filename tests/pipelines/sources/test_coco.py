@@ -247,7 +247,7 @@ def test_a_file_without_the_lists_is_a_reject(
 @pytest.mark.parametrize("content", [b"", b"\x00\x01", b"no json"])
 def test_a_file_that_is_no_json_is_a_reject(tmp_path: Path, make_recipe: MakeRecipe, content: bytes) -> None:
     (reject,) = rejects(coco_of(make_recipe, tmp_path, content))
-    assert reject.reason.startswith("source: captions.json byte ")
+    assert reject.reason.startswith("truncated: captions.json byte ")
     assert "no JSON" in reject.reason
 
 
