@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         parsed.beam = beam
         code = parsed.call(parsed)
     except KeyboardInterrupt:
-        _complain("interrupted; the same command goes on")
+        _complain("interrupted; the same command starts again")
         code = 130
     except BrokenPipeError:
         # `translate-mix show DIR | head`: nobody reads on, not even what is still in the buffer.
@@ -276,6 +276,8 @@ def _model_add(parsed: argparse.Namespace) -> int:
     if parsed.quantization not in QUANTIZATIONS:
         _complain(f"--quantization {parsed.quantization}: one of {', '.join(QUANTIZATIONS)}")
         return WRONG
+    if not parsed.model.strip():
+        raise ValueError("model add: name a Hugging Face directory or a hub name")
     name = parsed.model.rstrip("/").split("/")[-1]
     output = parsed.output or Path("models", f"{name}-{parsed.quantization}")
     try:
@@ -290,6 +292,12 @@ def _model_add(parsed: argparse.Namespace) -> int:
     print(f"licence: {description.licence}")
     print(f"use it: `model: {output}` in a recipe, or --set model={output}")
     return DONE
+
+
+def _shortened(codes: Sequence[str]) -> str:
+    """The first two; `--json` has all."""
+    more = f" +{len(codes) - 2}" if len(codes) > 2 else ""
+    return " ".join(codes[:2]) + more
 
 
 def _languages(parsed: argparse.Namespace) -> int:
@@ -311,7 +319,7 @@ def _languages(parsed: argparse.Namespace) -> int:
             language.name,
             " ".join(language.scripts),
             share,
-            " ".join(language.confusable),
+            _shortened(language.confusable),
         )
     _Console().print(table)
     return DONE

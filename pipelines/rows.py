@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made a row; one value for a whole run."""
+    """What made the translations of a run."""
 
     engine: str
     model: str
@@ -34,8 +34,10 @@ class Provenance:
     identification: str
     code_version: str
 
-    def as_row(self) -> dict[str, str]:
-        return {name: getattr(self, name) for name in ENGINE_FIELDS}
+    def as_row(self, translated: bool) -> dict[str, str | None]:
+        """The struct of a row; one that holds no translation names neither engine nor model."""
+        told = ENGINE_FIELDS if translated else ("code_version",)
+        return {name: getattr(self, name) if name in told else None for name in ENGINE_FIELDS}
 
 
 def texts_to_translate(
@@ -76,7 +78,7 @@ class MakeRow(beam.DoFn):
         (assigned,) = element[1]["examples"]
         translated: dict[str, TranslatedText] = dict(element[1]["translations"])
         row = _row_of(assigned, self._seed)
-        row["provenance"] = provenance.as_row()
+        row["provenance"] = provenance.as_row(translated=bool(translated))
         if assigned.language not in self._supported:
             name = languages()[assigned.language].name
             row["reason"] = f"language: the model {self._model!r} was not trained on {name}"

@@ -77,10 +77,13 @@ def test_rows_follow_the_schema_and_say_where_they_come_from(mix: Path) -> None:
         assert row["id"].startswith(f"{row['dataset']}/")  # type: ignore[attr-defined]
         assert row["id"].endswith(f"/{row['task']}/{row['language']}")  # type: ignore[attr-defined]
         assert row["image"]["bytes"].startswith(b"\x89PNG")  # type: ignore[index]
-        assert row["provenance"]["model"] == "small"  # type: ignore[index]
+        assert row["provenance"]["code_version"]  # type: ignore[index]
         assert row["source_target"]
         if row["language"] == "eng_Latn":
             assert row["target"] == row["source_target"]
+            assert row["provenance"]["model"] is None  # type: ignore[index]
+        else:
+            assert row["provenance"]["model"] == "small"  # type: ignore[index]
 
 
 def test_prompts_name_the_language_of_the_target(mix: Path) -> None:
