@@ -60,7 +60,8 @@ def _front_matter(manifest: Manifest, name: str) -> dict[str, Any]:
         configs.append({"config_name": code, "data_files": _data_files(code, splits)})
     front = {
         "pretty_name": name,
-        "language": [languages()[code].bcp47 for code in present],
+        # The hub knows languages without their script.
+        "language": sorted({languages()[code].bcp47.split("-")[0] for code in present}),
         "license": "other",
         "license_name": "see-licences",
         "task_categories": ["image-to-text", "visual-question-answering"],

@@ -108,6 +108,9 @@ class MakeRow(beam.DoFn):
         row["scores"] = scores
         row["verdict"] = ACCEPT if decision.accepted else REJECT
         row["reason"] = decision.reason
+        prompt = translated.get(PROMPT)
+        if prompt and decision.reason and verdict(prompt.scores, self._policy).reason == decision.reason:
+            row["reason"] = f"{decision.reason} (in the prompt)"
 
 
 def _row_of(assigned: AssignedExample, seed: int) -> Row:

@@ -165,12 +165,16 @@ def _licences(recipe: Recipe, description: ModelDescription) -> dict[str, str]:
     return licences
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _print_configuration(recipe: Recipe, plan: MixPlan, console: Console) -> None:
     languages = len(plan.policy.codes)
     missing = [code for code in plan.policy.codes if code not in plan.supported]
     console.print(
-        f"recipe {recipe.name} ({plan.signature.recipe}), {len(recipe.sources)} sources, "
-        f"{languages} languages + English"
+        f"recipe {recipe.name} ({plan.signature.recipe}), {_counted(len(recipe.sources), 'source')}, "
+        f"{_counted(languages, 'language')} and English"
     )
     console.print(
         f"model  {plan.signature.model} ({plan.signature.model_digest}), "
@@ -183,7 +187,7 @@ def _print_configuration(recipe: Recipe, plan: MixPlan, console: Console) -> Non
         )
     if missing:
         console.print(
-            f"[yellow]{len(missing)} languages are not in this model; their rows will be rejected: "
+            f"[yellow]{_counted(len(missing), 'language')} not in this model, rows will be rejected: "
             f"{' '.join(missing)}[/]"
         )
 

@@ -358,3 +358,19 @@ def test_a_reference_mix_holds_paths_instead_of_bytes(tiny_recipe: Path, tmp_pat
     for row in rows_of(tmp_path / "mix"):
         assert row["image"]["bytes"] is None  # type: ignore[index]
         assert Path(row["image"]["path"]).is_file()  # type: ignore[index]
+
+
+def test_a_reason_says_when_it_is_the_prompt_that_failed(tiny_recipe: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe.read_text(encoding="utf-8").replace("prompt: keep", "prompt: translate")
+    tiny_recipe.write_text(recipe, encoding="utf-8")
+    # No translation of the small model is that unlikely for a name, and each of a question is.
+    options = ["--set", "languages.english_share=0", "--set", "filters.model_score.min=-0.2"]
+    result = run("run", tiny_recipe, "--output", tmp_path / "mix", "--quiet", *options)
+    assert result.returncode == 0, result.stderr
+    reasons = {
+        str(row["reason"])
+        for row in rows_of(tmp_path / "mix", "rejected")
+        if str(row["reason"]).startswith("model_score") and row["task"] == "vqa"
+    }
+    assert reasons
+    assert any(reason.endswith("(in the prompt)") for reason in reasons)
