@@ -67,14 +67,15 @@ class AssignLanguage(beam.DoFn):
 
 
 class RejectDuplicates(beam.DoFn):
-    """(id, examples of that id) -> (image locator, the first of them); the others are rejected.
+    """(id, examples of that id) -> (image locator or id, the first of them); the others are rejected.
 
     Which is first depends on their content, not on the order in which workers found them.
     """
 
     def process(self, element: tuple[str, Iterable[AssignedExample]]) -> Iterator[object]:
         first, *others = sorted(element[1], key=repr)
-        yield first.example.image or "", first
+        # Without a picture the id keeps the keys apart.
+        yield first.example.image or first.example.id, first
         for other in others:
             same = "the same content" if other == first else "other content"
             reason = (
@@ -85,13 +86,14 @@ class RejectDuplicates(beam.DoFn):
 
 
 class CheckImages(beam.DoFn):
-    """(image locator, its examples) -> the examples with the image's size; each picture is decoded once."""
+    """(image locator or id, examples) -> the examples with the image's size; a picture is decoded once."""
 
     def __init__(self, max_pixels: int) -> None:
         self._max_pixels = max_pixels
 
     def process(self, element: tuple[str, Iterable[AssignedExample]]) -> Iterator[object]:
-        locator, examples = element
+        examples = list(element[1])
+        locator = examples[0].example.image
         size, reason = 0, None
         if locator:
             try:

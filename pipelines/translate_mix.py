@@ -31,6 +31,7 @@ from pipelines.rows import (
 from pipelines.sink import ShardFile, WriteMix
 from pipelines.sources import Piece
 from pipelines.translating import EngineOptions, TextKey, TranslatedText, TranslateTexts
+from translation.languages import ENGLISH
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
         | "Join rows" >> beam.CoGroupByKey()
         | "Make rows"
         >> beam.ParDo(
-            MakeRow(recipe.seed, recipe.filters, recipe.model, plan.supported | {"eng_Latn"}), plan.provenance
+            MakeRow(recipe.seed, recipe.filters, recipe.model, plan.supported | {ENGLISH}), plan.provenance
         )
     )
     rejects = (
