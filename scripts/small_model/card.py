@@ -615,7 +615,7 @@ def _data(measured: Measured) -> str:
         "MIT.\n\n"
         f"Trained on {pairs:,} pairs of {measured.trained_names} English names, in both directions. "
         f"{measured.held_out_names} more names, chosen by a hash, are held out in all languages. Their words "
-        "may occur in trained names: “red apple” is held out, “green apple” is not."
+        "may occur in trained names: “tiger face” is held out, “tiger” is not."
     )
 
 
