@@ -15,6 +15,9 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from translation.identification import OFFLINE
+from translation.model import SMALL
+
 DONE, FAILED, WRONG = 0, 1, 2
 """Exit codes: done; the run failed or found something wrong; command line or configuration is wrong."""
 
@@ -76,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
         "--round-trip", choices=("none", "short", "all"), default="none", help="translate back with the model"
     )
     score.add_argument(
-        "--identification", default="cld", metavar="LID", help="cld, a fastText file or hub name"
+        "--identification", default=OFFLINE, metavar="LID", help="cld, a fastText file or hub name"
     )
     score.set_defaults(call=_score)
 
@@ -103,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--model", default="small", metavar="MODEL", help="small (ships), or a converted model's directory"
+        "--model", default=SMALL, metavar="MODEL", help="small (ships), or a converted model's directory"
     )
 
 
@@ -215,7 +218,7 @@ def _verify(parsed: argparse.Namespace) -> int:
 def _translate(parsed: argparse.Namespace) -> int:
     from translation.engine import Engine
     from translation.languages import ENGLISH, resolve
-    from translation.model import SMALL, ModelError, model_directory
+    from translation.model import ModelError, model_directory
     from translation.translations import Decoding, Request
 
     targets = list(dict.fromkeys(resolve(code) for code in parsed.to.split(",") if code.strip()))

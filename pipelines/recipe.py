@@ -26,12 +26,12 @@ from pydantic_core import ErrorDetails
 
 from pipelines.recipe_file import Key, RecipeError, RecipeFile, read_recipe_file, split
 from translation.filters.policy import Policy
+from translation.identification import OFFLINE
 from translation.languages import ENGLISH, default_languages, resolve
+from translation.model import SMALL
 from translation.translations import Decoding
 
 __all__ = [
-    "CLD",
-    "SMALL_MODEL",
     "CocoSource",
     "Columns",
     "JsonlSource",
@@ -43,12 +43,6 @@ __all__ = [
     "Source",
     "load_recipe",
 ]
-
-SMALL_MODEL = "small"
-"""`model` of this name is the one that ships in the package."""
-
-CLD = "cld"
-"""`identification` of this name is the offline default."""
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -239,9 +233,9 @@ class Recipe(_Model):
 
     name: Annotated[str, AfterValidator(_source_name)]
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 17
-    model: _Filled = SMALL_MODEL
+    model: _Filled = SMALL
     """`small`, or the directory of a converted model."""
-    identification: _Filled = CLD
+    identification: _Filled = OFFLINE
     """`cld`, a fastText model file, or a hub name."""
     translation: Decoding = Decoding()
     languages: Languages = Languages()
@@ -313,7 +307,7 @@ class Recipe(_Model):
     @property
     def model_directory(self) -> Path | None:
         """The converted model's, from the recipe's folder or else the working one; None for `small`."""
-        if self.model == SMALL_MODEL:
+        if self.model == SMALL:
             return None
         here = Path(self.model).absolute()
         path = self.path(self.model)
@@ -323,7 +317,7 @@ class Recipe(_Model):
     def identification_file(self) -> Path | None:
         """The fastText file; None for `cld` and for a hub name."""
         path = self.path(self.identification)
-        return path if self.identification != CLD and path.is_file() else None
+        return path if self.identification != OFFLINE and path.is_file() else None
 
     def path(self, written: str) -> Path:
         """A path of the recipe, as it is found from anywhere."""
@@ -382,7 +376,7 @@ def _check_files(recipe: Recipe) -> None:
         remedy = "name the directory that `translate-mix model add` printed, or `small`"
         raise recipe.error(("model",), f"no directory {recipe.model_directory}; {remedy}")
     if (
-        recipe.identification != CLD
+        recipe.identification != OFFLINE
         and recipe.identification_file is None
         and not _HUB_NAME.fullmatch(recipe.identification)
     ):

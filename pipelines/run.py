@@ -35,7 +35,7 @@ from pipelines.translate_mix import MixPlan, translate_mix
 from pipelines.translating import EngineOptions, threads_per_worker
 from translation.engine import Engine
 from translation.identification import load_identifier
-from translation.model import ModelDescription, model_directory, read_description
+from translation.model import SMALL, ModelDescription, model_directory, read_description
 
 DISTRIBUTION = "translate-mix"
 WORK = ".work"
@@ -75,7 +75,7 @@ def run_mix(
             if is_local(output):
                 work = Path(output, WORK)
                 display = ProgressDisplay(work / PROGRESS, console, quiet)
-                with display, _workers_output_in(str(work / WORKERS_LOG)):
+                with display, _workers_output_in(work / WORKERS_LOG):
                     _run(plan, options)
             else:
                 _run(plan, options)
@@ -180,7 +180,7 @@ def _print_configuration(recipe: Recipe, plan: MixPlan, console: Console) -> Non
         f"model  {plan.signature.model} ({plan.signature.model_digest}), "
         f"identification {plan.signature.identification}"
     )
-    if recipe.model == "small":
+    if recipe.model == SMALL:
         console.print(
             "[yellow]The small model is a stand-in for trying things out: it knows some 650 names. "
             "For real data give an NLLB model (translate-mix model add facebook/nllb-200-distilled-600M).[/]"
@@ -244,14 +244,11 @@ def _shards_of_earlier_runs(directory: Path) -> list[Path]:
 
 
 @contextmanager
-def _workers_output_in(log: str | None) -> Iterator[None]:
+def _workers_output_in(log: Path) -> Iterator[None]:
     """What Beam and its worker processes print on standard error goes to a file while a run lasts."""
-    if log is None:
-        yield
-        return
     sys.stderr.flush()
     kept = os.dup(2)
-    with open(log, "ab") as file:
+    with log.open("ab") as file:
         os.dup2(file.fileno(), 2)
         try:
             yield
