@@ -81,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     score.add_argument(
         "--identification", default=OFFLINE, metavar="LID", help="cld, a fastText file or hub name"
     )
+    score.add_argument("--thresholds", type=Path, metavar="FILE", help="a table that calibrate wrote")
     score.set_defaults(call=_score)
 
     model = commands.add_parser("model", help="add: convert an NLLB model")
@@ -260,13 +261,17 @@ def _flags(translation: object) -> str:
 
 def _score(parsed: argparse.Namespace) -> int:
     from pipelines.scoring import PairError, score_file
+    from translation.filters import load_thresholds
 
+    thresholds = load_thresholds(parsed.thresholds)
     try:
         data = sys.stdin.buffer if str(parsed.pairs) == "-" else parsed.pairs.open("rb")
     except OSError as error:
         raise PairError(f"{parsed.pairs}: {error.strerror}") from error
     with data:
-        results = score_file(data, str(parsed.pairs), parsed.model, parsed.round_trip, parsed.identification)
+        results = score_file(
+            data, str(parsed.pairs), parsed.model, parsed.round_trip, parsed.identification, thresholds
+        )
         for line in results:
             print(json.dumps(line, ensure_ascii=False))
     return DONE

@@ -30,13 +30,15 @@ class Signature:
     decoding: str
     identification: str
     identification_digest: str
+    thresholds: str
+    """Digest of the calibrated bounds."""
 
     def __str__(self) -> str:
         """One line, in the manner of sacrebleu's."""
         return (
             f"translate-mix:{self.version}|recipe:{self.recipe}|seed:{self.seed}"
             f"|model:{self.model}@{self.model_digest}|engine:{self.engine}"
-            f"|lid:{self.identification}@{self.identification_digest}"
+            f"|lid:{self.identification}@{self.identification_digest}|thresholds:{self.thresholds}"
         )
 
 

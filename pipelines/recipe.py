@@ -26,6 +26,7 @@ from pydantic_core import ErrorDetails
 
 from pipelines.recipe_file import Key, RecipeError, RecipeFile, read_recipe_file, split
 from translation.filters.policy import Policy
+from translation.filters.thresholds import ThresholdsError, load_thresholds
 from translation.identification import OFFLINE
 from translation.languages import ENGLISH, default_languages, resolve
 from translation.model import SMALL
@@ -237,6 +238,8 @@ class Recipe(_Model):
     """`small`, or the directory of a converted model."""
     identification: _Filled = OFFLINE
     """`cld`, a fastText model file, or a hub name."""
+    thresholds: _Filled | None = None
+    """A table that `translate-mix calibrate` wrote; default: the one that ships."""
     translation: Decoding = Decoding()
     languages: Languages = Languages()
     round_trip: Literal["none", "short", "all"] = "short"
@@ -249,7 +252,7 @@ class Recipe(_Model):
     shard_megabytes: Annotated[int, Field(ge=1, le=500)] = 450
     """A Parquet file holds about this much at most; images of one row are never parted."""
     filters: Policy = Policy()
-    """Thresholds; what a recipe leaves out keeps its default, `min` and `max` each for itself."""
+    """Bounds of the rules; what a recipe leaves out keeps its default, `min` and `max` each for itself."""
     sources: Annotated[
         tuple[Annotated[Source, Field(discriminator="format")], ...], AfterValidator(_not_empty)
     ]
@@ -278,7 +281,7 @@ class Recipe(_Model):
         for rule in dataclasses.fields(filters):
             bounds = getattr(filters, rule.name)
             least, most = getattr(bounds, "min", None), getattr(bounds, "max", None)
-            if least is not None and most is not None and least > most:
+            if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
                 raise _Misfit(rule.name, "`min` is larger than `max`, nothing would pass")
         return filters
 
@@ -318,6 +321,10 @@ class Recipe(_Model):
         """The fastText file; None for `cld` and for a hub name."""
         path = self.path(self.identification)
         return path if self.identification != OFFLINE and path.is_file() else None
+
+    @property
+    def thresholds_file(self) -> Path | None:
+        return None if self.thresholds is None else self.path(self.thresholds)
 
     def path(self, written: str) -> Path:
         """A path of the recipe, as it is found from anywhere."""
@@ -382,6 +389,12 @@ def _check_files(recipe: Recipe) -> None:
     ):
         missing = recipe.path(recipe.identification)
         raise recipe.error(("identification",), f"no file {missing}; else `cld` or a hub name `owner/model`")
+    if recipe.thresholds_file is not None:
+        try:
+            load_thresholds(recipe.thresholds_file)
+        except ThresholdsError as error:
+            remedy = f"{error}; name a table that `translate-mix calibrate` wrote"
+            raise recipe.error(("thresholds",), remedy) from error
     for index, source in enumerate(recipe.sources):
         key = "annotations" if isinstance(source, CocoSource) else "path"
         if not recipe.source_files(index):

@@ -12,9 +12,9 @@ from pipelines import templates
 from pipelines.examples import Reject, Text
 from pipelines.reading import AssignedExample, RejectedExample
 from pipelines.translating import TextKey, TranslatedText
-from translation.filters import NO_SCORES, Policy, verdict, worst
+from translation.filters import NO_SCORES, SCORES, Scores
 from translation.languages import ENGLISH, languages
-from translation.row import ACCEPT, ENGINE_FIELDS, REJECT, UNDETERMINED
+from translation.row import ACCEPT, ENGINE_FIELDS, PROMPT_PREFIX, REJECT, UNDETERMINED
 
 PROMPT, TARGET = "prompt", "target"
 """Which text of an example a translation is for."""
@@ -68,8 +68,8 @@ class SpreadTranslations(beam.DoFn):
 class MakeRow(beam.DoFn):
     """An example with its translations -> a `Row` with verdict and reason."""
 
-    def __init__(self, seed: int, policy: Policy, model: str, supported: frozenset[str]) -> None:
-        self._seed, self._policy, self._model, self._supported = seed, policy, model, supported
+    def __init__(self, seed: int, model: str, supported: frozenset[str]) -> None:
+        self._seed, self._model, self._supported = seed, model, supported
 
     def process(
         self, element: tuple[str, dict[str, Iterable[Any]]], provenance: Provenance
@@ -101,16 +101,22 @@ class MakeRow(beam.DoFn):
         target = translated.get(TARGET)
         row["target"] = target.translation.text if target else example.target.text
         row["back_translation"] = target.back_translation if target else None
-        scores = NO_SCORES
-        for text in translated.values():
-            scores = worst(scores, text.scores)
-        decision = verdict(scores, self._policy)
-        row["scores"] = scores
-        row["verdict"] = ACCEPT if decision.accepted else REJECT
-        row["reason"] = decision.reason
         prompt = translated.get(PROMPT)
-        if prompt and decision.reason and verdict(prompt.scores, self._policy).reason == decision.reason:
-            row["reason"] = f"{decision.reason} (in the prompt)"
+        row["scores"] = row_scores(target and target.scores, prompt and prompt.scores)
+        row["reason"] = row_reason(target and target.verdict.reason, prompt and prompt.verdict.reason)
+        row["verdict"] = REJECT if row["reason"] else ACCEPT
+
+
+def row_scores(target: Scores | None, prompt: Scores | None) -> Scores:
+    """The `scores` struct of a row from those of its translated texts; None where one was not translated."""
+    if prompt is None:
+        return target or NO_SCORES
+    return {**(target or NO_SCORES), **{PROMPT_PREFIX + name: prompt[name] for name in SCORES}}
+
+
+def row_reason(target: str | None, prompt: str | None) -> str | None:
+    """Why a row is rejected, from what is wrong with its texts; None if nothing is."""
+    return f"{prompt} (in the prompt)" if prompt and not target else target
 
 
 def _row_of(assigned: AssignedExample, seed: int) -> Row:

@@ -34,6 +34,7 @@ from pipelines.sources import pieces
 from pipelines.translate_mix import MixPlan, translate_mix
 from pipelines.translating import EngineOptions, threads_per_worker
 from translation.engine import Engine
+from translation.filters import load_thresholds
 from translation.identification import load_identifier
 from translation.model import SMALL, ModelDescription, model_directory, read_description
 
@@ -120,6 +121,7 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
     Engine(directory, decoding, device="auto", check=False).close()
     identification = str(recipe.identification_file or recipe.identification)
     identifier = load_identifier(identification)
+    thresholds = load_thresholds(recipe.thresholds_file)
     code_version = version(DISTRIBUTION)
     engine_name = f"ctranslate2-{ctranslate2.__version__}"
     decoding_json = json.dumps(asdict(decoding), sort_keys=True)
@@ -133,6 +135,7 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
         decoding=decoding_json,
         identification=identifier.name,
         identification_digest=identifier.digest[:16],
+        thresholds=thresholds.digest,
     )
     provenance = Provenance(
         engine=engine_name,
@@ -149,6 +152,7 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
         pieces=tuple(pieces(recipe)),
         engine=engine,
         identification=identification,
+        thresholds=thresholds,
         supported=frozenset(description.languages),
         signature=signature,
         provenance=provenance,

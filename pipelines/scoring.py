@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from translation.engine import Engine
-from translation.filters import Policy, TextPair, is_short, score_pairs, verdict
+from translation.filters import Policy, TextPair, Thresholds, is_short, score_pairs, verdicts
 from translation.identification import Identifier, load_identifier
 from translation.languages import ENGLISH, UnknownLanguage, resolve
 from translation.model import model_directory
@@ -22,7 +22,12 @@ class PairError(ValueError):
 
 
 def score_file(
-    lines: Iterable[bytes], name: str, model: str, round_trip: str, identification: str
+    lines: Iterable[bytes],
+    name: str,
+    model: str,
+    round_trip: str,
+    identification: str,
+    thresholds: Thresholds,
 ) -> Iterator[dict[str, Any]]:
     """Scores, verdict and reason of each row of a TSV with a header line, in order.
 
@@ -44,7 +49,7 @@ def score_file(
     engine = None if round_trip == "none" else Engine(model_directory(model), device="auto")
     rows = ((number, dict(zip(header, _cells(line), strict=False))) for number, line in numbered)
     while chunk := list(itertools.islice(rows, CHUNK)):
-        yield from _score_chunk(chunk, identifier, engine, round_trip)
+        yield from _score_chunk(chunk, identifier, thresholds, engine, round_trip)
 
 
 def _cells(line: bytes) -> list[str]:
@@ -53,7 +58,11 @@ def _cells(line: bytes) -> list[str]:
 
 
 def _score_chunk(
-    chunk: list[tuple[int, dict[str, str]]], identifier: Identifier, engine: Engine | None, round_trip: str
+    chunk: list[tuple[int, dict[str, str]]],
+    identifier: Identifier,
+    thresholds: Thresholds,
+    engine: Engine | None,
+    round_trip: str,
 ) -> Iterator[dict[str, Any]]:
     problems: dict[int, str] = {}
     pairs: dict[int, TextPair] = {}
@@ -64,7 +73,9 @@ def _score_chunk(
             problems[line] = f"input: {error}"
     if engine is not None:
         pairs = _with_round_trip(pairs, engine, round_trip)
-    scored = dict(zip(pairs, score_pairs(list(pairs.values()), identifier), strict=True))
+    table = score_pairs(list(pairs.values()), identifier)
+    scored = dict(zip(pairs, table.rows(), strict=True))
+    decisions = dict(zip(pairs, verdicts(table, Policy(), thresholds), strict=True))
     for line, row in chunk:
         result: dict[str, Any] = {column: row.get(column) for column in COLUMNS}
         if line in problems:
@@ -72,7 +83,7 @@ def _score_chunk(
             reason = f"{problems[line]} (line {line})"
             yield result | {"back_translation": None, "scores": None, "verdict": "reject", "reason": reason}
             continue
-        decision = verdict(scored[line], Policy())
+        decision = decisions[line]
         known = {score: value for score, value in scored[line].items() if value is not None}
         yield result | {
             "nllb_code": pairs[line].language,

@@ -30,7 +30,8 @@ from pipelines.rows import (
 )
 from pipelines.sink import ShardFile, WriteMix
 from pipelines.sources import Piece
-from pipelines.translating import EngineOptions, TextKey, TranslatedText, TranslateTexts
+from pipelines.translating import EngineOptions, ScoreTexts, TextKey, TranslatedText, TranslateTexts
+from translation.filters import Thresholds
 from translation.languages import ENGLISH
 
 
@@ -45,6 +46,7 @@ class MixPlan:
     engine: EngineOptions
     identification: str
     """`cld`, a fastText file or a hub name."""
+    thresholds: Thresholds
     supported: frozenset[str]
     """NLLB codes that the model was trained on."""
     signature: Signature
@@ -82,7 +84,10 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
     )
     texts = uses | "Keys" >> beam.Keys().with_output_types(TextKey)
     translations = texts | "Translate" >> TranslateTexts(
-        plan.engine, recipe.round_trip, plan.identification, plan.progress_directory
+        plan.engine,
+        recipe.round_trip,
+        ScoreTexts(plan.identification, recipe.filters, plan.thresholds),
+        plan.progress_directory,
     )
     of_rows = (
         {"uses": uses, "translations": translations}
@@ -97,9 +102,7 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
         {"examples": examples, "translations": of_rows}
         | "Join rows" >> beam.CoGroupByKey()
         | "Make rows"
-        >> beam.ParDo(
-            MakeRow(recipe.seed, recipe.filters, recipe.model, plan.supported | {ENGLISH}), plan.provenance
-        )
+        >> beam.ParDo(MakeRow(recipe.seed, recipe.model, plan.supported | {ENGLISH}), plan.provenance)
     )
     rejects = (
         read.rejects | "Unreadable records" >> beam.Map(row_of_reject),

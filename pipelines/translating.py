@@ -19,7 +19,7 @@ from apache_beam.utils.shared import Shared
 
 from pipelines import progress
 from translation.engine import Engine
-from translation.filters import Scores, TextPair, is_short, score_pairs
+from translation.filters import Policy, Scores, TextPair, Thresholds, Verdict, is_short, score_pairs, verdicts
 from translation.identification import Identifier, load_identifier
 from translation.languages import ENGLISH
 from translation.translations import Decoding, Request, Translation
@@ -33,12 +33,13 @@ BATCH_TEXTS = 512
 
 @dataclass(frozen=True)
 class TranslatedText:
-    """A text, its translation, the way back, and the scores of both."""
+    """A text, its translation, the way back, the scores of both, and what the policy says of them."""
 
     key: TextKey
     translation: Translation
     back_translation: str | None
     scores: Scores
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,8 @@ class NllbModelHandler(ModelHandler[Any, Any, Any]):
 class ScoreTexts(beam.DoFn):
     """`TranslatedBatch` -> (key, `TranslatedText`)."""
 
-    def __init__(self, identification: str) -> None:
-        self._identification = identification
+    def __init__(self, identification: str, policy: Policy, thresholds: Thresholds) -> None:
+        self._identification, self._policy, self._thresholds = identification, policy, thresholds
         self._shared = Shared()
 
     def setup(self) -> None:
@@ -169,10 +170,11 @@ class ScoreTexts(beam.DoFn):
             )
         ]
         scores = score_pairs(pairs, self._identifier)
-        for key, translation, back, score in zip(
-            batch.keys, batch.translations, batch.back_translations, scores, strict=True
+        made = verdicts(scores, self._policy, self._thresholds)
+        for key, translation, back, score, verdict in zip(
+            batch.keys, batch.translations, batch.back_translations, scores.rows(), made, strict=True
         ):
-            yield key, TranslatedText(key, translation, back, score)
+            yield key, TranslatedText(key, translation, back, score, verdict)
 
 
 @dataclass
@@ -189,13 +191,13 @@ class TranslateTexts(beam.PTransform):
         self,
         options: EngineOptions,
         round_trip: str,
-        identification: str,
+        scoring: ScoreTexts,
         progress_directory: str | None,
     ) -> None:
         super().__init__()
         self._handler = NllbModelHandler(options, round_trip, progress_directory)
         self._progress = progress_directory
-        self._identification = identification
+        self._scoring = scoring
 
     def expand(self, keys: beam.PCollection) -> beam.PCollection:
         return (
@@ -203,8 +205,7 @@ class TranslateTexts(beam.PTransform):
             | "Distinct texts" >> beam.Distinct().with_output_types(TextKey)
             | "Batch texts" >> TextsToBatches(self._progress)
             | "Translate there and back" >> RunInference(self._handler)
-            | "Score"
-            >> beam.ParDo(ScoreTexts(self._identification)).with_output_types(tuple[TextKey, TranslatedText])
+            | "Score" >> beam.ParDo(self._scoring).with_output_types(tuple[TextKey, TranslatedText])
         )
 
 

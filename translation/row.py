@@ -15,6 +15,12 @@ UNDETERMINED = "und"
 
 ACCEPT, REJECT = "accept", "reject"
 
+PROMPT_PREFIX = "prompt_"
+"""Before the name of a score: it is of the translated prompt, not of the target."""
+
+ROW_SCORES: tuple[str, ...] = (*SCORES, *(PROMPT_PREFIX + name for name in SCORES))
+"""Fields of `scores`."""
+
 ENGINE_FIELDS = ("engine", "model", "model_digest", "decoding", "identification", "code_version")
 """Fields of `provenance`."""
 
@@ -34,7 +40,7 @@ ROW_FIELDS: tuple[pa.Field, ...] = (
     pa.field("source_prompt", _STRING),
     pa.field("source_target", _STRING),
     pa.field("back_translation", _STRING),
-    pa.field("scores", pa.struct([pa.field(name, pa.float32()) for name in SCORES])),
+    pa.field("scores", pa.struct([pa.field(name, pa.float32()) for name in ROW_SCORES])),
     pa.field("verdict", _STRING, nullable=False),
     pa.field("reason", _STRING),
     pa.field("provenance", pa.struct([pa.field(name, _STRING) for name in ENGINE_FIELDS])),

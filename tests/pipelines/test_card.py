@@ -30,6 +30,7 @@ SIGNATURE = Signature(
     decoding="beam_size=4",
     identification="cld",
     identification_digest="fedcba",
+    thresholds="0123456789abcdef",
 )
 LICENCES = {"model small": "Unicode-3.0", "source coco | captions": "CC BY 4.0"}
 SHARDS = (

@@ -29,6 +29,7 @@ SIGNATURE = Signature(
     decoding="{}",
     identification="cld",
     identification_digest="abc",
+    thresholds="0123456789abcdef",
 )
 
 

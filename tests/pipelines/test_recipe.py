@@ -154,7 +154,7 @@ def test_survives_pickling_with_its_folder_and_lines(folder: Path) -> None:
         ("[de, zh, no]", "[zh, zho_Hans]", 3, "languages.codes", "zho_Hans stands there twice"),
         ("[de, zh, no]", "[]", 3, "languages.codes", "name at least one language"),
         ("[de, zh, no]", "de", 3, "languages.codes", '"de": must be a list'),
-        ("{min: 0.3}", "{min: 3}", 6, "filters.length_ratio", "`min` is larger than `max`"),
+        ("{min: 0.3}", "{min: 3, max: 2}", 6, "filters.length_ratio", "`min` is larger than `max`"),
         ("name: talks", "name: emoji", 9, "sources.1.name", "`sources.0` has this name too"),
         ("name: talks", "name: a/b", 9, "sources.1.name", "no `/`"),
         ("name: talks", "name: ''", 9, "sources.1.name", "row ids start with this name"),

@@ -19,7 +19,7 @@ from pipelines.sink import ShardFile
 from translation.filters import NO_SCORES
 from translation.row import row_schema
 
-SIGNATURE = Signature("0.1.0", "abc", 17, "small", "0123", "ctranslate2", "beam", "cld", "ba")
+SIGNATURE = Signature("0.1.0", "abc", 17, "small", "0123", "ctranslate2", "beam", "cld", "ba", "fe")
 PICTURE = b"no picture at all" * 200
 
 

@@ -5,18 +5,25 @@ A filter returns numbers and decides nothing, so that a mix can be judged again 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from translation.filters.completeness import completeness_scores
+from translation.filters.completeness import (
+    ending_kept,
+    engine_flags,
+    numbers_column,
+    placeholders_kept,
+    sentences_kept,
+)
 from translation.filters.copying import copy_share
-from translation.filters.language import language_scores, letter_count
+from translation.filters.language import language_scores
 from translation.filters.length import length_ratio
-from translation.filters.pairs import NO_SCORES, SCORES, Scores, TextPair, worst
-from translation.filters.policy import AtLeast, AtMost, Between, Policy, Verdict, verdict
+from translation.filters.pairs import NO_SCORES, SCORES, Batch, Column, Scores, ScoreTable, TextPair, column
+from translation.filters.policy import AtLeast, AtMost, Between, Policy, Verdict
 from translation.filters.repetition import repetition
 from translation.filters.round_trip import is_short, round_trip_scores
 from translation.filters.script import script_share
+from translation.filters.thresholds import Thresholds, load_thresholds
+from translation.filters.verdicts import verdicts
 from translation.identification import Identifier
 
 __all__ = [
@@ -26,43 +33,49 @@ __all__ = [
     "AtMost",
     "Between",
     "Policy",
+    "ScoreTable",
     "Scores",
     "TextPair",
+    "Thresholds",
     "Verdict",
     "is_short",
+    "load_thresholds",
     "score_pairs",
-    "verdict",
-    "worst",
+    "verdicts",
 ]
 
 
-def score_pairs(pairs: Sequence[TextPair], identifier: Identifier) -> list[Scores]:
-    """Every score of every pair, finite numbers or None, aligned with the pairs.
+def score_pairs(pairs: Sequence[TextPair], identifier: Identifier) -> ScoreTable:
+    """Every score of every pair that needs no further model, aligned with the pairs.
 
     Raises:
         KeyError: the registry does not know a pair's NLLB code.
     """
-    found = identifier.identify([pair.target for pair in pairs])
-    nameable = identifier.languages()
-    return [_scores(pair, candidates, nameable) for pair, candidates in zip(pairs, found, strict=True)]
+    batch = Batch(pairs)
+    return ScoreTable(
+        tuple(batch.languages),
+        {
+            "words": column(batch.words),
+            "letters": column(batch.letters),
+            "script": script_share(batch),
+            "copy": copy_share(batch),
+            "repetition": repetition(batch),
+            "length_ratio": length_ratio(batch),
+            "sentences": sentences_kept(batch),
+            "ending": ending_kept(batch),
+            "numbers": numbers_column(batch),
+            "placeholders": placeholders_kept(batch),
+            **engine_flags(batch),
+            **language_scores(batch, identifier),
+            **_round_trip_columns(batch),
+        },
+    )
 
 
-def _scores(pair: TextPair, candidates: dict[str, float], nameable: frozenset[str]) -> Scores:
-    letters = letter_count(pair.target)
-    scores: Scores = {
-        **NO_SCORES,
-        "letters": float(letters),
-        "script": script_share(pair),
-        "copy": copy_share(pair),
-        "repetition": repetition(pair),
-        "length_ratio": length_ratio(pair),
-        "model_score": _finite(pair.translation.score) if pair.translation else None,
-        **language_scores(pair, letters, candidates, nameable),
-        **completeness_scores(pair),
-        **round_trip_scores(pair),
+def _round_trip_columns(batch: Batch) -> dict[str, Column]:
+    if all(pair.back_translation is None for pair in batch.pairs):
+        return {}
+    scores = [round_trip_scores(pair) for pair in batch.pairs]
+    return {
+        name: column([score[name] for score in scores]) for name in ("round_trip_exact", "round_trip_chrf")
     }
-    return scores
-
-
-def _finite(score: float) -> float | None:
-    return score if math.isfinite(score) else None

@@ -1,39 +1,96 @@
-"""Whether all that the source holds is still there: sentences, numbers, placeholders, any text at all."""
+"""Whether all that the source holds is still there: sentences, their end, placeholders, any text at all."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from translation.filters.pairs import Scores, TextPair
+import numpy as np
+from numpy.typing import NDArray
+
+from translation.filters.characters import Characters, kind
+from translation.filters.pairs import Batch, Column, column
 from translation.languages import ENGLISH
 from translation.segments import numbers, placeholders, sentence_count
 
 # How tokenizers write a piece that they do not know; U+FFFD is a broken character.
 _UNKNOWN_MARKS = ("<unk>", "\u2047", "\ufffd")
 
+# Quotes, brackets and spaces may follow the mark that ends a sentence.
+_AFTER_END = " \t\r\n\xa0\u200b\u200c\u200d\u200e\u200f\ufeff'\"’”»«“„›)]」』）】》*_"
+_ENDS = frozenset(".!?…。！？؟۔।॥։:;።፧៕៖।။་།༎᱾᱿|፡‥⋯")
 
-def completeness_scores(pair: TextPair) -> Scores:
-    """`sentences`, `numbers`, `placeholders`, and the flags `empty`, `unknown`, `cut_off` (1 or 0).
 
-    `sentences` is the smaller count over the larger one, with 1 added to both (1 against 3 is 0.5). `numbers`
-    is the share of the source's numbers that the target has, where one that is missing without another in its
-    place counts half, since it may be spelled out (`2 dogs`, `zwei Hunde`); None without any. `placeholders`
-    the share that both sides have of what either has. `cut_off` is None for text that no engine made.
-    """
-    source, target, engine = pair.source, pair.target, pair.translation
-    counts = sorted((sentence_count(source, ENGLISH), sentence_count(target, pair.language)))
-    ours, theirs = placeholders(source), placeholders(target)
+def engine_flags(batch: Batch) -> dict[str, Column]:
+    """`empty`, `unknown`, `cut_off` (1 or 0) and `model_score`; the last two none for text at hand."""
+    engines = [pair.translation for pair in batch.pairs]
+    has_source = np.fromiter((not text.isspace() and text != "" for text in batch.sources), np.bool_)
+    no_target = np.fromiter((text.isspace() or text == "" for text in batch.targets), np.bool_)
+    came_empty = np.fromiter((engine is not None and engine.empty for engine in engines), np.bool_)
+    unknown = np.fromiter((engine is not None and engine.unknown for engine in engines), np.bool_)
+    for index in np.flatnonzero(batch.target.count(kind("unknown"))):
+        source, target = batch.sources[index], batch.targets[index]
+        unknown[index] |= any(mark in target and mark not in source for mark in _UNKNOWN_MARKS)
     return {
-        "sentences": (counts[0] + 1) / (counts[1] + 1) if counts[0] else None,
-        "numbers": _numbers_kept(numbers(source), numbers(target)),
-        "placeholders": _share(ours & theirs, ours | theirs) if ours or theirs else None,
-        "empty": float(bool(engine and engine.empty) or not target.strip()) if source.strip() else 0.0,
-        "unknown": float(
-            bool(engine and engine.unknown)
-            or any(mark in target and mark not in source for mark in _UNKNOWN_MARKS)
-        ),
-        "cut_off": float(engine.cut_off) if engine else None,
+        "empty": column(has_source & (no_target | came_empty)),
+        "unknown": column(unknown),
+        "cut_off": column([None if engine is None else engine.cut_off for engine in engines]),
+        "model_score": column([None if engine is None else engine.score for engine in engines]),
     }
+
+
+def sentences_kept(batch: Batch) -> Column:
+    """The smaller count of sentences over the larger one, 1 added to both (1 against 3 is 0.5).
+
+    None for a source without one.
+    """
+    ours = _counts(batch.source, batch.sources, [ENGLISH] * len(batch))
+    theirs = _counts(batch.target, batch.targets, batch.languages)
+    kept = column((np.minimum(ours, theirs) + 1) / (np.maximum(ours, theirs) + 1))
+    kept[ours == 0] = np.nan
+    return kept
+
+
+def _counts(characters: Characters, texts: list[str], languages: list[str]) -> NDArray[np.int64]:
+    """Sentences of each text. Two letters and no break before the last one are one sentence."""
+    letter = characters.of_kind(kind("letter"))
+    breaks = characters.between(characters.of_kind(kind("break")), characters.starts, characters.last(letter))
+    counts = np.ones(len(texts), np.int64)
+    for index in np.flatnonzero((breaks > 0) | (characters.sums(letter) < 2) | (characters.lengths > 900)):
+        counts[index] = sentence_count(texts[index], languages[index])
+    return counts
+
+
+def ending_kept(batch: Batch) -> Column:
+    """1 if source and target both end in a mark that ends sentences, 0 if the target does not.
+
+    None for a source without one. A translation that breaks off has none.
+    """
+    kept = np.full(len(batch), np.nan, np.float32)
+    for index, (source, target) in enumerate(zip(batch.sources, batch.targets, strict=True)):
+        if source.rstrip(_AFTER_END)[-1:] in _SOURCE_ENDS:
+            kept[index] = target.rstrip(_AFTER_END)[-1:] in _ENDS
+    return kept
+
+
+_SOURCE_ENDS = frozenset(".!?…")
+
+
+def placeholders_kept(batch: Batch) -> Column:
+    """The share of placeholders and markup that both sides have of what either has; none without any."""
+    kept = np.full(len(batch), np.nan, np.float32)
+    hints = batch.source.count(kind("hint")) + batch.target.count(kind("hint"))
+    # A final point is no hint, and most texts have no other.
+    plain = hints - _final_points(batch.sources) - _final_points(batch.targets)
+    for index in np.flatnonzero(plain > 0):
+        ours, theirs = placeholders(batch.sources[index]), placeholders(batch.targets[index])
+        if ours or theirs:
+            kept[index] = _share(ours & theirs, ours | theirs)
+    return kept
+
+
+def numbers_column(batch: Batch) -> Column:
+    """The share of the source's numbers that the target has."""
+    return column([_numbers_kept(numbers(pair.source), numbers(pair.target)) for pair in batch.pairs])
 
 
 def _numbers_kept(wanted: Counter[str], found: Counter[str]) -> float | None:
@@ -42,6 +99,10 @@ def _numbers_kept(wanted: Counter[str], found: Counter[str]) -> float | None:
     missing = (wanted - found).total()
     changed = min(missing, (found - wanted).total())
     return 1 - (changed + missing) / (2 * wanted.total())
+
+
+def _final_points(texts: list[str]) -> NDArray[np.int64]:
+    return np.fromiter((text.endswith(".") for text in texts), np.int64, len(texts))
 
 
 def _share(part: Counter[str], whole: Counter[str]) -> float:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping
 from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
 
-from translation.filters.pairs import TextPair
+import numpy as np
+
+from translation.filters.pairs import Batch, Column, column
 from translation.languages import languages
 
-# Characters of a translation per character of English: medians of NTREX-128 lines 1-1000 by script. All other
-# scripts lie between 0.95 and 1.25; of the languages, Malagasy (1.34) and Yoruba (1.50, many combining marks)
-# are the longest.
+# For languages without parallel text, by script: medians of the languages that have some.
 _DENSE = {
     ("Han",): 0.34,
     ("Han", "Hiragana", "Katakana"): 0.44,
@@ -23,15 +27,28 @@ _SLACK = 15
 
 
 @cache
-def density(language: str) -> float:
-    """Characters that a text in this language (NLLB code) takes per character of English."""
-    return _DENSE.get(languages()[language].scripts, _OTHER)
+def densities() -> Mapping[str, float]:
+    """Characters that a text takes per character of English, by NLLB code; fitted on parallel text."""
+    text = files("translation.filters").joinpath("lengths.tsv").read_text(encoding="utf-8")
+    lines = (line for line in text.splitlines() if not line.startswith("#"))
+    fitted = {row["nllb_code"]: float(row["factor"]) for row in csv.DictReader(lines, delimiter="\t")}
+    return MappingProxyType(
+        {
+            code: fitted.get(code, _DENSE.get(language.scripts, _OTHER))
+            for code, language in languages().items()
+        }
+    )
 
 
-def length_ratio(pair: TextPair) -> float:
+def length_ratio(batch: Batch) -> Column:
     """Length of the target over the length that the source lets expect, about 1, never 0.
 
-    Both are counted in characters of English (target over `density`), plus 15, so that short texts stay near
-    1: a lost half of a sentence of 100 characters gives 0.57, a caption of 40 blown up to 200 gives 3.9.
+    Both are counted in characters of English (target over its language's density), plus 15, so that short
+    texts stay near 1: a lost half of a sentence of 100 characters gives 0.57, a caption of 40 blown up to 200
+    gives 3.9.
     """
-    return (len(pair.target.strip()) / density(pair.language) + _SLACK) / (len(pair.source.strip()) + _SLACK)
+    visible = [
+        np.fromiter((len(text.strip()) for text in texts), np.int64, len(batch))
+        for texts in (batch.sources, batch.targets)
+    ]
+    return column((visible[1] / batch.per_language(densities()) + _SLACK) / (visible[0] + _SLACK))

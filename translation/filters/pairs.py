@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
+from translation.filters.characters import Characters, kind
 from translation.translations import Translation
 
 
@@ -23,50 +27,118 @@ class TextPair:
     """English again; None where the round trip did not run."""
 
 
-Scores = dict[str, float | None]
-"""A value for each of `SCORES`; None where a filter does not apply or cannot tell."""
-
-
-def _farther_from_one(a: float, b: float) -> float:
-    return max(a, b, key=lambda ratio: (max(ratio, 1 / ratio), ratio))
-
-
-# Of two values, the one that a rule rejects first.
-_WORSE: Mapping[str, Callable[[float, float], float]] = MappingProxyType(
-    {
-        "letters": min,
-        "empty": max,
-        "unknown": max,
-        "cut_off": max,
-        "script": min,
-        "copy": max,
-        "english": max,
-        "lid": min,
-        "confusable": min,
-        "repetition": max,
-        "length_ratio": _farther_from_one,
-        "sentences": min,
-        "numbers": min,
-        "placeholders": min,
-        "round_trip_exact": min,
-        "round_trip_chrf": min,
-        "model_score": min,
-    }
+SCORES: tuple[str, ...] = (
+    "words",
+    "letters",
+    "empty",
+    "unknown",
+    "cut_off",
+    "script",
+    "copy",
+    "english",
+    "lid",
+    "confusable",
+    "repetition",
+    "length_ratio",
+    "sentences",
+    "ending",
+    "numbers",
+    "placeholders",
+    "round_trip_exact",
+    "round_trip_chrf",
+    "similarity",
+    "comet_kiwi",
+    "metricx",
+    "model_score",
 )
-
-SCORES: tuple[str, ...] = tuple(_WORSE)
 """Names of the scores, in the order of a row's `scores` struct."""
 
+Scores = Mapping[str, float | None]
+"""A value for each of `SCORES`; None where a filter does not apply or cannot tell."""
+
 NO_SCORES: Scores = dict.fromkeys(SCORES)
-"""Nothing applies; what a row without translated text has. Not to be changed in place."""
+"""Nothing applies; what a row without translated text has."""
+
+Column = NDArray[np.float32]
+"""One score of many texts; NaN where it does not apply."""
 
 
-def worst(a: Scores, b: Scores) -> Scores:
-    """Score by score the worse of two texts of one row (prompt and target); None gives way to a number."""
-    return {name: _worse_of(worse, a[name], b[name]) for name, worse in _WORSE.items()}
+@dataclass(frozen=True)
+class ScoreTable:
+    """The scores of many texts, column by column."""
+
+    languages: tuple[str, ...]
+    """NLLB codes of the texts."""
+    columns: Mapping[str, Column]
+    """By name of the score; a score that is missing does not apply to any text."""
+
+    def __len__(self) -> int:
+        return len(self.languages)
+
+    def rows(self) -> Iterator[dict[str, float | None]]:
+        """Per text a value for each of `SCORES`."""
+        nothing: list[float | None] = [None] * len(self)
+        lists = [_with_none(self.columns[name]) if name in self.columns else nothing for name in SCORES]
+        return (dict(zip(SCORES, values, strict=True)) for values in zip(*lists, strict=True))
+
+    @classmethod
+    def of_rows(cls, languages: Iterable[str], rows: Iterable[Scores]) -> ScoreTable:
+        """The table of scores that were taken apart, as `rows` gives them or Parquet stores them."""
+        rows = list(rows)
+        columns = {
+            name: np.array([row.get(name) for row in rows], dtype=np.float32)
+            if rows
+            else np.empty(0, np.float32)
+            for name in SCORES
+        }
+        return cls(tuple(languages), columns)
 
 
-def _worse_of(worse: Callable[[float, float], float], a: float | None, b: float | None) -> float | None:
-    if a is None:
-        return b
-    return a if b is None else worse(a, b)
+def _with_none(column: Column) -> list[float | None]:
+    values = column.astype(object)
+    values[np.isnan(column)] = None
+    listed: list[float | None] = values.tolist()
+    return listed
+
+
+class Batch:
+    """Text pairs with what several filters need to know of them, found out once."""
+
+    def __init__(self, pairs: Sequence[TextPair]) -> None:
+        self.pairs = pairs
+        self.sources = [pair.source for pair in pairs]
+        self.targets = [pair.target for pair in pairs]
+        self.languages = [pair.language for pair in pairs]
+        self.source = Characters(self.sources)
+        self.target = Characters(self.targets)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @cached_property
+    def letters(self) -> NDArray[np.int64]:
+        """Letters of the targets, without combining marks."""
+        return self.target.count(kind("letter"))
+
+    @cached_property
+    def words(self) -> NDArray[np.int64]:
+        """Words of the sources: runs without white space."""
+        space = self.source.of_kind(kind("space"))
+        starts = ~space
+        starts[1:] &= space[:-1]
+        # The first character of a text begins a word whatever the text before it ended in.
+        first = self.source.starts[self.source.lengths > 0]
+        starts[first] = ~space[first]
+        return self.source.sums(starts)
+
+    def per_language(self, values: Mapping[str, float]) -> NDArray[np.float64]:
+        """Per pair the value of its language."""
+        return np.fromiter((values[code] for code in self.languages), np.float64, len(self))
+
+
+def column(values: object) -> Column:
+    """Numbers, booleans or None as a column; what is not finite does not apply."""
+    with np.errstate(over="ignore"):
+        made = np.array(values, dtype=np.float32)
+    made[~np.isfinite(made)] = np.nan
+    return made

@@ -1,126 +1,83 @@
-"""From the scores of a row to its verdict: one rule a score, the first that fails gives the reason."""
+"""Which rules a mix has: one a score, each with its own bounds or with those that were calibrated."""
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from types import MappingProxyType
+from typing import Literal
 
-from translation.filters.pairs import Scores
+CALIBRATED: Literal["calibrated"] = "calibrated"
+"""The bound of the thresholds file for the text's language and length."""
+
+Bound = float | Literal["calibrated"] | None
+"""None switches a rule, or one side of it, off."""
 
 
 @dataclass(frozen=True)
 class AtLeast:
-    """The score must not lie below `min`; None switches the rule off."""
+    """The score must not lie below `min`."""
 
-    min: float | None
-
-    def broken_by(self, value: float) -> str | None:
-        """What was wanted, if the value breaks the rule."""
-        return f"at least {self.min:g}" if self.min is not None and value < _single(self.min) else None
+    min: Bound
 
 
 @dataclass(frozen=True)
 class AtMost:
-    """The score must not lie above `max`; None switches the rule off."""
+    """The score must not lie above `max`."""
 
-    max: float | None
-
-    def broken_by(self, value: float) -> str | None:
-        """What was wanted, if the value breaks the rule."""
-        return f"at most {self.max:g}" if self.max is not None and value > _single(self.max) else None
+    max: Bound
 
 
 @dataclass(frozen=True)
 class Between:
-    """The score must lie between `min` and `max`; None leaves that side open."""
+    """The score must lie between `min` and `max`."""
 
-    min: float | None
-    max: float | None
+    min: Bound
+    max: Bound
 
-    def broken_by(self, value: float) -> str | None:
-        """What was wanted, if the value breaks the rule."""
-        return AtLeast(self.min).broken_by(value) or AtMost(self.max).broken_by(value)
+
+Rule = AtLeast | AtMost | Between
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The thresholds of a mix, one rule a score, in the order in which they are asked.
+    """The rules of a mix, one a score, in the order in which they are asked.
 
-    The defaults, with CLD and without round trip, reject 1.0 % of the human translations of NTREX, 0.8 % of
-    CLDR names and of Tatoeba's short sentences; the most in one language 5.5 % (Malay, Kurmanji), 3.9 %
-    (Filipino) and 8.2 % (Malay). What they find is in benchmarks/filters.py.
+    What the calibrated bounds reject of human translations and find of planted faults is in docs/filters.md.
     """
 
-    empty: AtMost = AtMost(0)
-    unknown: AtMost = AtMost(0)
-    cut_off: AtMost = AtMost(0)
-    script: AtLeast = AtLeast(0.5)
-    copy: AtMost = AtMost(0.7)
-    """Lets one or two copied words pass (`pizza`); 0.4 rejects every copy but of names."""
-    english: AtMost = AtMost(0.5)
-    lid: AtLeast = AtLeast(0.5)
-    """0.5: no other language leads by more than half in a text of some length. 1: none leads at all."""
-    confusable: AtLeast = AtLeast(0.3)
+    empty: AtMost = AtMost(0.0)
+    unknown: AtMost = AtMost(0.0)
+    cut_off: AtMost = AtMost(0.0)
+    script: AtLeast = AtLeast(CALIBRATED)
+    copy: AtMost = AtMost(CALIBRATED)
+    english: AtMost = AtMost(CALIBRATED)
+    lid: AtLeast = AtLeast(CALIBRATED)
+    """A bound of 1 lets no other language lead at all, 0 lets every language pass."""
+    confusable: AtLeast = AtLeast(CALIBRATED)
     """As `lid`, for siblings of the language; None takes Danish for Norwegian."""
-    repetition: AtMost = AtMost(0.15)
-    length_ratio: Between = Between(0.5, 2.2)
-    sentences: AtLeast = AtLeast(0.5)
-    numbers: AtLeast = AtLeast(0.5)
-    placeholders: AtLeast = AtLeast(1)
-    round_trip_exact: AtLeast = AtLeast(1)
-    round_trip_chrf: AtLeast = AtLeast(30)
+    repetition: AtMost = AtMost(CALIBRATED)
+    length_ratio: Between = Between(CALIBRATED, CALIBRATED)
+    sentences: AtLeast = AtLeast(CALIBRATED)
+    ending: AtLeast = AtLeast(CALIBRATED)
+    numbers: AtLeast = AtLeast(CALIBRATED)
+    placeholders: AtLeast = AtLeast(1.0)
+    round_trip_exact: AtLeast = AtLeast(CALIBRATED)
+    round_trip_chrf: AtLeast = AtLeast(CALIBRATED)
+    similarity: AtLeast = AtLeast(None)
+    """Scores of models that the recipe adds depend on the model, so they have no default."""
+    comet_kiwi: AtLeast = AtLeast(None)
+    metricx: AtMost = AtMost(None)
     model_score: AtLeast = AtLeast(None)
-    """Log-probability per token: depends on the model, so there is no default."""
+    """Log-probability per token."""
+
+    def rules(self) -> Iterator[tuple[str, Rule]]:
+        """Name and bounds of each rule, in order."""
+        return ((field.name, getattr(self, field.name)) for field in fields(self))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a row is accepted; if not, `reason` is `<rule>: <what was found>, <what was wanted>`."""
+    """Whether a text is accepted; if not, `reason` is `<rule>: <what was found>, <what was wanted>`."""
 
     accepted: bool
     reason: str | None
-
-
-_FINDINGS = MappingProxyType(
-    {
-        "empty": "{} of the text came back empty",
-        "unknown": "the translation holds tokens that the model does not know",
-        "cut_off": "the translation reached the length limit",
-        "script": "{} of the letters are in the script of the language",
-        "copy": "{} of the source is copied",
-        "english": "English leads by {}",
-        "lid": "{} for the language against others",
-        "confusable": "{} for the language against those that resemble it",
-        "repetition": "{} of the text repeats itself",
-        "length_ratio": "{} times the expected length",
-        "sentences": "the numbers of sentences are in a ratio of {}",
-        "numbers": "{} of the numbers are right",
-        "placeholders": "{} of the placeholders are kept",
-        "round_trip_exact": "{} on the exact round trip",
-        "round_trip_chrf": "chrF {} after the round trip",
-        "model_score": "{} log-probability per token",
-    }
-)
-
-
-def verdict(scores: Scores, policy: Policy) -> Verdict:
-    """Accepts, or rejects with the first rule of the policy that a score breaks; a None breaks nothing.
-
-    Depends on nothing else, and thresholds are compared in float32, so scores read back from Parquet give the
-    same verdict.
-    """
-    for rule in fields(policy):
-        value = scores[rule.name]
-        wanted = None if value is None else getattr(policy, rule.name).broken_by(_single(value))
-        if wanted is not None:
-            return Verdict(
-                False, f"{rule.name}: {_FINDINGS[rule.name].format(f'{value:.3g}')}, {wanted} wanted"
-            )
-    return Verdict(True, None)
-
-
-def _single(value: float) -> float:
-    """The float32 nearest to a number, as Parquet stores scores."""
-    (single,) = struct.unpack("f", struct.pack("f", value))
-    return float(single)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
-from translation.filters.length import density
-from translation.filters.pairs import TextPair
-from translation.languages import ENGLISH
+import numpy as np
+from numpy.typing import NDArray
+
+from translation.filters.length import densities
+from translation.filters.pairs import Batch, Column, column
+from translation.languages import ENGLISH, languages
 
 # A unit three times or more in a row: `aaaa`, `ha ha ha`, `a dog, a dog, a dog,`.
 _SHORT_LOOP = re.compile(r"(\S.?)\1{2,}", re.DOTALL)
@@ -18,16 +21,47 @@ _PROBE = 6
 # Characters of English in a window that should not come twice.
 _WINDOW = 24
 
+# Units within a word; what is longer repeats words, or stands in a text without spaces.
+_LONGEST_UNIT = 8
 
-def repetition(pair: TextPair) -> float:
+
+def repetition(batch: Batch) -> Column:
     """Share of the target that only repeats other parts of it, beyond what the source repeats; 0..1.
 
     The larger of two: what a unit of at most 60 characters, three times or more in a row, covers without its
     first time (units without a letter aside, as in 1000000 and `-----`), and the share of windows of 24
     characters (fewer in dense scripts) that were there before.
     """
-    target = _repeated(pair.target, density(pair.language))
-    return max(0.0, target - _repeated(pair.source, density(ENGLISH))) if target else 0.0
+    shares = np.zeros(len(batch), np.float32)
+    suspects = _runs(batch)
+    for index, text in enumerate(batch.targets):
+        if suspects[index] or _words_again(text, batch.languages[index]):
+            repeated = _repeated(text, densities()[batch.languages[index]])
+            if repeated:
+                shares[index] = max(0.0, repeated - _repeated(batch.sources[index], densities()[ENGLISH]))
+    return column(shares)
+
+
+def _runs(batch: Batch) -> NDArray[np.bool_]:
+    """Which targets have a unit of up to 8 characters three times in a row, and maybe a few others."""
+    found = np.zeros(len(batch), np.bool_)
+    codes = batch.target.codes
+    for size in range(1, _LONGEST_UNIT + 1):
+        if codes.size < 3 * size:
+            break
+        again = np.concatenate([[0], np.cumsum(codes[size:] == codes[:-size])])
+        wanted = max(3, 2 * size)
+        starts = np.flatnonzero(again[wanted:] - again[:-wanted] == wanted)
+        found[np.searchsorted(batch.target.ends, starts, side="right")] = True
+    return found
+
+
+def _words_again(text: str, language: str) -> bool:
+    """Whether a text may hold the same words twice; surely where two words or more are there again."""
+    if not languages()[language].spaced:
+        return len(text) > _PROBE
+    words = text.split()
+    return len(words) > len(set(words)) + 1
 
 
 def _repeated(text: str, characters: float) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import regex
 
-from translation.filters.pairs import TextPair
-from translation.identification import script_letters
+from translation.filters.characters import kind
+from translation.filters.pairs import Batch, Column, TextPair, column
 from translation.languages import languages
 
 _LETTER = regex.compile(r"\p{L}")
@@ -14,24 +15,30 @@ _LATIN_WORD = regex.compile(r"[\p{Script=Latin}\p{M}\p{Nd}]+(?:['’.&-][\p{Scri
 _BRAND = regex.compile(r"\p{L}.*\p{Lu}|\p{L}.*\p{Nd}|\p{Nd}.*\p{L}")
 
 
-def script_share(pair: TextPair) -> float | None:
-    """Share of the target's letters that are in a script of its language; None without letters.
+def script_share(batch: Batch) -> Column:
+    """Share of the target's letters that are in a script of its language; none without letters.
 
-    In languages that are not written in Latin letters, Latin names that the source has too are left out
-    (capitalised words), as long as the target has other letters. A target of nothing but brands of the source
-    (`BBC`, `iPhone`) gives None.
+    Characters that only traditional Chinese writes are no letters of simplified Chinese, and the other way
+    round. In languages that are not written in Latin letters, Latin names that the source has too are left
+    out (capitalised words), as long as the target has other letters. A target of nothing but brands of the
+    source (`BBC`, `iPhone`) gives none.
     """
-    scripts = languages()[pair.language].scripts
-    letters = len(_LETTER.findall(pair.target))
-    if letters == 0:
-        return None
-    right = len(script_letters(scripts).findall(pair.target))
-    if right == letters or "Latin" in scripts:
-        return right / letters
+    right = batch.target.letters_of(batch.languages)
+    with np.errstate(invalid="ignore"):
+        shares = column(right / batch.letters)
+    latin = batch.target.count(kind("Latin"))
+    for index in np.flatnonzero((right < batch.letters) & (latin > 0)):
+        pair = batch.pairs[index]
+        if "Latin" not in languages()[pair.language].scripts:
+            shares[index] = _without_names(pair, int(right[index]), int(batch.letters[index]))
+    return shares
+
+
+def _without_names(pair: TextPair, right: int, letters: int) -> float:
     latin = _LATIN_WORD.findall(pair.target)
-    given = set(_LATIN_WORD.findall(pair.source)) if latin else set()
+    given = set(_LATIN_WORD.findall(pair.source))
     names = [word for word in latin if word in given and word != word.lower()]
     rest = letters - sum(len(_LETTER.findall(name)) for name in names)
     if right:
         return right / rest
-    return None if rest == 0 and all(_BRAND.search(name) for name in names) else 0.0
+    return np.nan if rest == 0 and all(_BRAND.search(name) for name in names) else 0.0

@@ -1,0 +1,165 @@
+"""Calibrated bounds of the rules, per language and length of the source, as a table with its figures.
+
+`translate-mix calibrate` writes such a table; the one that ships was fitted on reference translations, see
+docs/filters.md.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from translation.filters.pairs import Column
+from translation.languages import languages
+
+LENGTHS = ("answer", "caption", "sentence")
+"""Length classes: by words of the English source, at most 3, at most 15, more."""
+
+_LONGEST_ANSWER, _LONGEST_CAPTION = 3, 15
+
+ANY = "*"
+"""In place of an NLLB code: languages that have no line of their own."""
+
+
+def length_class(words: Column) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
+    """Index into `LENGTHS` per text, from its source's number of words; NaN counts as an answer."""
+    # NaN compares as False.
+    return (words > _LONGEST_ANSWER).astype(np.int8) + (words > _LONGEST_CAPTION).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """One line of the table."""
+
+    nllb_code: str
+    """Or `*`."""
+    length: str
+    """One of `LENGTHS`."""
+    rule: str
+    min: float | None
+    max: float | None
+    texts: int
+    """Reference translations that it was fitted on."""
+    rejected: float
+    """Share of them that it rejects."""
+
+
+class ThresholdsError(ValueError):
+    """A table of thresholds that cannot be read; the message names file, line and column."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """A table of thresholds."""
+
+    identification: str
+    """Name of the identifier that `lid`, `confusable` and `english` were fitted for."""
+    lines: tuple[Threshold, ...]
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits that name exactly these bounds."""
+        return hashlib.sha256(self.text().encode()).hexdigest()[:16]
+
+    def bounds(self, rule: str, side: str) -> Mapping[tuple[str, str], float]:
+        """(NLLB code or `*`, length) to the bound on one side (`min` or `max`) of a rule."""
+        return {
+            (line.nllb_code, line.length): value
+            for line in self.lines
+            if line.rule == rule and (value := getattr(line, side)) is not None
+        }
+
+    def text(self) -> str:
+        """The table as it is written to a file."""
+        out = io.StringIO()
+        out.write(f"# identification: {self.identification}\n")
+        writer = csv.writer(out, delimiter="\t", lineterminator="\n")
+        writer.writerow(field.name for field in fields(Threshold))
+        for line in self.lines:
+            writer.writerow(
+                "" if value is None else f"{value:.4g}" if isinstance(value, float) else value
+                for value in (getattr(line, field.name) for field in fields(Threshold))
+            )
+        return out.getvalue()
+
+
+@cache
+def default_thresholds() -> Thresholds:
+    """The table that ships."""
+    path = files("translation.filters").joinpath("thresholds.tsv")
+    return parse_thresholds(path.read_text(encoding="utf-8"), "thresholds.tsv")
+
+
+def load_thresholds(path: Path | None) -> Thresholds:
+    """The table in a file, or the one that ships.
+
+    Raises:
+        ThresholdsError: there is no such file, or it is no such table.
+    """
+    if path is None:
+        return default_thresholds()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ThresholdsError(f"thresholds: cannot read {path} ({error})") from error
+    return parse_thresholds(text, str(path))
+
+
+def parse_thresholds(text: str, name: str) -> Thresholds:
+    """The table of a text, see `Thresholds.text`.
+
+    Raises:
+        ThresholdsError: a line is no threshold.
+    """
+    numbered = list(enumerate(text.splitlines(), start=1))
+    identification = ""
+    for _, line in numbered:
+        if line.startswith("# identification: "):
+            identification = line.removeprefix("# identification: ").strip()
+    table = [(number, line.split("\t")) for number, line in numbered if line and not line.startswith("#")]
+    header = [field.name for field in fields(Threshold)]
+    if not table or table[0][1] != header:
+        raise ThresholdsError(f"{name}: the first line must name the columns {', '.join(header)}")
+    return Thresholds(
+        identification, tuple(_parse(cells, f"{name}: line {number}") for number, cells in table[1:])
+    )
+
+
+def _parse(cells: list[str], where: str) -> Threshold:
+    if len(cells) != len(fields(Threshold)):
+        raise ThresholdsError(f"{where}: {len(cells)} columns, {len(fields(Threshold))} wanted")
+    code, length, rule, least, most, texts, rejected = cells
+    if code != ANY and code not in languages():
+        raise ThresholdsError(f"{where}: nllb_code {code!r} is not known; an NLLB code or {ANY!r} is wanted")
+    if length not in LENGTHS:
+        raise ThresholdsError(f"{where}: length {length!r}; one of {', '.join(LENGTHS)} is wanted")
+    try:
+        bounds = [float(cell) if cell else None for cell in (least, most)]
+        return Threshold(code, length, rule, bounds[0], bounds[1], int(texts), float(rejected))
+    except ValueError as error:
+        raise ThresholdsError(f"{where}: {error}") from error
+
+
+def by_text(
+    bounds: Mapping[tuple[str, str], float],
+    codes: Iterable[str],
+    lengths: np.ndarray[tuple[int], np.dtype[np.int8]],
+) -> Column:
+    """Per text its bound: that of its language, else of `*`; NaN where there is none."""
+    table: dict[str, int] = {}
+    rows = np.fromiter((table.setdefault(code, len(table)) for code in codes), np.int64, len(lengths))
+    nowhere = MappingProxyType({length: bounds.get((ANY, length), np.nan) for length in LENGTHS})
+    values = np.array(
+        [[bounds.get((code, length), nowhere[length]) for length in LENGTHS] for code in table], np.float32
+    ).reshape(len(table), len(LENGTHS))
+    found: Column = values[rows, lengths]
+    return found
