@@ -55,8 +55,18 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("directory", type=Path, metavar="DIR")
     show.add_argument("--language", metavar="CODE", help="only this language (deu_Latn, de, ...)")
     show.add_argument("--rejected", action="store_true", help="rejected rows and why")
+    show.add_argument("--reason", metavar="RULE", help="only rows that this rule rejected (lid, copy, ...)")
     show.add_argument("-n", type=_positive, default=10, dest="count", metavar="N", help="how many rows (10)")
     show.set_defaults(call=_show)
+
+    refilter = commands.add_parser("refilter", help="new verdicts from stored scores, nothing is translated")
+    refilter.add_argument("directory", type=_filled, metavar="DIR")
+    refilter.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="filters.lid.min=0.6, thresholds=FILE"
+    )
+    refilter.add_argument("--dry-run", action="store_true", help="only say what would change")
+    refilter.add_argument("--quiet", action="store_true", help="no progress, only the summary")
+    refilter.set_defaults(call=_refilter)
 
     verify = commands.add_parser("verify", help="check every file of a mix against its manifest")
     verify.add_argument("directory", metavar="DIR")
@@ -167,9 +177,11 @@ def _complain(message: object) -> None:
 
 def _run(parsed: argparse.Namespace) -> int:
     from pipelines.examples import TRUNCATED
+    from pipelines.filesystem import join
+    from pipelines.manifest import ANSWERS_FILE
     from pipelines.recipe import RecipeError, load_recipe
     from pipelines.run import RunFailed, run_mix, sample_recipe
-    from pipelines.summary import render_summary
+    from pipelines.summary import answers_line, render_summary
     from translation.model import ModelError
 
     console = _Console()
@@ -185,6 +197,10 @@ def _run(parsed: argparse.Namespace) -> int:
         _complain(error)
         return WRONG
     render_summary(manifest.counts, parsed.output, console)
+    if manifest.answers:
+        path = join(parsed.output, ANSWERS_FILE)
+        line = answers_line(manifest.answers.entries, manifest.answers.failed, path)
+        console.print(line, soft_wrap=True)
     if any(TRUNCATED in count.reasons for count in manifest.counts):
         _complain("a source breaks off, so an unknown number of its records is missing (reason: truncated)")
         return FAILED
@@ -195,11 +211,28 @@ def _show(parsed: argparse.Namespace) -> int:
     from pipelines.show import show
 
     try:
-        show(parsed.directory, parsed.language, parsed.rejected, parsed.count, _Console())
+        rejected = parsed.rejected or parsed.reason is not None
+        show(parsed.directory, parsed.language, rejected, parsed.count, _Console(), reason=parsed.reason)
     except ValueError as error:
         _complain(error)
         return WRONG
     return DONE
+
+
+def _refilter(parsed: argparse.Namespace) -> int:
+    from pipelines.refilter import refilter, render_refiltered
+    from pipelines.resharding import RefilterFailed
+
+    console = _Console()
+    try:
+        outcome = refilter(
+            parsed.directory, parsed.set, console, dry_run=parsed.dry_run, quiet=parsed.quiet
+        )
+    except RefilterFailed as error:
+        _complain(error)
+        return FAILED
+    render_refiltered(outcome, parsed.dry_run, console)
+    return DONE if outcome.after.accepted else FAILED
 
 
 def _verify(parsed: argparse.Namespace) -> int:

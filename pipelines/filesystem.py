@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,21 +69,53 @@ def write_atomically(path: str, write: Callable[[BinaryIO], None], attempt: str)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-        size = _size(temporary)
+        size = file_size(temporary)
         if size != hashing.size:
             raise OutputError(f"{temporary}: {hashing.size:,} bytes were written, {size:,} arrived")
         FileSystems.rename([temporary], [path])
     except (OSError, BeamIOError) as error:
-        if exists(temporary):
-            FileSystems.delete([temporary])
+        remove(temporary)
         raise OutputError(f"cannot write {path}: {_cause(error)}") from error
     return Written(hashing.digest.hexdigest(), hashing.size)
 
 
-def _size(path: str) -> int:
+def file_size(path: str) -> int:
+    """In bytes."""
     if is_local(path):
         return os.stat(path).st_size
     return int(FileSystems.match([path])[0].metadata_list[0].size_in_bytes)
+
+
+def move(source: str, path: str) -> None:
+    """Renames a file, over what stands at `path`, whose folder is made where it is missing.
+
+    Raises:
+        OutputError: no permission, ...
+    """
+    try:
+        make_directory(FileSystems.split(path)[0])
+        FileSystems.rename([source], [path])
+    except (OSError, BeamIOError) as error:
+        raise OutputError(f"cannot write {path}: {_cause(error)}") from error
+
+
+def remove(path: str) -> None:
+    """Deletes a file, or a folder with all that is in it; fine where there is none.
+
+    Raises:
+        OutputError: no permission, ...
+    """
+    try:
+        if is_local(path):
+            # Beam takes the name for a pattern.
+            if Path(path).is_dir():
+                shutil.rmtree(path)
+            else:
+                Path(path).unlink(missing_ok=True)
+        elif exists(path):
+            FileSystems.delete([path])
+    except (OSError, BeamIOError) as error:
+        raise OutputError(f"cannot delete {path}: {_cause(error)}") from error
 
 
 def write_text(path: str, text: str) -> Written:

@@ -8,10 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipelines.filesystem import exists, join, read_text, write_text
+from pipelines.journal import check_not_interrupted
 from pipelines.sink import ShardFile
 from pipelines.summary import LanguageCounts
 
 MANIFEST = "manifest.json"
+ANSWERS_FILE = "answers.tsv"
+"""The table of short answers, for review; see `translation.answers`."""
 FORMAT = 1
 
 
@@ -32,14 +35,27 @@ class Signature:
     identification_digest: str
     thresholds: str
     """Digest of the calibrated bounds."""
+    answers: str = ""
+    """Digest of the answer table that the recipe names; empty if it names none."""
 
     def __str__(self) -> str:
         """One line, in the manner of sacrebleu's."""
+        answers = f"|answers:{self.answers}" if self.answers else ""
         return (
             f"translate-mix:{self.version}|recipe:{self.recipe}|seed:{self.seed}"
             f"|model:{self.model}@{self.model_digest}|engine:{self.engine}"
-            f"|lid:{self.identification}@{self.identification_digest}|thresholds:{self.thresholds}"
+            f"|lid:{self.identification}@{self.identification_digest}|thresholds:{self.thresholds}{answers}"
         )
+
+
+@dataclass(frozen=True)
+class AnswerTable:
+    """`answers.tsv` of a mix."""
+
+    entries: int
+    failed: int
+    """Entries that no filter or person accepts."""
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,8 @@ class Manifest:
     """Examples and unreadable records that the sources yielded."""
     counts: tuple[LanguageCounts, ...]
     files: tuple[ShardFile, ...]
+    answers: AnswerTable | None = None
+    """None if no short answer was translated."""
 
     @property
     def accepted(self) -> int:
@@ -91,10 +109,15 @@ def check_nothing_lost(manifest: Manifest) -> None:
             )
 
 
+def manifest_text(manifest: Manifest) -> str:
+    """The content of `manifest.json`."""
+    content = {"format": FORMAT, "signature_line": str(manifest.signature)} | asdict(manifest)
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
 def write_manifest(directory: str, manifest: Manifest) -> None:
     """Writes `manifest.json` in one step."""
-    content = {"format": FORMAT, "signature_line": str(manifest.signature)} | asdict(manifest)
-    write_text(join(directory, MANIFEST), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_text(join(directory, MANIFEST), manifest_text(manifest))
 
 
 def is_finished(directory: str) -> bool:
@@ -105,11 +128,12 @@ def read_manifest(directory: str) -> Manifest:
     """The manifest of a finished mix.
 
     Raises:
-        ValueError: there is none (an unfinished run), or it is damaged.
+        ValueError: there is none (an unfinished run), it is damaged, or a refilter was interrupted.
     """
     path = join(directory, MANIFEST)
     if not exists(directory):
         raise ValueError(f"{directory}: no such directory")
+    check_not_interrupted(directory)
     if not exists(path):
         raise ValueError(
             f"{directory}: no {MANIFEST}, so this is no finished mix; `translate-mix run` into the same "
@@ -123,6 +147,7 @@ def read_manifest(directory: str) -> Manifest:
             read=content["read"],
             counts=tuple(LanguageCounts(**count) for count in content["counts"]),
             files=tuple(ShardFile(**file) for file in content["files"]),
+            answers=AnswerTable(**content["answers"]) if content.get("answers") else None,
         )
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path}: damaged ({error}); run with --overwrite to make the mix again") from error

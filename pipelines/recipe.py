@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from pipelines.recipe_file import Key, RecipeError, RecipeFile, read_recipe_file, split
+from translation.answers import AnswersError, read_answers
 from translation.filters.policy import Policy
 from translation.filters.thresholds import ThresholdsError, load_thresholds
 from translation.identification import OFFLINE
@@ -229,6 +230,15 @@ Source = CocoSource | JsonlSource | ParquetSource
 _SOURCES: Mapping[str, type[_Model]] = {"coco": CocoSource, "jsonl": JsonlSource, "parquet": ParquetSource}
 
 
+class Answers(_Model):
+    """How short answers to questions are translated: one entry per language and answer, see `answers.tsv`."""
+
+    context: bool = True
+    """Try each answer with its questions too, and take what comes back better."""
+    file: _Filled | None = None
+    """A reviewed `answers.tsv` of an earlier run; its entries are taken as they are."""
+
+
 class Recipe(_Model):
     """Everything that decides what a mix holds. Load it with `load_recipe`."""
 
@@ -244,6 +254,7 @@ class Recipe(_Model):
     languages: Languages = Languages()
     round_trip: Literal["none", "short", "all"] = "short"
     """Which texts are translated back into English."""
+    answers: Answers = Answers()
     images: Literal["embed", "reference"] = "embed"
     max_image_pixels: Annotated[int, Field(ge=1, le=178_000_000)] = 40_000_000
     """Larger pictures are rejected before they are decoded; Pillow itself stops at 178,956,970."""
@@ -323,6 +334,10 @@ class Recipe(_Model):
         return path if self.identification != OFFLINE and path.is_file() else None
 
     @property
+    def answers_file(self) -> Path | None:
+        return None if self.answers.file is None else self.path(self.answers.file)
+
+    @property
     def thresholds_file(self) -> Path | None:
         return None if self.thresholds is None else self.path(self.thresholds)
 
@@ -395,6 +410,11 @@ def _check_files(recipe: Recipe) -> None:
         except ThresholdsError as error:
             remedy = f"{error}; name a table that `translate-mix calibrate` wrote"
             raise recipe.error(("thresholds",), remedy) from error
+    if recipe.answers_file is not None:
+        try:
+            read_answers(recipe.answers_file)
+        except AnswersError as error:
+            raise recipe.error(("answers", "file"), str(error)) from error
     for index, source in enumerate(recipe.sources):
         key = "annotations" if isinstance(source, CocoSource) else "path"
         if not recipe.source_files(index):

@@ -69,6 +69,16 @@ def read_recipe_file(path: Path, overrides: Sequence[str] = ()) -> RecipeFile:
     return RecipeFile(str(path), path.absolute().parent, values, lines, overridden)
 
 
+def override_values(values: Mapping[str, Any], file: str, overrides: Sequence[str]) -> RecipeFile:
+    """As `read_recipe_file`, of values at hand, such as those in a manifest; `file` stands in messages.
+
+    Raises:
+        RecipeError: an override does not fit.
+    """
+    copy = json.loads(json.dumps(values))
+    return RecipeFile(file, Path().absolute(), copy, {}, frozenset(_override(copy, one) for one in overrides))
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")

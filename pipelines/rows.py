@@ -12,7 +12,7 @@ from pipelines import templates
 from pipelines.examples import Reject, Text
 from pipelines.reading import AssignedExample, RejectedExample
 from pipelines.translating import TextKey, TranslatedText
-from translation.filters import NO_SCORES, SCORES, Scores
+from translation.filters import NO_SCORES, SCORES, Policy, Scores, is_short
 from translation.languages import ENGLISH, languages
 from translation.row import ACCEPT, ENGINE_FIELDS, PROMPT_PREFIX, REJECT, UNDETERMINED
 
@@ -43,12 +43,26 @@ class Provenance:
 def texts_to_translate(
     assigned: AssignedExample, supported: frozenset[str]
 ) -> Iterator[tuple[TextKey, tuple[str, str]]]:
-    """((target, text), (row id, `prompt` or `target`)) of every text that needs the model."""
+    """((target, text), (row id, `prompt` or `target`)) of every text that needs the model, but answers."""
     if assigned.language == ENGLISH or assigned.language not in supported:
         return
     for slot, text in ((PROMPT, assigned.example.prompt), (TARGET, assigned.example.target)):
-        if text is not None and text.translate:
+        if text is not None and text.translate and not (slot == TARGET and _is_answer(assigned)):
             yield (assigned.language, text.text), (assigned.id, slot)
+
+
+def answers_to_translate(
+    assigned: AssignedExample, supported: frozenset[str]
+) -> Iterator[tuple[TextKey, tuple[str, str | None]]]:
+    """((target, answer), (row id, question)) of a short answer, which goes through the answer table."""
+    if assigned.language != ENGLISH and assigned.language in supported and _is_answer(assigned):
+        question = _text(assigned.example.prompt)
+        yield (assigned.language, assigned.example.target.text), (assigned.id, question)
+
+
+def _is_answer(assigned: AssignedExample) -> bool:
+    example = assigned.example
+    return example.task == "vqa" and example.target.translate and is_short(example.target.text)
 
 
 class SpreadTranslations(beam.DoFn):
@@ -78,7 +92,8 @@ class MakeRow(beam.DoFn):
         (assigned,) = element[1]["examples"]
         translated: dict[str, TranslatedText] = dict(element[1]["translations"])
         row = _row_of(assigned, self._seed)
-        row["provenance"] = provenance.as_row(translated=bool(translated))
+        by_model = any(text.by_model for text in translated.values())
+        row["provenance"] = provenance.as_row(translated=by_model)
         if assigned.language not in self._supported:
             name = languages()[assigned.language].name
             row["reason"] = f"language: the model {self._model!r} was not trained on {name}"
@@ -102,8 +117,10 @@ class MakeRow(beam.DoFn):
         row["target"] = target.translation.text if target else example.target.text
         row["back_translation"] = target.back_translation if target else None
         prompt = translated.get(PROMPT)
-        row["scores"] = row_scores(target and target.scores, prompt and prompt.scores)
-        row["reason"] = row_reason(target and target.verdict.reason, prompt and prompt.verdict.reason)
+        row["scores"] = row_scores(target.scores if target else None, prompt.scores if prompt else None)
+        row["reason"] = row_reason(
+            target.verdict.reason if target else None, prompt.verdict.reason if prompt else None
+        )
         row["verdict"] = REJECT if row["reason"] else ACCEPT
 
 
@@ -117,6 +134,32 @@ def row_scores(target: Scores | None, prompt: Scores | None) -> Scores:
 def row_reason(target: str | None, prompt: str | None) -> str | None:
     """Why a row is rejected, from what is wrong with its texts; None if nothing is."""
     return f"{prompt} (in the prompt)" if prompt and not target else target
+
+
+FILTER_RULES = frozenset(name for name, _ in Policy().rules())
+"""What a reason starts with if a filter gave it."""
+
+JUDGED = ("words", PROMPT_PREFIX + "words")
+"""Scores that every text has that the filters looked at; a row with neither has nothing translated."""
+
+
+def is_judged(row: Row) -> bool:
+    """Whether the filters decide on the row, so that other bounds may change its verdict."""
+    scored = any(row["scores"].get(name) is not None for name in JUDGED)
+    return scored and (row["reason"] is None or short_reason(row["reason"]) in FILTER_RULES)
+
+
+def short_reason(reason: str) -> str:
+    """The rule that a reason names, or what else was wrong: `lid`, `image`, `duplicate`, ..."""
+    return reason.split(":", 1)[0]
+
+
+def keeps_picture(row: Row) -> bool:
+    """Whether a mix that embeds its pictures holds that of the row.
+
+    Rows that filters rejected keep theirs in `rejected/`, so that `translate-mix refilter` can accept them.
+    """
+    return row["verdict"] == ACCEPT or is_judged(row)
 
 
 def _row_of(assigned: AssignedExample, seed: int) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import json
 import os
 import re
@@ -23,9 +23,11 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from rich.console import Console
 
 from pipelines.assignment import policy_of
-from pipelines.filesystem import is_local, make_directory
+from pipelines.filesystem import OutputError, is_local, make_directory
+from pipelines.journal import discard
 from pipelines.manifest import MANIFEST, Manifest, Signature, is_finished, read_manifest
 from pipelines.options import beam_options
+from pipelines.ownership import LOCK, WORK, locked
 from pipelines.progress import ProgressDisplay
 from pipelines.recipe import Recipe
 from pipelines.rows import Provenance
@@ -33,15 +35,14 @@ from pipelines.sink import DATA, REJECTED
 from pipelines.sources import pieces
 from pipelines.translate_mix import MixPlan, translate_mix
 from pipelines.translating import EngineOptions, threads_per_worker
+from translation.answers import read_answers
 from translation.engine import Engine
 from translation.filters import load_thresholds
 from translation.identification import load_identifier
 from translation.model import SMALL, ModelDescription, model_directory, read_description
 
 DISTRIBUTION = "translate-mix"
-WORK = ".work"
-"""In the mix while a run goes on: its lock, progress, log of the workers. Gone when it is finished."""
-LOCK, PROGRESS, WORKERS_LOG = "lock", "progress", "workers.log"
+PROGRESS, WORKERS_LOG = "progress", "workers.log"
 ERROR_LOG = "run-error.txt"
 
 
@@ -122,6 +123,7 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
     identification = str(recipe.identification_file or recipe.identification)
     identifier = load_identifier(identification)
     thresholds = load_thresholds(recipe.thresholds_file)
+    answers = recipe.answers_file
     code_version = version(DISTRIBUTION)
     engine_name = f"ctranslate2-{ctranslate2.__version__}"
     decoding_json = json.dumps(asdict(decoding), sort_keys=True)
@@ -136,6 +138,7 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
         identification=identifier.name,
         identification_digest=identifier.digest[:16],
         thresholds=thresholds.digest,
+        answers=hashlib.sha256(answers.read_bytes()).hexdigest()[:16] if answers else "",
     )
     provenance = Provenance(
         engine=engine_name,
@@ -153,6 +156,7 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
         engine=engine,
         identification=identification,
         thresholds=thresholds,
+        given=read_answers(answers) if answers else {},
         supported=frozenset(description.languages),
         signature=signature,
         provenance=provenance,
@@ -210,6 +214,7 @@ def _owned(output: str, overwrite: bool) -> Iterator[None]:
         )
     if not is_local(output):
         make_directory(output)
+        discard(output)
         yield
         return
     directory = Path(output)
@@ -220,19 +225,18 @@ def _owned(output: str, overwrite: bool) -> Iterator[None]:
         found = ", ".join(sorted(path.name for path in directory.iterdir())[:3])
         raise ValueError(f"{output}: holds files of something else ({found}); name an empty directory")
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with lock.open("w", encoding="ascii") as held:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise ValueError(f"{output}: another run is writing there") from error
+        with locked(directory):
             # The manifest goes first: without it the rest is an unfinished run.
             (directory / MANIFEST).unlink(missing_ok=True)
+            # A journal would put the files of the mix that was there over the new ones.
+            discard(output)
             for path in _shards_of_earlier_runs(directory):
                 path.unlink()
             yield
     except OSError as error:
         raise RunFailed(f"cannot write to {output}: {error.strerror or error}") from error
+    except OutputError as error:
+        raise RunFailed(str(error)) from error
     shutil.rmtree(directory / WORK, ignore_errors=True)
     (directory / ERROR_LOG).unlink(missing_ok=True)
 

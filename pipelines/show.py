@@ -7,23 +7,28 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pipelines.filesystem import join
-from pipelines.manifest import read_manifest
+from pipelines.manifest import Manifest, read_manifest
 from pipelines.sink import ShardFile
-from pipelines.summary import language_name
+from pipelines.summary import LanguageCounts, language_name, total
 from translation.languages import UnknownLanguage, resolve
-from translation.row import ACCEPT, UNDETERMINED
+from translation.row import ACCEPT, PROMPT_PREFIX, UNDETERMINED
 
 COLUMNS = (
     "id",
@@ -44,15 +49,24 @@ LONGEST_TEXT = 600
 
 
 def show(
-    directory: str | PurePath, language: str | None, rejected: bool, count: int, console: Console
+    directory: str | PurePath,
+    language: str | None,
+    rejected: bool,
+    count: int,
+    console: Console,
+    *,
+    reason: str | None = None,
 ) -> None:
-    """Prints up to `count` rows of a finished mix, accepted ones or the rejected.
+    """Prints up to `count` rows of a finished mix, accepted ones or the rejected, these by rule.
 
     Without a language the rows spread evenly over all of them, with one, over its rows; the same call always
     prints the same rows.
 
+    Args:
+        reason: only rejected rows with this short reason (`lid`, `image`, ...).
+
     Raises:
-        ValueError: no finished mix, an unknown language, or one without such rows.
+        ValueError: no finished mix, an unknown language or reason, or one without such rows.
     """
     manifest = read_manifest(str(directory))
     files = [file for file in manifest.files if file.accepted != rejected and file.rows]
@@ -70,15 +84,99 @@ def show(
                 f"{_hint(manifest.files, rejected, code)}; {_present(code, by_language)}"
             )
         by_language = {code: by_language[code]}
-    rows = {code: sum(file.rows for file in of_language) for code, of_language in by_language.items()}
+    if rejected:
+        shown, in_all = _show_rejected(str(directory), manifest, by_language, reason, count, console)
+    else:
+        rows = {code: sum(file.rows for file in of_language) for code, of_language in by_language.items()}
+        shown, in_all = 0, sum(rows.values())
+        for code, positions in spread(rows, count).items():
+            for row in _read(str(directory), by_language[code], positions):
+                _print(row, console)
+                shown += 1
+    what = f"{in_all:,} {kind} rows" + (f" ({reason})" if reason else "")
+    where = f"of {language_name(next(iter(by_language)))}" if language else f"in {len(by_language)} languages"
+    console.print(Text(f"{shown:,} of {what} {where}"))
+
+
+def _show_rejected(
+    directory: str,
+    manifest: Manifest,
+    by_language: dict[str, list[ShardFile]],
+    reason: str | None,
+    count: int,
+    console: Console,
+) -> tuple[int, int]:
+    """Prints a table of the rules, then rows of each; returns how many rows and of how many.
+
+    Leaves in `by_language` only the languages that have such rows.
+    """
+    counts = [one for one in manifest.counts if one.language in by_language and one.rejected]
+    rules = total(counts).reasons
+    if reason is not None:
+        if reason not in rules:
+            raise ValueError(f"{directory}: no rows rejected for {reason!r}; {_present(reason, rules)}")
+        rules = {reason: rules[reason]}
+    for code in list(by_language):
+        if not any(one.language == code and rules.keys() & one.reasons.keys() for one in counts):
+            del by_language[code]
+    console.print(_rules_table(rules, counts))
     shown = 0
-    for code, positions in spread(rows, count).items():
-        for row in _read(str(directory), by_language[code], positions):
-            _print(row, console)
-            shown += 1
-    in_all = f"{sum(rows.values()):,} {kind} rows"
-    where = f"of {language_name(next(iter(rows)))}" if language else f"in {len(rows)} languages"
-    console.print(Text(f"{shown:,} of {in_all} {where}"))
+    reasons: dict[str, list[str]] = {}
+    # Every rule once before any twice, the commonest first.
+    ordered = sorted(rules, key=lambda rule: (-rules[rule], rule))[:count]
+    for rule, quota in _quotas({rule: rules[rule] for rule in ordered}, count).items():
+        console.print(Text(f"{rule}: {rules[rule]:,} rows", style="bold red"))
+        console.print()
+        with_rule = {one.language: one.reasons[rule] for one in counts if rule in one.reasons}
+        for code, chosen in spread(with_rule, quota).items():
+            if code not in reasons:
+                reasons[code] = _short_reasons(directory, by_language[code])
+            places = [place for place, found in enumerate(reasons[code]) if found == rule]
+            if len(places) != with_rule[code]:
+                raise ValueError(
+                    f"{directory}: {len(places):,} rows of {code} were rejected for {rule}, not "
+                    f"{with_rule[code]:,} as the manifest says; `translate-mix verify` says what is wrong"
+                )
+            for row in _read(directory, by_language[code], [places[index] for index in chosen]):
+                _print(row, console)
+                shown += 1
+    return shown, sum(rules.values())
+
+
+def _rules_table(rules: Mapping[str, int], counts: Sequence[LanguageCounts]) -> Table:
+    """Rule, rows, and the language with most of them."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    table.add_column("rule", overflow="fold")
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("most in", overflow="fold")
+    for rule in sorted(rules, key=lambda rule: (-rules[rule], rule)):
+        most = max(counts, key=lambda one: (one.reasons.get(rule, 0), one.language))
+        where = f"{language_name(most.language)} ({most.language}) {most.reasons[rule]:,}"
+        table.add_row(Text(printable(rule)), f"{rules[rule]:,}", Text(where))
+    return table
+
+
+def _short_reasons(directory: str, files: Sequence[ShardFile]) -> list[str]:
+    """The short reason of every row of a language's rejected files, in order."""
+    found: list[str] = []
+    for file in files:
+        path = join(directory, *file.path.split("/"))
+        with _parquet(path) as parquet:
+            reasons = parquet.read(columns=["reason"]).column("reason")
+        found += pc.replace_substring_regex(reasons, r"(?s):.*", "").to_pylist()
+    return found
+
+
+def _quotas(rows: Mapping[str, int], count: int) -> dict[str, int]:
+    """Shares of `count` as even as the numbers of rows allow."""
+    quotas = dict.fromkeys(rows, 0)
+    left = min(count, sum(rows.values()))
+    while left:
+        for name in rows:
+            if left and quotas[name] < rows[name]:
+                quotas[name] += 1
+                left -= 1
+    return quotas
 
 
 def spread(rows: Mapping[str, int], count: int) -> dict[str, list[int]]:
@@ -89,13 +187,7 @@ def spread(rows: Mapping[str, int], count: int) -> dict[str, list[int]]:
     codes = sorted(rows)
     if count < len(codes):
         codes = [codes[(2 * index + 1) * len(codes) // (2 * count)] for index in range(count)]
-    quotas = dict.fromkeys(codes, 0)
-    left = min(count, sum(rows[code] for code in codes))
-    while left:
-        for code in codes:
-            if left and quotas[code] < rows[code]:
-                quotas[code] += 1
-                left -= 1
+    quotas = _quotas({code: rows[code] for code in codes}, count)
     return {code: _positions(code, rows[code], quota) for code, quota in quotas.items() if quota}
 
 
@@ -146,16 +238,21 @@ def _read(directory: str, files: Sequence[ShardFile], positions: Sequence[int]) 
 
 
 def _read_file(path: str, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
+    with _parquet(path) as parquet:
+        first = 0
+        for group in range(parquet.num_row_groups):
+            rows = parquet.metadata.row_group(group).num_rows
+            here = [position - first for position in positions if first <= position < first + rows]
+            if here:
+                yield from parquet.read_row_group(group, columns=list(COLUMNS)).take(here).to_pylist()
+            first += rows
+
+
+@contextmanager
+def _parquet(path: str) -> Iterator[pq.ParquetFile]:
     try:
         with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
-            parquet = pq.ParquetFile(handle)
-            first = 0
-            for group in range(parquet.num_row_groups):
-                rows = parquet.metadata.row_group(group).num_rows
-                here = [position - first for position in positions if first <= position < first + rows]
-                if here:
-                    yield from parquet.read_row_group(group, columns=list(COLUMNS)).take(here).to_pylist()
-                first += rows
+            yield pq.ParquetFile(handle)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{path}: cannot be read ({error}); `translate-mix verify` says what is wrong"
@@ -187,14 +284,56 @@ def _lines(row: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
         yield "target", target
     if row["back_translation"] is not None:
         yield "back", _text(row["back_translation"])
-    scores = {name: value for name, value in (row["scores"] or {}).items() if value is not None}
-    if scores:
-        yield "scores", Text("  ".join(f"{name} {value:.3g}" for name, value in scores.items()))
     accepted = row["verdict"] == ACCEPT
     verdict = Text(row["verdict"], style="green" if accepted else "red")
     if row["reason"] is not None:
         verdict.append(" – ").append_text(_text(row["reason"]))
     yield "verdict", verdict
+    broken = None if row["reason"] is None else _broken(row["reason"])
+    scores = {name: value for name, value in (row["scores"] or {}).items() if value is not None}
+    if broken is not None and broken.score in scores:
+        where = " (prompt)" if broken.score.startswith(PROMPT_PREFIX) else ""
+        value = f"{scores[broken.score]:.3g}"
+        found = f"{broken.score.removeprefix(PROMPT_PREFIX)} {value} {broken.sign} {broken.bound}{where}"
+        yield "broken", Text(found, style="bold red")
+    for label, of_prompt in (("scores", False), ("prompt scores", True)):
+        others = [
+            _shown(name, value)
+            for name, value in scores.items()
+            if name.startswith(PROMPT_PREFIX) == of_prompt and (broken is None or name != broken.score)
+        ]
+        if others:
+            yield label, Text("  ".join(others), style="dim" if broken else "")
+
+
+def _shown(name: str, value: float) -> str:
+    return f"{name.removeprefix(PROMPT_PREFIX)}={value:.3g}"
+
+
+@dataclass(frozen=True)
+class _Broken:
+    """What a reason of a filter says."""
+
+    score: str
+    """Name in the row's `scores`."""
+    sign: str
+    """`<` or `>`, between value and bound."""
+    bound: str
+
+
+_REASON = re.compile(
+    r"(?P<rule>\w+): .*, at (?P<side>least|most) (?P<bound>\S+) wanted(?P<prompt> \(in the prompt\))?",
+    re.DOTALL,
+)
+
+
+def _broken(reason: str) -> _Broken | None:
+    """The score that a filter's reason names; None where something else was wrong."""
+    found = _REASON.fullmatch(reason)
+    if found is None:
+        return None
+    prefix = PROMPT_PREFIX if found["prompt"] else ""
+    return _Broken(prefix + found["rule"], "<" if found["side"] == "least" else ">", found["bound"])
 
 
 def _text(text: str) -> Text:

@@ -11,7 +11,7 @@ import io
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import apache_beam as beam
 import pyarrow as pa
@@ -21,10 +21,13 @@ from apache_beam.io.filesystems import FileSystems
 from pipelines.assignment import TRAIN, split_of
 from pipelines.filesystem import OutputError, join, write_atomically
 from pipelines.images import image_bytes
-from pipelines.rows import Row
+from pipelines.rows import Row, keeps_picture
 from translation.row import ACCEPT, row_schema
 
 DATA, REJECTED = "data", "rejected"
+
+ORDER = ("id", "reason", "source_target")
+"""Columns that the rows of a shard are sorted by; null sorts as the empty string."""
 
 ROW_GROUP_BYTES = 64 * 2**20
 ROW_GROUP_ROWS = 1000
@@ -81,23 +84,36 @@ def _with_part(
 ) -> tuple[Part, tuple[Row, int]]:
     row, image_size = element
     accepted = row["verdict"] == ACCEPT
-    held_out = row["image_id"] or row["id"]
-    split = split_of(seed, held_out, validation) if accepted else TRAIN
-    size = ROW_BYTES + (image_size if embed and accepted else 0)
+    split = split_of(seed, key_of(row["image_id"], row["id"]), validation) if accepted else TRAIN
+    size = ROW_BYTES + (image_size if embed and keeps_picture(row) else 0)
     return (DATA if accepted else REJECTED, row["language"], split), (row, size)
 
 
 def _with_shards(total: tuple[Part, int], shard_bytes: int) -> tuple[Part, int]:
     part, size = total
-    return part, max(1, -(-size // shard_bytes))
+    return part, shards_for(size, shard_bytes)
 
 
 def _with_shard(
     element: tuple[Part, tuple[Row, int]], shards: dict[Part, int]
 ) -> tuple[tuple[Part, int], Row]:
     part, (row, _) = element
-    digest = hashlib.blake2b((row["image_id"] or row["id"]).encode(), digest_size=8).digest()
-    return (part, int.from_bytes(digest, "big") % shards[part]), row
+    return (part, shard_of(key_of(row["image_id"], row["id"]), shards[part])), row
+
+
+def key_of(image_id: str | None, row_id: str) -> str:
+    """What decides on the split and shard of a row: rows of one image stay together."""
+    return image_id or row_id
+
+
+def shards_for(size: int, shard_bytes: int) -> int:
+    """How many shards a part has whose rows have that many bytes, each `ROW_BYTES` and its picture."""
+    return max(1, -(-size // shard_bytes))
+
+
+def shard_of(key: str, shards: int) -> int:
+    """Which of the shards of a part holds the rows of a key."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") % shards
 
 
 def shard_name(part: Part, shard: int, shards: int) -> str:
@@ -117,27 +133,31 @@ class WriteShard(beam.DoFn):
         self, element: tuple[tuple[Part, int], Iterable[Row]], shards: dict[Part, int]
     ) -> Iterator[ShardFile]:
         (part, shard), rows = element
-        ordered = sorted(rows, key=lambda row: (row["id"], row["reason"] or "", row["source_target"] or ""))
+        ordered = sorted(rows, key=lambda row: [row[column] or "" for column in ORDER])
         name = shard_name(part, shard, shards[part])
-        path = join(self._directory, *name.split("/"))
-        kind, language, split = part
-
-        def write(file: BinaryIO) -> None:
-            # Paths of this machine are of no use in a mix that carries its pictures.
-            write_rows(file, ordered, embed=self._embed and kind == DATA, keep_paths=not self._embed)
-
-        written = write_atomically(path, write, attempt=uuid.uuid4().hex)
-        _check(path, len(ordered))
-        yield ShardFile(name, len(ordered), written.sha256, written.size, language, split, kind == DATA)
+        # Paths of this machine are of no use in a mix that carries its pictures.
+        tables = row_tables(ordered, embed=self._embed, keep_paths=not self._embed)
+        yield write_shard(join(self._directory, *name.split("/")), name, part, tables, len(ordered))
 
 
-def write_rows(file: BinaryIO, rows: list[Row], embed: bool, keep_paths: bool) -> None:
-    """Rows as Parquet, as `datasets` likes it: images uncompressed and without dictionary, page index.
+def write_shard(path: str, name: str, part: Part, tables: Iterable[pa.Table], rows: int) -> ShardFile:
+    """Writes row groups, ordered, as one file at `path`, atomically, and checks what arrived.
 
     Args:
-        embed: with the bytes of the pictures.
-        keep_paths: with where they were read from, else only the file name.
+        name: the path in the mix, which `path` may come to later.
+        rows: how many the tables hold.
+
+    Raises:
+        OutputError: disk full, no permission, or another number of rows was written.
     """
+    kind, language, split = part
+    written = write_atomically(path, lambda file: write_tables(file, tables), attempt=uuid.uuid4().hex)
+    _check(path, rows)
+    return ShardFile(name, rows, written.sha256, written.size, language, split, kind == DATA)
+
+
+def write_tables(file: BinaryIO, tables: Iterable[pa.Table]) -> None:
+    """Each table as a row group, as `datasets` likes it: images plain and uncompressed, page index."""
     schema = row_schema()
     image_columns = {"image.bytes"}
     leaves = _leaves(schema)
@@ -149,8 +169,8 @@ def write_rows(file: BinaryIO, rows: list[Row], embed: bool, keep_paths: bool) -
         write_page_index=True,
     )
     with writer:
-        for group in _row_groups(rows, embed, keep_paths):
-            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+        for table in tables:
+            writer.write_table(table)
 
 
 def _leaves(schema: pa.Schema) -> list[str]:
@@ -164,20 +184,37 @@ def _leaves(schema: pa.Schema) -> list[str]:
     return leaves
 
 
-def _row_groups(rows: list[Row], embed: bool, keep_paths: bool) -> Iterator[list[Row]]:
-    """Runs of rows, with their pictures if `embed`, bounded in number and bytes."""
-    group: list[Row] = []
+def row_tables(rows: Iterable[Row], embed: bool, keep_paths: bool) -> Iterator[pa.Table]:
+    """Row groups of rows, with the pictures that an embedding mix holds if `embed`.
+
+    Args:
+        keep_paths: with where the pictures were read from, else only the file name.
+    """
+    for group in row_groups(_with_picture(row, embed, keep_paths) for row in rows):
+        yield pa.Table.from_pylist(group, schema=row_schema())
+
+
+def _with_picture(row: Row, embed: bool, keep_paths: bool) -> tuple[Row, int]:
+    """The row as it is stored, and the bytes of its picture."""
+    path = row["image"]["path"] if row["image"] else None
+    data = image_bytes(path) if embed and path and keeps_picture(row) else None
+    image = path and {"bytes": data, "path": path if keep_paths else _file_name(path)}
+    return row | {"image": image}, len(data or b"")
+
+
+_Item = TypeVar("_Item")
+
+
+def row_groups(rows: Iterable[tuple[_Item, int]]) -> Iterator[list[_Item]]:
+    """Runs of rows, which come with the size of their pictures, bounded in number and bytes."""
+    group: list[_Item] = []
     size = 0
-    for row in rows:
-        path = row["image"]["path"] if row["image"] else None
-        data = image_bytes(path) if embed and path else None
-        size += len(data or b"") + ROW_BYTES
+    for row, image_size in rows:
+        size += image_size + ROW_BYTES
         if group and (len(group) >= ROW_GROUP_ROWS or size > ROW_GROUP_BYTES):
             yield group
-            group, size = [], len(data or b"") + ROW_BYTES
-        group.append(
-            row | {"image": path and {"bytes": data, "path": path if keep_paths else _file_name(path)}}
-        )
+            group, size = [], image_size + ROW_BYTES
+        group.append(row)
     if group:
         yield group
 

@@ -95,6 +95,14 @@ def render_summary(counts: Sequence[LanguageCounts], directory: str | PurePath, 
         console.print(Text(line), soft_wrap=True)
 
 
+def answers_line(entries: int, failed: int, path: str) -> Text:
+    """Where the answer table is, and how much of it wants a look."""
+    return Text(
+        f"Short answers to review: {path} ({entries:,} entries, {failed:,} not accepted); the recipe takes "
+        "it back as answers.file"
+    )
+
+
 def _table(ordered: Sequence[LanguageCounts], everything: LanguageCounts) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False, padding=(0, 1), collapse_padding=True

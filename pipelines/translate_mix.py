@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -10,7 +11,15 @@ import apache_beam as beam
 from pipelines.assignment import LanguagePolicy
 from pipelines.card import dataset_card
 from pipelines.filesystem import join, write_text
-from pipelines.manifest import Manifest, Signature, check_nothing_lost, merge_counts, write_manifest
+from pipelines.manifest import (
+    ANSWERS_FILE,
+    AnswerTable,
+    Manifest,
+    Signature,
+    check_nothing_lost,
+    merge_counts,
+    write_manifest,
+)
 from pipelines.reading import (
     REJECTS,
     AssignedExample,
@@ -21,16 +30,27 @@ from pipelines.reading import (
 )
 from pipelines.recipe import Recipe
 from pipelines.rows import (
+    TARGET,
     MakeRow,
     Provenance,
     SpreadTranslations,
+    answers_to_translate,
     row_of_reject,
     row_of_rejected_example,
     texts_to_translate,
 )
 from pipelines.sink import ShardFile, WriteMix
 from pipelines.sources import Piece
-from pipelines.translating import EngineOptions, ScoreTexts, TextKey, TranslatedText, TranslateTexts
+from pipelines.translating import (
+    ANSWERS,
+    TEXTS,
+    EngineOptions,
+    ScoreTexts,
+    TextKey,
+    TranslatedText,
+    TranslateTexts,
+)
+from translation.answers import Entry, Given, format_answers
 from translation.filters import Thresholds
 from translation.languages import ENGLISH
 
@@ -47,6 +67,8 @@ class MixPlan:
     identification: str
     """`cld`, a fastText file or a hub name."""
     thresholds: Thresholds
+    given: Mapping[TextKey, Given]
+    """Answers of the table that the recipe names."""
     supported: frozenset[str]
     """NLLB codes that the model was trained on."""
     signature: Signature
@@ -79,22 +101,42 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
         >> beam.ParDo(CheckImages(recipe.max_image_pixels)).with_outputs(REJECTS, main="examples")
     )
 
+    answers = checked.examples | "Answers" >> beam.FlatMap(
+        answers_to_translate, plan.supported
+    ).with_output_types(tuple[TextKey, tuple[str, str | None]])
     uses = checked.examples | "Texts" >> beam.FlatMap(texts_to_translate, plan.supported).with_output_types(
         tuple[TextKey, tuple[str, str]]
     )
-    texts = uses | "Keys" >> beam.Keys().with_output_types(TextKey)
-    translations = texts | "Translate" >> TranslateTexts(
+    asked = {
+        TEXTS: uses | "Keys" >> beam.Keys().with_output_types(TextKey),
+        ANSWERS: answers
+        | "Questions"
+        >> beam.MapTuple(lambda key, use: (key, use[1])).with_output_types(tuple[TextKey, str | None]),
+    }
+    translated = asked | "Translate" >> TranslateTexts(
         plan.engine,
         recipe.round_trip,
         ScoreTexts(plan.identification, recipe.filters, plan.thresholds),
         plan.progress_directory,
+        plan.given,
+        recipe.answers.context,
     )
-    of_rows = (
-        {"uses": uses, "translations": translations}
+    of_texts = (
+        {"uses": uses, "translations": translated[TEXTS]}
         | "Join texts" >> beam.CoGroupByKey()
         | "Spread translations"
         >> beam.ParDo(SpreadTranslations()).with_output_types(tuple[str, tuple[str, TranslatedText]])
     )
+    targets = answers | "Answer targets" >> beam.MapTuple(
+        lambda key, use: (key, (use[0], TARGET))
+    ).with_output_types(tuple[TextKey, tuple[str, str]])
+    of_answers = (
+        {"uses": targets, "translations": translated[ANSWERS]}
+        | "Join answers" >> beam.CoGroupByKey()
+        | "Spread answers"
+        >> beam.ParDo(SpreadTranslations()).with_output_types(tuple[str, tuple[str, TranslatedText]])
+    )
+    of_rows = (of_texts, of_answers) | "All translations" >> beam.Flatten()
     examples = checked.examples | "By row id" >> beam.Map(
         lambda example: (example.id, example)
     ).with_output_types(tuple[str, AssignedExample])
@@ -118,7 +160,8 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
         embed=recipe.images == "embed",
         shard_megabytes=recipe.shard_megabytes,
     )
-    _finish(pipeline, plan, read, judged, files)
+    entries = translated[ANSWERS] | "Answer entries" >> beam.MapTuple(lambda _, text: text.answer)
+    _finish(pipeline, plan, read, judged, files, entries)
 
 
 def _finish(
@@ -127,8 +170,9 @@ def _finish(
     read: beam.pvalue.DoOutputsTuple,
     judged: beam.PCollection,
     files: beam.PCollection,
+    entries: beam.PCollection,
 ) -> None:
-    """Counts what was read apart from what was judged and written, then the card and the manifest."""
+    """Counts what was read apart from what was judged and written, then answers, card and manifest."""
     counted = (
         (read.examples, read.rejects)
         | "All that was read" >> beam.Flatten()
@@ -150,6 +194,7 @@ def _finish(
             beam.pvalue.AsSingleton(counted),
             beam.pvalue.AsList(reasons),
             beam.pvalue.AsList(files),
+            beam.pvalue.AsList(entries),
         )
     )
 
@@ -159,12 +204,23 @@ def _short_reason(element: tuple[tuple[str, str | None], int]) -> tuple[tuple[st
     return (language, None if reason is None else reason.split(":", 1)[0]), number
 
 
+def _write_answers(directory: str, entries: Sequence[Entry]) -> AnswerTable | None:
+    """Writes `answers.tsv`, if there is an answer in it."""
+    if not entries:
+        return None
+    text = format_answers(entries)
+    write_text(join(directory, ANSWERS_FILE), text)
+    failed = sum(not entry.accepted for entry in entries)
+    return AnswerTable(len(entries), failed, hashlib.sha256(text.encode()).hexdigest())
+
+
 def _write_card_and_manifest(
     _: None,
     plan: MixPlan,
     read: int,
     reasons: Iterable[tuple[tuple[str, str | None], int]],
     files: Iterable[ShardFile],
+    entries: Iterable[Entry],
 ) -> Iterator[None]:
     by_language: dict[str, list[tuple[str | None, int]]] = {}
     for (language, reason), number in reasons:
@@ -178,6 +234,7 @@ def _write_card_and_manifest(
             for language, found in sorted(by_language.items())
         ),
         files=tuple(sorted(files, key=lambda file: file.path)),
+        answers=_write_answers(plan.directory, list(entries)),
     )
     check_nothing_lost(manifest)
     write_text(join(plan.directory, "README.md"), dataset_card(manifest, plan.recipe.name, plan.licences))

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from pipelines.filesystem import exists, is_local, join
-from pipelines.manifest import LostRows, check_nothing_lost, read_manifest
+from pipelines.filesystem import exists, is_local, join, read_text
+from pipelines.manifest import ANSWERS_FILE, AnswerTable, LostRows, check_nothing_lost, read_manifest
 from pipelines.sink import DATA, REJECTED, ShardFile
 from translation.row import row_schema
 
@@ -34,10 +34,21 @@ def problems(directory: str) -> Iterator[str]:
         for found in _parquet_files(join(directory, kind)):
             if found not in known:
                 yield f"{found}: is not in the manifest"
+    if manifest.answers and (changed := _answers_problem(directory, manifest.answers)):
+        yield f"{ANSWERS_FILE}: {changed}"
     try:
         check_nothing_lost(manifest)
     except LostRows as error:
         yield f"manifest.json: {error}"
+
+
+def _answers_problem(directory: str, table: AnswerTable) -> str | None:
+    path = join(directory, ANSWERS_FILE)
+    if not exists(path):
+        return "missing"
+    if hashlib.sha256(read_text(path).encode()).hexdigest() != table.sha256:
+        return "has changed; keep a reviewed table elsewhere, and name it in the recipe (answers.file)"
+    return None
 
 
 def _parquet_files(folder: str) -> list[str]:

@@ -104,8 +104,11 @@ class Engine:
         """Was the model trained on this language?"""
         return code in self.languages
 
-    def translate(self, requests: Sequence[Request]) -> list[Translation]:
+    def translate(self, requests: Sequence[Request], *, whole: bool = False) -> list[Translation]:
         """Translates each request; equal requests are translated once.
+
+        Args:
+            whole: take each text as one sentence, so that the model sees all of it at once.
 
         Raises:
             ValueError: a language that the model was not trained on.
@@ -114,7 +117,10 @@ class Engine:
             for code in (request.source, request.target):
                 if code not in self.languages:
                     raise ValueError(f"model {self.description.name} was not trained on {code}")
-        split = [segments.split(request.text, request.source) for request in requests]
+        split = [
+            [segments.Segment(request.text, True)] if whole else segments.split(request.text, request.source)
+            for request in requests
+        ]
         wanted = {
             Request(segment.text, request.source, request.target)
             for request, parts in zip(requests, split, strict=True)

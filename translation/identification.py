@@ -1,4 +1,4 @@
-"""Which language a text is in: one interface over CLD2 with CLD3 (offline) and over fastText model files.
+"""Which language a text is in: one interface over the fastText model that ships, CLD2 with CLD3, and others.
 
 Both answer in NLLB codes. A label that the registry does not know keeps its own spelling, so that a foreign
 language stays visible.
@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,8 +23,11 @@ from translation.languages import Language, languages, resolve
 if TYPE_CHECKING:
     import fasttext
 
-OFFLINE = "cld"
-"""The spec of the identifier that needs no file."""
+SHIPPED, CLD = "shipped", "cld"
+"""Specs of identifiers that need no file: the model of this package, and CLD2 with CLD3."""
+
+OFFLINE = SHIPPED
+"""What is used unless a recipe says otherwise."""
 
 # pycld2 raises on control characters, surrogates and noncharacters; private use carries no language either.
 _UNREADABLE = regex.compile(r"[\p{Cc}\p{Cs}\p{Cn}\p{Co}]+")
@@ -56,20 +60,26 @@ class Identifier(Protocol):
         An empty dict says that it cannot tell; texts without letters always get one.
         """
 
+    @property
+    def second_opinion(self) -> Identifier | None:
+        """Whom to ask where this one doubts that a text is in the wanted language."""
+
 
 class IdentifierError(ValueError):
     """An identifier that cannot be loaded; the message says what was asked for and what to do."""
 
 
 def load_identifier(spec: str) -> Identifier:
-    """The identifier of a spec: `cld`, the path of a fastText `.bin`/`.ftz` file, or a hub name.
+    """The identifier of a spec: `shipped`, `cld`, the path of a fastText `.bin`/`.ftz` file, or a hub name.
 
     A hub name is `owner/name` (its `model.bin`) or `owner/name/file.bin`, such as `cis-lmu/glotlid`.
 
     Raises:
         IdentifierError: no such file, package or hub repository, or not a fastText model.
     """
-    if spec == OFFLINE:
+    if spec == SHIPPED:
+        return _Shipped()
+    if spec == CLD:
         return _Cld()
     path = Path(spec)
     if path.is_file():
@@ -77,7 +87,7 @@ def load_identifier(spec: str) -> Identifier:
     parts = spec.split("/")
     if path.is_absolute() or spec.startswith(".") or not 2 <= len(parts) <= 3 or not all(parts):
         raise IdentifierError(
-            f"language identification: no file {spec!r}; give {OFFLINE!r}, the path of a fastText .bin or"
+            f"language identification: no file {spec!r}; give {SHIPPED!r}, {CLD!r}, the path of a fastText .bin or"
             " .ftz file, or a hub name such as 'cis-lmu/glotlid'"
         )
     if len(parts) == 2 and path.suffix in {".bin", ".ftz"}:
@@ -213,12 +223,13 @@ class _Cld:
             import pycld2
         except ImportError as error:
             raise IdentifierError(
-                f"language identification {OFFLINE!r} needs `pip install pycld2 cld3-py` ({error})"
+                f"language identification {CLD!r} needs `pip install pycld2 cld3-py` ({error})"
             ) from error
         self._cld2 = pycld2
         self._cld3 = gcld3.NNetLanguageIdentifier(min_num_bytes=0, max_num_bytes=1000)
         # CLD3 releases the GIL while it works on state of its own.
         self._lock = threading.Lock()
+        self.second_opinion = None
         self.name = f"cld2-{version('pycld2')}+cld3-{version('cld3-py')}"
         self.digest = hashlib.sha256(self.name.encode()).hexdigest()
         detected = set(pycld2.DETECTED_LANGUAGES)
@@ -262,6 +273,53 @@ class _Cld:
         return named
 
 
+def normalised(text: str) -> str:
+    """What the shipped model reads, in training too: one line, composed, in lower case."""
+    # fastText ends a text at a line break, and takes a no-break space for a letter.
+    return unicodedata.normalize("NFC", text.replace("\n", " ").replace("\xa0", " ")).lower()
+
+
+class _Shipped:
+    """The quantised fastText model of this package, with CLD2 and CLD3 as its second opinion.
+
+    How it was trained and what it gets right is in models/identifier/README.md.
+    """
+
+    CANDIDATES = 5
+
+    def __init__(self) -> None:
+        path = Path(str(files("translation").joinpath("models", "identifier", "identifier.ftz")))
+        self._fast_text = _FastText(path, SHIPPED)
+        self.name, self.digest = self._fast_text.name, self._fast_text.digest
+        self._codes = self._fast_text.codes()
+        self._predict = self._fast_text.model.f.predict
+        self.second_opinion: Identifier = _Cld()
+
+    def languages(self) -> frozenset[str]:
+        return self._fast_text.languages()
+
+    def identify(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        # Straight to the binding: the wrapper around it costs as much as everything else here.
+        predict, codes, count = self._predict, self._codes, self.CANDIDATES
+        found: list[dict[str, float]] = []
+        for text in map(normalised, texts):
+            # Cased letters answer most texts without the search.
+            if text.islower() or _LETTER.search(text):
+                try:
+                    candidates = predict(text + "\n", count, 0.0, "strict")
+                except TypeError:  # a lone surrogate is no UTF-8
+                    text = text.encode("utf-8", "replace").decode()
+                    candidates = predict(text + "\n", count, 0.0, "strict")
+                found.append({codes[label]: confidence for confidence, label in candidates})
+            else:
+                found.append({})
+        return found
+
+    def bare(self, texts: Sequence[str]) -> object:
+        """What fastText alone does for texts, to measure `identify` by."""
+        return [self._fast_text.model.predict(text, self.CANDIDATES, 0.0) for text in texts]
+
+
 class _FastText:
     """A fastText classifier: GlotLID, OpenLID, NLLB's lid218 (labels `deu_Latn`) or lid.176 (labels `de`)."""
 
@@ -277,16 +335,21 @@ class _FastText:
                 f"language identification with {path.name} needs `pip install fasttext-predict` ({error})"
             ) from error
         try:
-            self._model: fasttext.FastText._FastText = fasttext.load_model(str(path))
-            labels, _ = self._model.predict("the", -1, -1.0)
+            self.model: fasttext.FastText._FastText = fasttext.load_model(str(path))
+            self._labels, _ = self.model.predict("the", -1, -1.0)
         except (ValueError, RuntimeError) as error:
             raise IdentifierError(
                 f"language identification: {path} is not a fastText classifier ({error})"
             ) from error
-        self._languages = _registered_labels([_strip(label) for label in labels])
+        self._languages = _registered_labels([_strip(label) for label in self._labels])
         with path.open("rb") as file:
             self.digest = hashlib.file_digest(file, "sha256").hexdigest()
         self.name = f"fasttext-{name}-{self.digest[:8]}"
+        self.second_opinion = None
+
+    def codes(self) -> dict[str, str]:
+        """Every label as fastText gives it, to the NLLB code that it means, or else its own spelling."""
+        return {label: _from_label(_strip(label)) or _strip(label) for label in self._labels}
 
     def languages(self) -> frozenset[str]:
         return self._languages
@@ -300,7 +363,7 @@ class _FastText:
         if not _LETTER.search(text):
             return {}
         confidence: dict[str, float] = {}
-        labels, probabilities = self._model.predict(text, self.CANDIDATES, self.FLOOR)
+        labels, probabilities = self.model.predict(text, self.CANDIDATES, self.FLOOR)
         for label, probability in zip(map(_strip, labels), probabilities, strict=True):
             code = _from_label(label) or _from_bare_code(label, text)
             # Several labels may mean one language (zho_Hani, cmn_Hani); fastText's softmax overshoots 1 by a

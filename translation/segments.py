@@ -74,6 +74,12 @@ def numbers(text: str) -> Counter[str]:
     return Counter(number for match in _NUMBER.finditer(text) for number in _canonical(match[0]))
 
 
+def number_tokens(text: str) -> Iterator[tuple[tuple[str, ...], int, int]]:
+    """Each run of digits in a text: its `numbers` (several for a date), and where it starts and ends."""
+    for match in _NUMBER.finditer(text):
+        yield tuple(_canonical(match[0])), *match.span()
+
+
 def sentence_count(text: str, language: str) -> int:
     """How many segments of a text in an NLLB language go to the translator.
 
@@ -424,10 +430,10 @@ def _merged(segments: Iterable[Segment]) -> list[Segment]:
 
 _NUMBER = re.compile(
     # Spaces group only whole threes: 12 345 678,9.
-    r"(?<!\d)\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+(?!\d)(?:[.,٫]\d+)?|\d+(?:[.,'’٫٬．，]\d+)*"
+    r"(?<!\d)\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+(?!\d)(?:[.,٫]\d+)?|\d+(?:[.,'’٫٬،．，]\d+)*"
 )
 _GROUPING = re.compile(r"[ \u00a0\u2009\u202f'’]")
-_MARKS = str.maketrans("٫٬．，", ".,.,")
+_MARKS = str.maketrans("٫٬،．，", ".,,.,")
 _THREES = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*")
 _INDIAN = re.compile(r"\d{1,2}(?:,\d{2})+,\d{3}")
 

@@ -27,8 +27,7 @@ import sentencepiece
 from sacrebleu.metrics.chrf import CHRF
 
 from translation.engine import Engine
-from translation.filters import TextPair
-from translation.filters.round_trip import round_trip_scores
+from translation.filters.round_trip import EXACT, agreement, is_short
 from translation.languages import ENGLISH, default_languages, languages
 from translation.model import DESCRIPTION, SENTENCEPIECE, WEIGHTS, ModelDescription
 from translation.translations import Decoding, Request
@@ -324,9 +323,7 @@ def _into_english(rows: Sequence[tuple[Pair, str, str]]) -> Score:
 
 def _comes_back(pair: Pair, text: str, again: str) -> float | None:
     """1 or 0; None for the few names that are too long for the filter to ask for the same words."""
-    return round_trip_scores(TextPair(pair.english, text, pair.code, back_translation=again))[
-        "round_trip_exact"
-    ]
+    return float(agreement(pair.english, again) == EXACT) if is_short(pair.english) else None
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

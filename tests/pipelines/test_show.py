@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipelines.manifest import Manifest, Signature, write_manifest
+from pipelines.manifest import Manifest, Signature, merge_counts, write_manifest
 from pipelines.show import LONGEST_TEXT, printable, show, spread
 from pipelines.sink import ShardFile
 from translation.filters import NO_SCORES
-from translation.row import row_schema
+from translation.row import ROW_SCORES, row_schema
 
 SIGNATURE = Signature("0.1.0", "abc", 17, "small", "0123", "ctranslate2", "beam", "cld", "ba", "fe")
 PICTURE = b"no picture at all" * 200
@@ -54,7 +54,15 @@ def write_mix(directory: Path, shards: dict[str, list[dict[str, Any]]]) -> Path:
         table = pa.Table.from_pylist(rows, schema=row_schema())
         pq.write_table(table, path, row_group_size=2, compression="none", use_dictionary=False)
         files.append(ShardFile(name, len(rows), "0" * 64, 1, code, file.split("-")[0], kind == "data"))
-    write_manifest(str(directory), Manifest(SIGNATURE, {}, 0, (), tuple(files)))
+    everything = [row for rows in shards.values() for row in rows]
+    counts = []
+    for code in sorted({row["language"] for row in everything}):
+        reasons = [
+            row["reason"] and row["reason"].split(":")[0] for row in everything if row["language"] == code
+        ]
+        counts.append(merge_counts(code, len(reasons), [(reason, 1) for reason in reasons]))
+    manifest = Manifest(SIGNATURE, {}, len(everything), tuple(counts), tuple(files))
+    write_manifest(str(directory), manifest)
     return directory
 
 
@@ -78,9 +86,16 @@ def mix(tmp_path: Path) -> Path:
     )
 
 
-def shown(mix: Path, language: str | None = None, rejected: bool = False, count: int = 10) -> str:
-    console = Console(file=io.StringIO(), width=100)
-    show(mix, language, rejected, count, console)
+def shown(
+    mix: Path,
+    language: str | None = None,
+    rejected: bool = False,
+    count: int = 10,
+    reason: str | None = None,
+    width: int = 100,
+) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    show(mix, language, rejected, count, console, reason=reason)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -97,7 +112,7 @@ def test_a_row_shows_source_translation_back_translation_scores_and_verdict(mix:
     assert ["source", "apple", str(index)] in words
     assert ["target", "Apfel", str(index)] in words
     assert ["back", "the", "apple"] in words
-    assert ["scores", "script", "1", "lid", "0.25"] in words, "scores that do not apply are left out"
+    assert ["scores", "script=1", "lid=0.25"] in words, "scores that do not apply are left out"
     assert ["verdict", "accept"] in words
     assert "1 of 3 accepted rows of Japanese" in text
 
@@ -116,6 +131,98 @@ def test_rejected_rows_show_their_reason_unreadable_ones_their_record(mix: Path)
     assert "reject – source: line 3 is no JSON" in text
     assert "{broken" in text
     assert "{broken" in shown(mix, "und", rejected=True)
+
+
+LID = "lid: {} for the language against others, at least 0.5 wanted"
+COPY = "copy: {} of the source is copied, at most 0.8 wanted"
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Path:
+    """Rows that three rules rejected, one by its prompt, in two languages."""
+
+    def reject(code: str, index: int, reason: str, **scores: float) -> dict[str, Any]:
+        found = dict.fromkeys(ROW_SCORES) | {"script": 1.0} | scores
+        return row(code, index, verdict="reject", reason=reason, scores=found)
+
+    german = [reject("deu_Latn", index, LID.format("0.1"), lid=0.1, copy=0.25) for index in range(5)]
+    french = [
+        reject("fra_Latn", 0, LID.format("0.2"), lid=0.2),
+        reject("fra_Latn", 1, COPY.format("0.97"), lid=0.9, copy=0.97),
+        reject(
+            "fra_Latn", 2, LID.format("0.3") + " (in the prompt)", lid=0.9, prompt_lid=0.3, prompt_copy=0.5
+        ),
+        reject("fra_Latn", 3, "image: missing: no file 'x.png' in the images folder"),
+    ]
+    return write_mix(
+        tmp_path / "judged",
+        {
+            "rejected/deu_Latn/rejected-00000-of-00001.parquet": german,
+            "rejected/fra_Latn/rejected-00000-of-00001.parquet": french,
+        },
+    )
+
+
+def test_rejected_rows_start_with_a_table_of_rules_and_come_by_rule(judged: Path) -> None:
+    text = shown(judged, rejected=True, width=80)
+    lines = [line.split() for line in text.splitlines()]
+    assert ["lid", "7", "German", "(deu_Latn)", "5"] in lines
+    assert ["copy", "1", "French", "(fra_Latn)", "1"] in lines
+    assert lines.index(["lid", "7", "German", "(deu_Latn)", "5"]) < lines.index(["lid:", "7", "rows"])
+    heads = [line for line in text.splitlines() if line.endswith(" rows") and ": " in line]
+    assert heads == ["lid: 7 rows", "copy: 1 rows", "image: 1 rows"]
+    assert "9 of 9 rejected rows in 2 languages" in text
+    few = shown(judged, rejected=True, count=3)
+    assert [line for line in few.splitlines() if line in heads] == heads, "each rule once before any twice"
+    assert shown(judged, rejected=True, count=1).count("lid: 7 rows") == 1
+
+
+def test_the_score_that_broke_the_rule_stands_apart_with_its_bound(judged: Path) -> None:
+    text = shown(judged, rejected=True, reason="copy", width=80)
+    words = [line.split() for line in text.splitlines()]
+    assert ["broken", "copy", "0.97", ">", "0.8"] in words
+    assert ["scores", "script=1", "lid=0.9"] in words
+    labels = [line[0] for line in words if line]
+    assert labels[labels.index("source") + 1] == "target"
+    assert "1 of 1 rejected rows (copy) in 1 languages" in text
+    assert "lid: 7 rows" not in text
+
+
+def test_scores_of_the_prompt_have_a_line_of_their_own(judged: Path) -> None:
+    text = shown(judged, "fra_Latn", rejected=True, reason="lid", width=80)
+    assert "2 of 2 rejected rows (lid) of French" in text
+    words = [line.split() for line in text.splitlines()]
+    assert ["broken", "lid", "0.2", "<", "0.5"] in words
+    assert ["broken", "lid", "0.3", "<", "0.5", "(prompt)"] in words
+    assert ["prompt", "scores", "copy=0.5"] in words
+    assert ["scores", "script=1", "lid=0.9"] in words
+
+
+def test_other_faults_break_no_score(judged: Path) -> None:
+    text = shown(judged, rejected=True, reason="image")
+    assert "reject – image: missing: no file" in text
+    assert "broken" not in text
+
+
+def test_the_output_fits_80_columns_and_says_as_much_without_colour(judged: Path) -> None:
+    text = shown(judged, rejected=True, width=80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\x1b" not in text
+
+
+def test_an_unknown_reason_is_an_error_with_those_that_are_there(judged: Path) -> None:
+    with pytest.raises(ValueError, match="no rows rejected for 'lidd'; there are lid"):
+        shown(judged, rejected=True, reason="lidd")
+    with pytest.raises(ValueError, match="no rows rejected for 'copy'; there are lid"):
+        shown(judged, "deu_Latn", rejected=True, reason="copy")
+
+
+def test_a_manifest_that_counts_other_rows_is_an_error(judged: Path) -> None:
+    path = judged / "rejected" / "fra_Latn" / "rejected-00000-of-00001.parquet"
+    other = [row("fra_Latn", index, verdict="reject", reason=COPY.format("1")) for index in range(4)]
+    pq.write_table(pa.Table.from_pylist(other, schema=row_schema()), path)
+    with pytest.raises(ValueError, match=r"4 rows of fra_Latn were rejected for copy, not 1"):
+        shown(judged, rejected=True, reason="copy")
 
 
 def test_without_a_language_rows_spread_over_all_and_are_the_same_each_time(mix: Path) -> None:

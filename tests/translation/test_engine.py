@@ -103,6 +103,19 @@ def test_sentences_that_touch_are_parted_where_the_target_writes_spaces(converte
     assert chinese.text == alone.text * 2
 
 
+def test_a_whole_text_is_one_sentence_to_the_model(converted: Path) -> None:
+    request = Request("What is it? a dog.", "eng_Latn", "deu_Latn")
+    parts = [Request(text, "eng_Latn", "deu_Latn") for text in ("What is it?", "a dog.")]
+    with Engine(converted, Decoding(max_output_tokens=20), intra_threads=1) as engine:
+        (whole,) = engine.translate([request], whole=True)
+        (split,) = engine.translate([request])
+        pieces = [engine.tokens([one])[0] for one in (request, *parts)]
+        first, second = engine.translate(parts)
+    assert pieces[0] != pieces[1] + pieces[2]
+    assert whole.text == "".join(pieces[0]).replace("▁", " ").strip()
+    assert split.text == f"{first.text} {second.text}"
+
+
 def test_a_hypothesis_that_fills_the_limit_is_flagged(converted: Path) -> None:
     request = Request("two dogs run on the beach", "eng_Latn", "deu_Latn")
     with Engine(converted, Decoding(beam_size=1, max_output_tokens=40), intra_threads=1) as engine:

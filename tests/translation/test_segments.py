@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from translation import segments
 from translation.languages import ENGLISH, UnknownLanguage, default_languages, languages
-from translation.segments import Segment, numbers, pieces, placeholders, sentence_count, split
+from translation.segments import Segment, number_tokens, numbers, pieces, placeholders, sentence_count, split
 
 
 def translated(text: str, language: str = ENGLISH) -> list[str]:
@@ -368,7 +368,7 @@ def test_100_kb_take_linear_time(unit: str, work: Callable[[str], object]) -> No
         ("1,000.5", {"1000.5": 1}), ("1.000,5", {"1000.5": 1}), ("1 000,5", {"1000.5": 1}),
         ("1\u202f000,5", {"1000.5": 1}),
         ("1'000.5", {"1000.5": 1}), ("١٬٠٠٠٫٥", {"1000.5": 1}), ("१,०००.५", {"1000.5": 1}),
-        ("１，０００．５", {"1000.5": 1}),
+        ("１，０００．５", {"1000.5": 1}), ("۵،۰۰۰", {"5000": 1}),
         ("1,000", {"1000": 1}), ("1.000", {"1000": 1}), ("1,234,567.89", {"1234567.89": 1}),
         ("1.234.567,89", {"1234567.89": 1}),
         ("12,34,567", {"1234567": 1}), ("0.125", {"0.125": 1}), ("3,50", {"3.5": 1}), ("3.5 kg", {"3.5": 1}),
@@ -382,6 +382,12 @@ def test_100_kb_take_linear_time(unit: str, work: Callable[[str], object]) -> No
 )  # fmt: skip
 def test_numbers_in_one_spelling(text: str, expected: dict[str, int]) -> None:
     assert numbers(text) == expected
+
+
+def test_where_numbers_stand() -> None:
+    text = "On 12.05.2020, 1,000 dogs"
+    found = [(values, text[start:end]) for values, start, end in number_tokens(text)]
+    assert found == [(("12", "5", "2020"), "12.05.2020"), (("1000",), "1,000")]
 
 
 @given(st.integers(0, 10**9), st.integers(0, 99))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -16,12 +16,17 @@ from translation.filters.pairs import Batch, Column, TextPair, column
 from translation.languages import ENGLISH
 
 # Combining marks end a word here: English has none, and only words equal to English ones matter.
-_WORD = re.compile(r"[^\W\d_]{2,}")
+_WORD = re.compile(r"[^\W\d_]{2,}(?:-[^\W\d_]+)*")
+
+
+_HALF_RUN = 2
 
 
 def copy_share(batch: Batch) -> Column:
-    """Share of the source's words that the target has too, case ignored.
+    """1 for a copy of the source, else how many of its words the target has too, case ignored.
 
+    The larger of two: those words over all of the source plus one, and n / (n + 2) for n of them in a row. What
+    is added keeps loan words: `Un quetzal` for `a quetzal` gives 0.5.
     Left out are words of one letter, names (capitalised words; the first only where other words are none) and
     words that the language is known to share with English (`pizza`, see `shared_words`); none where the
     target shares only such. In a source without lower case every word counts.
@@ -31,11 +36,19 @@ def copy_share(batch: Batch) -> Column:
     for index, pair in enumerate(batch.pairs):
         if pair.language == ENGLISH:
             shares[index] = np.nan
-        elif latin[index]:
-            target = _WORD.findall(pair.target.casefold())
-            if not set(target).isdisjoint(_WORD.findall(pair.source.casefold())):
-                shares[index] = _copied(pair, target)
+        elif latin[index] and not _disjoint(pair.source, pair.target):
+            shares[index] = _copied(pair, _WORD.findall(pair.target.casefold()))
     return column(shares)
+
+
+# Around the words of most captions; what stands around others can only hide a word or two.
+_AROUND = ".,!?\"'()"
+
+
+def _disjoint(source: str, target: str) -> bool:
+    """Whether no word stands in both, at a glance: most pairs need no closer look."""
+    words = source.casefold().rstrip(_AROUND).split()
+    return set(words).isdisjoint(target.casefold().rstrip(_AROUND).split())
 
 
 def _copied(pair: TextPair, target: list[str]) -> float:
@@ -51,7 +64,24 @@ def _copied(pair: TextPair, target: list[str]) -> float:
         del words[word]
     if not words:
         return np.nan
-    return (words & Counter(target)).total() / words.total()
+    folded = [word.casefold() for word in found]
+    if target == folded:
+        return 1.0
+    run = _longest_run(folded, words.keys(), target)
+    return max((words & Counter(target)).total() / (words.total() + 1), run / (run + _HALF_RUN))
+
+
+def _longest_run(source: list[str], counted: Set[str], target: list[str]) -> int:
+    """How many words that count the longest part of the source has that stands so in the target."""
+    longest = 0
+    lengths = [0] * (len(target) + 1)
+    for word in source:
+        # How long the common part is that ends with this word and each of the target's.
+        lengths = [0] + [
+            lengths[index] + (word in counted) if word == other else 0 for index, other in enumerate(target)
+        ]
+        longest = max(longest, *lengths)
+    return longest
 
 
 @cache

@@ -8,8 +8,7 @@ from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
-import numpy as np
-
+from translation.filters.characters import Characters, Counts, kind
 from translation.filters.pairs import Batch, Column, column
 from translation.languages import languages
 
@@ -28,7 +27,7 @@ _SLACK = 15
 
 @cache
 def densities() -> Mapping[str, float]:
-    """Characters that a text takes per character of English, by NLLB code; fitted on parallel text."""
+    """Visible characters that a text takes per one of English, by NLLB code; fitted on parallel text."""
     text = files("translation.filters").joinpath("lengths.tsv").read_text(encoding="utf-8")
     lines = (line for line in text.splitlines() if not line.startswith("#"))
     fitted = {row["nllb_code"]: float(row["factor"]) for row in csv.DictReader(lines, delimiter="\t")}
@@ -43,12 +42,17 @@ def densities() -> Mapping[str, float]:
 def length_ratio(batch: Batch) -> Column:
     """Length of the target over the length that the source lets expect, about 1, never 0.
 
-    Both are counted in characters of English (target over its language's density), plus 15, so that short
-    texts stay near 1: a lost half of a sentence of 100 characters gives 0.57, a caption of 40 blown up to 200
-    gives 3.9.
+    Both are counted in characters of English without spaces (target over its language's density), plus 15, so
+    that short texts stay near 1: a lost half of a sentence of 100 characters gives 0.57, a caption of 40 blown
+    up to 200 gives 3.9.
     """
-    visible = [
-        np.fromiter((len(text.strip()) for text in texts), np.int64, len(batch))
-        for texts in (batch.sources, batch.targets)
-    ]
-    return column((visible[1] / batch.per_language(densities()) + _SLACK) / (visible[0] + _SLACK))
+    expected = batch.per_language(densities())
+    return column((visible(batch.target) / expected + _SLACK) / (visible(batch.source) + _SLACK))
+
+
+def visible(texts: Characters) -> Counts:
+    """Characters of each text without white space and combining marks.
+
+    Some people write the marks of Yoruba or Hebrew and some do not.
+    """
+    return texts.lengths - texts.count(kind("mark") | kind("space"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from translation.filters.pairs import Batch, Column, column
 from translation.languages import ENGLISH, languages
 
 # A unit three times or more in a row: `aaaa`, `ha ha ha`, `a dog, a dog, a dog,`.
-_SHORT_LOOP = re.compile(r"(\S.?)\1{2,}", re.DOTALL)
+_SHORT_LOOP = re.compile(r"(\S.??)\1{2,}", re.DOTALL)
 _ANY_LOOP = re.compile(r"(\S.{0,59}?)\1{2,}", re.DOTALL)
 
 # Where no 6 characters come twice, no unit of 3 or more comes three times in a row.
@@ -26,19 +27,21 @@ _LONGEST_UNIT = 8
 
 
 def repetition(batch: Batch) -> Column:
-    """Share of the target that only repeats other parts of it, beyond what the source repeats; 0..1.
+    """How much the target repeats itself, beyond what the source does; 0..1.
 
-    The larger of two: what a unit of at most 60 characters, three times or more in a row, covers without its
-    first time (units without a letter aside, as in 1000000 and `-----`), and the share of windows of 24
-    characters (fewer in dense scripts) that were there before.
+    The largest of three. For a unit of at most 60 characters n times in a row, 1 - 2/n (0.33 for three times,
+    0.71 for seven), and the share of the text that it covers without its first time; units without a letter
+    aside, as in 1000000 and `-----`. And thrice the share of windows of 24 characters (fewer in dense scripts)
+    that were there before.
     """
     shares = np.zeros(len(batch), np.float32)
     suspects = _runs(batch)
     for index, text in enumerate(batch.targets):
         if suspects[index] or _words_again(text, batch.languages[index]):
             repeated = _repeated(text, densities()[batch.languages[index]])
-            if repeated:
-                shares[index] = max(0.0, repeated - _repeated(batch.sources[index], densities()[ENGLISH]))
+            if any(repeated):
+                given = _repeated(batch.sources[index], densities()[ENGLISH])
+                shares[index] = max(0.0, repeated[0] - given[0], repeated[1] - given[1])
     return column(shares)
 
 
@@ -58,35 +61,42 @@ def _runs(batch: Batch) -> NDArray[np.bool_]:
 
 def _words_again(text: str, language: str) -> bool:
     """Whether a text may hold the same words twice; surely where two words or more are there again."""
-    if not languages()[language].spaced:
-        return len(text) > _PROBE
     words = text.split()
+    if language in _without_spaces():
+        return len(text) > _PROBE
     return len(words) > len(set(words)) + 1
 
 
-def _repeated(text: str, characters: float) -> float:
+@cache
+def _without_spaces() -> frozenset[str]:
+    return frozenset(code for code, language in languages().items() if not language.spaced)
+
+
+def _repeated(text: str, characters: float) -> tuple[float, float]:
+    """How much comes several times in a row, and how much comes again."""
     text = text.casefold().strip()
     if not text:
-        return 0.0
+        return 0.0, 0.0
     if len(_windows(text, _PROBE)) == len(text) - _PROBE + 1 or len(text) < _PROBE:
-        return _in_a_row(text, _SHORT_LOOP)
-    return max(_in_a_row(text, _ANY_LOOP), _again(text, max(_PROBE, round(_WINDOW * characters))))
+        return _in_a_row(text, _SHORT_LOOP), 0.0
+    return _in_a_row(text, _ANY_LOOP), _again(text, max(_PROBE, round(_WINDOW * characters)))
 
 
 def _in_a_row(text: str, loop: re.Pattern[str]) -> float:
-    covered = 0
+    covered, most = 0, 2
     for match in loop.finditer(text):
         # Three of one letter stand in words (`Schifffahrt`, `www`), four do not.
         if len(match[0]) > 3 and any(character.isalpha() for character in match[1]):
             covered += len(match[0]) - len(match[1])
-    return covered / len(text)
+            most = max(most, len(match[0]) // len(match[1]))
+    return max(covered / len(text), 1 - 2 / most)
 
 
 def _again(text: str, size: int) -> float:
     count = len(text) - size + 1
     if count <= size:  # too short to hold a window twice, one after the other
         return 0.0
-    return 1 - len(_windows(text, size)) / count
+    return min(1.0, 3 * (1 - len(_windows(text, size)) / count))
 
 
 def _windows(text: str, size: int) -> set[str]:

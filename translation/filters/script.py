@@ -15,13 +15,20 @@ _LATIN_WORD = regex.compile(r"[\p{Script=Latin}\p{M}\p{Nd}]+(?:['’.&-][\p{Scri
 _BRAND = regex.compile(r"\p{L}.*\p{Lu}|\p{L}.*\p{Nd}|\p{Nd}.*\p{L}")
 
 
+# Latin letters within Cyrillic or Greek words that look the same there: a slip of the keyboard, seen by no reader.
+_MIXED_WORD = regex.compile(
+    r"(?<=[\p{Script=Cyrillic}\p{Script=Greek}])\p{Script=Latin}+|\p{Script=Latin}+(?=[\p{Script=Cyrillic}\p{Script=Greek}])"
+)
+_HOMOGLYPHS = frozenset("aceopxyijsABCEHIJKMOPSTXYZo")
+
+
 def script_share(batch: Batch) -> Column:
     """Share of the target's letters that are in a script of its language; none without letters.
 
     Characters that only traditional Chinese writes are no letters of simplified Chinese, and the other way
     round. In languages that are not written in Latin letters, Latin names that the source has too are left
-    out (capitalised words), as long as the target has other letters. A target of nothing but brands of the
-    source (`BBC`, `iPhone`) gives none.
+    out (capitalised words and single letters), as long as the target has other letters. A target of nothing
+    but brands of the source (`BBC`, `iPhone`) gives none.
     """
     right = batch.target.letters_of(batch.languages)
     with np.errstate(invalid="ignore"):
@@ -37,7 +44,9 @@ def script_share(batch: Batch) -> Column:
 def _without_names(pair: TextPair, right: int, letters: int) -> float:
     latin = _LATIN_WORD.findall(pair.target)
     given = set(_LATIN_WORD.findall(pair.source))
-    names = [word for word in latin if word in given and word != word.lower()]
+    letter = {word.casefold() for word in given if len(word) == 1}
+    names = [word for word in latin if (word in given and word != word.lower()) or word.casefold() in letter]
+    right += sum(len(word) for word in _MIXED_WORD.findall(pair.target) if _HOMOGLYPHS.issuperset(word))
     rest = letters - sum(len(_LETTER.findall(name)) for name in names)
     if right:
         return right / rest

@@ -24,7 +24,7 @@ _FINDINGS = MappingProxyType(
         "repetition": "{} of the text repeats itself",
         "length_ratio": "{} times the expected length",
         "sentences": "the numbers of sentences are in a ratio of {}",
-        "ending": "the mark that ends the source has none in the translation",
+        "ending": "broken off without an end mark at {} times the expected length",
         "numbers": "{} of the numbers are right",
         "placeholders": "{} of the placeholders are kept",
         "round_trip_exact": "{} on the exact round trip",

@@ -1,0 +1,167 @@
+"""Human translations to fit and to measure filters by: where they come from and which part is for what.
+
+    python -m evaluation.references --data DIR [--part fit|report|learn] [--output FILE.tsv]
+
+Reads `ntrex.parquet`, `tatoeba.parquet`, `cldr_emoji_names.parquet` and `udhr.parquet` of a folder, and the
+captions of the Tux Paint stamps (https://www.tuxpaint.org, GPL-2: to measure with, not to learn from) where
+their folder is given. What is fitted and what is reported never share a text: NTREX lines 1-1000 and
+1001-1997; of CLDR and Tatoeba a tenth each by the English text; of the Declaration of Human Rights articles
+25-27 and 28-30.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from translation.filters import TextPair
+from translation.languages import ENGLISH, languages, resolve
+
+FIT, REPORT, LEARN = "fit", "report", "learn"
+PARTS = (FIT, REPORT, LEARN)
+
+_LAST_FITTED_LINE = 1000
+_UNTRANSLATED = 4
+"""Languages with the very same text of a line: they did not translate it."""
+
+_FIT_ARTICLES, _REPORT_ARTICLES = range(25, 28), range(28, 31)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A human translation and where it comes from."""
+
+    origin: str
+    """`ntrex`, `tatoeba`, `cldr`, `udhr` or `tux`."""
+    number: int
+    """The same for all translations of one text, within the origin."""
+    pair: TextPair
+
+
+def part_of(english: str) -> str:
+    """Which part a text of CLDR or Tatoeba belongs to: `report`, `fit` or `learn` (for the identifier)."""
+    digest = int(hashlib.blake2b(english.encode(), digest_size=8).hexdigest(), 16)
+    return {0: REPORT, 1: FIT}.get(digest % 10, LEARN)
+
+
+def references(folder: Path, part: str, tux: Path | None = None) -> Iterator[Reference]:
+    """All references of a part.
+
+    `fit`, `report`, or `learn`, which thresholds and figures leave to others; the stamps of Tux Paint are
+    `report` alone.
+
+    Raises:
+        FileNotFoundError: a table is missing.
+    """
+    yield from _aligned(folder / "ntrex.parquet", "ntrex", "line", lambda line: _line_part(line) == part)
+    yield from _aligned(
+        folder / "udhr.parquet", "udhr", "article", lambda number: _article_part(number) == part
+    )
+    for origin, name, text in (("tatoeba", "tatoeba", "text"), ("cldr", "cldr_emoji_names", "name")):
+        yield from _with_english(folder / f"{name}.parquet", origin, text, part)
+    if tux is not None and part == REPORT:
+        yield from _stamps(tux)
+
+
+def _line_part(line: int) -> str:
+    return FIT if line <= _LAST_FITTED_LINE else REPORT
+
+
+def _article_part(article: int) -> str:
+    return FIT if article in _FIT_ARTICLES else REPORT if article in _REPORT_ARTICLES else LEARN
+
+
+def _aligned(path: Path, origin: str, key: str, chosen: Callable[[int], bool]) -> Iterator[Reference]:
+    """References whose English is a row of its own."""
+    table = pq.read_table(path).to_pydict()
+    rows = list(zip(table[key], table["nllb_code"], table["text"], strict=True))
+    english = {number: text for number, code, text in rows if code == ENGLISH}
+    same = Counter((number, text) for number, _, text in rows)
+    for number, code, text in rows:
+        if code == ENGLISH or number not in english or not chosen(number):
+            continue
+        # Quotes and headings that were left in French or English are no translations.
+        if text.strip() != english[number].strip() and same[number, text] < _UNTRANSLATED:
+            yield Reference(origin, number, TextPair(english[number], text, code))
+
+
+def _with_english(path: Path, origin: str, column: str, part: str) -> Iterator[Reference]:
+    table = pq.read_table(path).to_pydict()
+    numbers: dict[str, int] = {}
+    for code, english, text in zip(table["nllb_code"], table["english"], table[column], strict=True):
+        if code != ENGLISH and code in languages() and part_of(english) == part:
+            yield Reference(origin, numbers.setdefault(english, len(numbers)), TextPair(english, text, code))
+
+
+# Tamil is mojibake there and simplified Chinese a rhyme of its own; `ku` is Kurmanji.
+_STAMP_LOCALES = {
+    "ta": None,
+    "zh_CN": None,
+    "zh_TW": "zho_Hant",
+    "ku": "kmr_Latn",
+    "sr": "srp_Cyrl",
+    "nb": "nob_Latn",
+}
+# Fewer letters are no caption, and a few English ones are cut short.
+_SHORTEST_STAMP = 4
+
+
+def _stamps(folder: Path) -> Iterator[Reference]:
+    for number, path in enumerate(sorted(folder.rglob("*.txt"))):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        english = lines[0].strip() if lines else ""
+        if len(english) < _SHORTEST_STAMP:
+            continue
+        for line in lines[1:]:
+            locale, separator, text = line.partition("=")
+            code = _stamp_language(locale.removesuffix(".utf8"))
+            if separator and code and text.strip() and "\ufffd" not in text and text.strip() != english:
+                yield Reference("tux", number, TextPair(english, text.strip(), code))
+
+
+def _stamp_language(locale: str) -> str | None:
+    if locale in _STAMP_LOCALES:
+        return _STAMP_LOCALES[locale]
+    if "_" in locale or "@" in locale:  # another country's or script's
+        return None
+    try:
+        return resolve(locale).nllb
+    except ValueError:
+        return None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the tables")
+    parser.add_argument("--part", choices=PARTS, default=FIT)
+    parser.add_argument("--tux", type=Path, metavar="DIR", help="folder of the Tux Paint stamps")
+    parser.add_argument("--output", type=Path, metavar="FILE.tsv", help="default: standard output")
+    arguments = parser.parse_args()
+    opened = arguments.output.open("w", encoding="utf-8") if arguments.output else nullcontext(sys.stdout)
+    with opened as out:
+        writer = csv.writer(out, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
+        writer.writerow(("source", "target", "nllb_code"))
+        for reference in references(arguments.data, arguments.part, arguments.tux):
+            pair = reference.pair
+            writer.writerow((_line(pair.source), _line(pair.target), pair.language))
+    return 0
+
+
+def _line(text: str) -> str:
+    """In one line without tabs, as a TSV wants it."""
+    return " ".join(text.split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

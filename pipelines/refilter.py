@@ -1,0 +1,462 @@
+"""`translate-mix refilter`: new verdicts from stored scores, and the mix that a run would make with them.
+
+Nothing is translated and no source is read. Rows that the filters did not decide on keep their verdict.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipelines import journal
+from pipelines.card import dataset_card, licences_in
+from pipelines.filesystem import (
+    OutputError,
+    exists,
+    file_size,
+    is_local,
+    join,
+    read_text,
+    remove,
+    write_text,
+)
+from pipelines.manifest import (
+    ANSWERS_FILE,
+    MANIFEST,
+    Manifest,
+    check_nothing_lost,
+    is_finished,
+    manifest_text,
+    merge_counts,
+    read_manifest,
+)
+from pipelines.ownership import WORK, locked
+from pipelines.progress import RowProgress
+from pipelines.recipe import Recipe, RecipeError, _first_error, _with_default_thresholds
+from pipelines.recipe_file import override_values
+from pipelines.resharding import JudgedFile, Layout, RefilterFailed, opened, stage_language
+from pipelines.rows import FILTER_RULES, JUDGED, row_reason
+from pipelines.sink import ShardFile
+from pipelines.summary import LanguageCounts, language_name, total
+from translation.answers import _unescaped as unescaped
+from translation.filters import Policy, ScoreTable, Thresholds, load_thresholds, verdicts
+from translation.filters.thresholds import ThresholdsError
+from translation.row import PROMPT_PREFIX
+
+CARD = "README.md"
+
+LANGUAGES_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Refiltered:
+    """What a refilter changed, or would change."""
+
+    before: Manifest
+    after: Manifest
+    """Of a dry run only the counts are those to come."""
+    judged: int
+    """Rows that filters decide on."""
+    deciding: float
+    """Seconds for scores to verdicts and counts."""
+    writing: float
+    """Seconds for new files, until the mix was whole."""
+    written: tuple[ShardFile, ...]
+    """Files that were not there, or held other rows."""
+
+
+def refilter(
+    directory: str,
+    overrides: Sequence[str],
+    console: Console,
+    *,
+    dry_run: bool = False,
+    quiet: bool = False,
+) -> Refiltered:
+    """Decides again on every row of a finished mix and puts it where it belongs then.
+
+    The mix is the same, byte for byte, as one that was run with those filters. If it is interrupted, the mix
+    is the old one, or another call finishes it.
+
+    Args:
+        overrides: `filters.RULE.SIDE=VALUE` or `thresholds=FILE`, as `--set` takes them; on top of the recipe
+            in the manifest.
+
+    Raises:
+        ValueError: no finished mix, another process works on it, or (`RecipeError`) a wrong override.
+        RefilterFailed: a file of the mix cannot be read or written.
+    """
+    if dry_run:
+        return _refilter(directory, overrides, console, True, quiet)
+    if not is_finished(directory) and not journal.is_interrupted(directory):
+        read_manifest(directory)  # Says what is wrong.
+    with _alone(directory):
+        if journal.is_interrupted(directory):
+            journal.carry_out(directory)
+            if not quiet:
+                console.print("An earlier refilter had been interrupted; it is finished now.")
+        journal.discard(directory)
+        return _refilter(directory, overrides, console, False, quiet)
+
+
+@contextmanager
+def _alone(directory: str) -> Iterator[None]:
+    """The mix to ourselves; the working directory goes in the end, unless a journal stands in it."""
+    try:
+        if not is_local(directory):
+            yield
+            return
+        with locked(Path(directory)):
+            try:
+                yield
+            finally:
+                if not journal.is_interrupted(directory):
+                    remove(join(directory, WORK))
+    except OutputError as error:
+        raise RefilterFailed(str(error)) from error
+    except OSError as error:
+        raise RefilterFailed(f"cannot write to {directory}: {error.strerror or error}") from error
+
+
+def _refilter(
+    directory: str, overrides: Sequence[str], console: Console, dry_run: bool, quiet: bool
+) -> Refiltered:
+    before = read_manifest(directory)
+    recipe = _recipe(before, directory, overrides)
+    thresholds = _thresholds(recipe, directory)
+    layout = Layout(recipe.seed, recipe.validation, recipe.images == "embed", recipe.shard_megabytes * 2**20)
+    by_language: dict[str, list[ShardFile]] = {}
+    for file in before.files:
+        by_language.setdefault(file.language, []).append(file)
+    files: list[ShardFile] = []
+    counts: list[LanguageCounts] = []
+    answers: dict[tuple[str, str], bool] = {}
+    judged, deciding, writing = 0, 0.0, 0.0
+    with RowProgress("refilter", before.read, console, quiet) as progress:
+        for language, of_language in sorted(by_language.items()):
+            began = time.monotonic()
+            made = []
+            for file in of_language:
+                one = judge(directory, file, recipe.filters, thresholds, before.answers is not None)
+                made.append(one.file)
+                judged += one.decided
+                answers |= {(language, answer): accepted for answer, accepted in one.answers.items()}
+            counts.append(_counts(language, made))
+            decided = time.monotonic()
+            deciding += decided - began
+            files += of_language if dry_run else stage_language(directory, made, layout)
+            writing += time.monotonic() - decided
+            progress.advance(sum(file.rows for file in of_language))
+    after = replace(
+        before,
+        signature=replace(before.signature, recipe=recipe.digest[:16], thresholds=thresholds.digest),
+        recipe=recipe.model_dump(mode="json"),
+        counts=tuple(counts),
+        files=tuple(sorted(files, key=lambda file: file.path)),
+    )
+    if not dry_run and after != before:
+        began = time.monotonic()
+        check_nothing_lost(after)
+        after = _replace(directory, before, after, recipe, answers)
+        writing += time.monotonic() - began
+    written = tuple(file for file in after.files if file not in before.files)
+    return Refiltered(before, after, judged, deciding, writing, written)
+
+
+def _recipe(manifest: Manifest, directory: str, overrides: Sequence[str]) -> Recipe:
+    """The recipe of the manifest with the overrides.
+
+    Raises:
+        RecipeError: a key that cannot change without translating again, a wrong one, or a wrong value.
+    """
+    for override in overrides:
+        name = override.partition("=")[0].strip()
+        if name != "thresholds" and not name.startswith("filters."):
+            remedy = (
+                "only `filters.RULE.min`, `filters.RULE.max` and `thresholds` can change without translating "
+                "again; for anything else make a new mix with `translate-mix run`"
+            )
+            raise RecipeError("--set", None, name, None, remedy)
+    written = override_values(manifest.recipe, join(directory, MANIFEST), overrides)
+    try:
+        # As a recipe is checked, but for its files: a mix can be judged again without its sources.
+        return Recipe.model_validate_json(json.dumps(_with_default_thresholds(written.values)), strict=True)
+    except ValidationError as error:
+        raise _first_error(written, error.errors(include_url=False)) from error
+
+
+def _thresholds(recipe: Recipe, directory: str) -> Thresholds:
+    """The table that ships, or that the recipe names, from the working directory."""
+    try:
+        return load_thresholds(recipe.thresholds_file)
+    except ThresholdsError as error:
+        remedy = (
+            f"{error}; name a table that `translate-mix calibrate` wrote with `--set thresholds=FILE`, "
+            "or take the one that ships with `--set thresholds=null`"
+        )
+        raise recipe.error(("thresholds",), remedy) from error
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What filters decide on the rows of a file."""
+
+    file: JudgedFile
+    decided: int
+    """Rows that they decide on; the others keep their reason."""
+    answers: Mapping[str, bool]
+    """Short English answers that were translated, and whether their translation is accepted now."""
+
+
+def judge(
+    directory: str, file: ShardFile, policy: Policy, thresholds: Thresholds, with_answers: bool = False
+) -> Judged:
+    """New reasons for the rows of a file, from their scores.
+
+    Raises:
+        RefilterFailed: the file cannot be read.
+    """
+    wanted = ["words", *(name for name, _ in policy.rules())]
+    scores = [f"scores.{prefix}{name}" for prefix in ("", PROMPT_PREFIX) for name in wanted]
+    with opened(directory, file) as parquet:
+        table = parquet.read(columns=["reason", *scores])
+        old = table.column("reason").combine_chunks()
+        columns = _columns(table)
+        decided = _filters_decide(old, columns)
+        if not decided.any():
+            return Judged(JudgedFile(file, old, np.zeros(file.rows, np.bool_)), 0, {})
+        target = _reasons(columns, "", file, policy, thresholds)
+        answers = _answers(parquet, columns, target) if with_answers else {}
+    prompt = _reasons(columns, PROMPT_PREFIX, file, policy, thresholds)
+    merged = pa.array(list(map(row_reason, target, prompt)), pa.string())
+    new = pc.if_else(pa.array(decided), merged, old)
+    same = pc.or_kleene(pc.equal(old, new), pc.and_(old.is_null(), new.is_null()))
+    changed: NDArray[np.bool_] = ~pc.fill_null(same, False).to_numpy(zero_copy_only=False)
+    return Judged(JudgedFile(file, new, changed), int(decided.sum()), answers)
+
+
+def _answers(
+    parquet: pq.ParquetFile, columns: Mapping[str, NDArray[np.float32]], target: Sequence[str | None]
+) -> dict[str, bool]:
+    """Translated answers to questions; those that a person checked have no scores, and are not among them."""
+    if "words" not in columns:
+        return {}
+    table = parquet.read(columns=["task", "source_target"])
+    accepted = pa.array([reason is None for reason in target])
+    scored = pc.and_(pc.equal(table.column("task"), "vqa"), pa.array(~np.isnan(columns["words"])))
+    found = table.append_column("accepted", accepted).filter(scored).group_by("source_target")
+    unique = found.aggregate([("accepted", "min")])
+    return dict(
+        zip(
+            unique.column("source_target").to_pylist(), unique.column("accepted_min").to_pylist(), strict=True
+        )
+    )
+
+
+def _columns(table: pa.Table) -> dict[str, NDArray[np.float32]]:
+    """The scores by name, NaN for null, without those that no row has."""
+    scores = table.column("scores").combine_chunks()
+    found = {}
+    for field in scores.type:
+        values = pc.struct_field(scores, field.name)
+        if values.null_count < len(values):
+            found[field.name] = values.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _filters_decide(reasons: pa.Array, columns: Mapping[str, NDArray[np.float32]]) -> NDArray[np.bool_]:
+    """`pipelines.rows.is_judged` of every row."""
+    scored = np.zeros(len(reasons), np.bool_)
+    for name in JUDGED:
+        if name in columns:
+            scored |= ~np.isnan(columns[name])
+    if not scored.any():
+        return scored
+    ours = pc.is_in(_short(reasons), pa.array(sorted(FILTER_RULES)))
+    decided: NDArray[np.bool_] = scored & pc.or_(reasons.is_null(), ours).to_numpy(zero_copy_only=False)
+    return decided
+
+
+def _short(reasons: pa.Array) -> pa.Array:
+    """`pipelines.rows.short_reason` of every reason."""
+    return pc.replace_substring_regex(reasons, r"(?s):.*", "")
+
+
+def _reasons(
+    columns: Mapping[str, NDArray[np.float32]],
+    prefix: str,
+    file: ShardFile,
+    policy: Policy,
+    thresholds: Thresholds,
+) -> list[str | None]:
+    """Why the target of each row, or with the prefix the prompt, is rejected; None if it is not."""
+    here = {
+        name.removeprefix(prefix): values
+        for name, values in columns.items()
+        if name.startswith(PROMPT_PREFIX) == bool(prefix)
+    }
+    if "words" not in here:
+        return [None] * file.rows
+    table = ScoreTable((file.language,) * file.rows, here)
+    return [verdict.reason for verdict in verdicts(table, policy, thresholds)]
+
+
+def _counts(language: str, judged: Sequence[JudgedFile]) -> LanguageCounts:
+    reasons: list[tuple[str | None, int]] = []
+    for one in judged:
+        counted = pc.value_counts(_short(one.reasons))
+        reasons += zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
+    return merge_counts(language, sum(one.file.rows for one in judged), reasons)
+
+
+def _replace(
+    directory: str,
+    before: Manifest,
+    after: Manifest,
+    recipe: Recipe,
+    answers: Mapping[tuple[str, str], bool],
+) -> Manifest:
+    """Puts what was staged in place, with answer table, card and manifest, and returns the latter."""
+    others = [CARD, MANIFEST]
+    found = _answer_table(directory, before, answers)
+    if found is not None and after.answers is not None:
+        table, failed = found
+        digest = hashlib.sha256(table.encode()).hexdigest()
+        after = replace(after, answers=replace(after.answers, failed=failed, sha256=digest))
+        if after.answers != before.answers:
+            write_text(journal.staged(directory, ANSWERS_FILE), table)
+            others.insert(0, ANSWERS_FILE)
+    write_text(
+        journal.staged(directory, CARD),
+        dataset_card(after, recipe.name, _licences(directory, recipe, after)),
+    )
+    write_text(journal.staged(directory, MANIFEST), manifest_text(after))
+    new = [file.path for file in after.files if file not in before.files]
+    kept = {file.path for file in after.files}
+    journal.write_journal(
+        directory,
+        [journal.Move(path, file_size(journal.staged(directory, path))) for path in (*new, *others)],
+        [file.path for file in before.files if file.path not in kept],
+    )
+    journal.carry_out(directory)
+    return after
+
+
+def _answer_table(
+    directory: str, manifest: Manifest, answers: Mapping[tuple[str, str], bool]
+) -> tuple[str, int] | None:
+    """`answers.tsv` with the new verdicts, and how many it does not accept.
+
+    None where there is none, or where somebody has changed it, whose work it is then.
+    """
+    path = join(directory, ANSWERS_FILE)
+    if manifest.answers is None or not exists(path):
+        return None
+    text = read_text(path)
+    if hashlib.sha256(text.encode()).hexdigest() != manifest.answers.sha256:
+        return None
+    header, *lines = (line.split("\t") for line in text.removesuffix("\n").split("\n"))
+    code, answer, accepted = (header.index(name) for name in ("nllb_code", "answer", "accepted"))
+    for line in lines:
+        key = line[code], unescaped(line[answer])
+        if key in answers:
+            line[accepted] = str(int(answers[key]))
+    failed = sum(line[accepted] == "0" for line in lines)
+    return "".join("\t".join(line) + "\n" for line in (header, *lines)), failed
+
+
+def _licences(directory: str, recipe: Recipe, manifest: Manifest) -> Mapping[str, str]:
+    """Those of the card that is there; without it what the recipe says."""
+    path = join(directory, CARD)
+    licences = licences_in(read_text(path)) if exists(path) else {}
+    model = {f"model {manifest.signature.model}": "not known any more: the card of the mix was lost"}
+    sources = {f"source {one.name}": one.licence or "not stated in the recipe" for one in recipe.sources}
+    return licences or (model | sources)
+
+
+def render_refiltered(outcome: Refiltered, dry_run: bool, console: Console) -> None:
+    """Prints what changed: in all, per rule, for the languages that changed most, and how long it took."""
+    before, after = outcome.before, outcome.after
+    would = "would be accepted" if dry_run else "accepted"
+    console.print(
+        Text(f"{after.accepted:,} of {after.read:,} rows {would}, {_change(before.accepted, after.accepted)}")
+    )
+    if before.counts != after.counts:
+        console.print(_rules(before, after), _languages(before, after), sep="\n")
+    rate = after.read / max(outcome.deciding, 1e-3)
+    console.print(
+        Text(
+            f"Decided on {outcome.judged:,} rows (the rest has no translation, or another fault) in "
+            f"{outcome.deciding:,.1f} s, {rate:,.0f} rows a second."
+        )
+    )
+    if dry_run:
+        console.print("Nothing was written.")
+    elif after == before:
+        console.print("Nothing to change.")
+    else:
+        size = sum(file.size for file in outcome.written) / 1e6
+        console.print(
+            Text(
+                f"Wrote {len(outcome.written):,} of {len(after.files):,} files, {size:,.1f} MB, in "
+                f"{outcome.writing:,.1f} s; the others have not changed."
+            )
+        )
+
+
+def _change(before: int, after: int) -> str:
+    return f"{before:,} before ({after - before:+,})" if after != before else "as before"
+
+
+def _rules(before: Manifest, after: Manifest) -> Table:
+    """Rows that each rule rejects."""
+    old, new = total(before.counts).reasons, total(after.counts).reasons
+    table = _table("rejected for")
+    for rule in sorted({*old, *new}, key=lambda rule: (-max(old.get(rule, 0), new.get(rule, 0)), rule)):
+        _add(table, (rule,), old.get(rule, 0), new.get(rule, 0))
+    return table
+
+
+def _languages(before: Manifest, after: Manifest) -> Table:
+    """Accepted rows of the languages where most changed."""
+    old = {count.language: count.accepted for count in before.counts}
+    new = {count.language: count.accepted for count in after.counts}
+    ordered = sorted(new, key=lambda code: (-abs(new[code] - old.get(code, 0)), code))
+    table = _table("accepted in", "")
+    for code in ordered[:LANGUAGES_SHOWN]:
+        if new[code] != old.get(code, 0):
+            _add(table, (code, language_name(code)), old.get(code, 0), new[code])
+    others = sum(new[code] != old.get(code, 0) for code in ordered[LANGUAGES_SHOWN:])
+    if others:
+        table.add_row(Text(f"and {others} more languages"))
+    return table
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for name in ("before", "after", "change"):
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _add(table: Table, cells: Sequence[str], before: int, after: int) -> None:
+    change = f"{after - before:+,}" if after != before else ""
+    table.add_row(*map(Text, cells), f"{before:,}", f"{after:,}", change)

@@ -1,0 +1,336 @@
+"""Rows of one language to the shards where a run with other filters would have put them.
+
+Only what changes is written. Rows that change their shard go through a file on disk for each shard they go
+to, so that every old file is read once for them, and at most one shard is in memory.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from numpy.typing import NDArray
+
+from pipelines.assignment import TRAIN, split_of
+from pipelines.filesystem import OutputError, is_local, join, make_directory
+from pipelines.journal import staged
+from pipelines.ownership import WORK
+from pipelines.sink import (
+    DATA,
+    ORDER,
+    REJECTED,
+    ROW_BYTES,
+    Part,
+    ShardFile,
+    key_of,
+    row_groups,
+    shard_name,
+    shard_of,
+    shards_for,
+    write_shard,
+)
+from translation.row import ACCEPT, REJECT, row_schema
+
+
+class RefilterFailed(RuntimeError):
+    """The mix could not be judged or written again; it is the old one, or another try finishes it."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What decides, apart from its content, in which shard a row stands; as the recipe says."""
+
+    seed: int
+    validation: float
+    embed: bool
+    shard_bytes: int
+
+
+@dataclass(frozen=True)
+class JudgedFile:
+    """A shard of a mix with what is to become of its rows."""
+
+    file: ShardFile
+    reasons: pa.Array
+    """New reason of each row; null accepts it."""
+    changed: NDArray[np.bool_]
+    """Where that is another one than before."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether a row is accepted that was not, or the reverse."""
+        return bool((self.accepted != self.file.accepted).any())
+
+    @property
+    def accepted(self) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = self.reasons.is_null().to_numpy(zero_copy_only=False)
+        return found
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """A shard as it shall be."""
+
+    name: str
+    part: Part
+    rows: int
+    stays: ShardFile | None
+    """The file that holds exactly these rows already."""
+
+
+@contextmanager
+def opened(directory: str, file: ShardFile) -> Iterator[pq.ParquetFile]:
+    """A file of a mix.
+
+    Raises:
+        RefilterFailed: it is missing or damaged, or another version wrote it.
+    """
+    path = join(directory, *file.path.split("/"))
+    try:
+        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+            parquet = pq.ParquetFile(stream)
+            if parquet.metadata.num_rows != file.rows:
+                raise RefilterFailed(
+                    f"{path}: holds {parquet.metadata.num_rows:,} rows, not {file.rows:,} as the manifest "
+                    "says; `translate-mix verify` lists what is wrong"
+                )
+            if not parquet.schema_arrow.equals(row_schema()):
+                raise RefilterFailed(
+                    f"{path}: its columns are not those of this version of translate-mix; make the mix again "
+                    "with `run --overwrite`"
+                )
+            yield parquet
+    except (OSError, pa.ArrowException) as error:
+        raise RefilterFailed(
+            f"{path}: cannot be read ({error}); `translate-mix verify` lists what is wrong"
+        ) from error
+
+
+def stage_language(directory: str, judged: Sequence[JudgedFile], layout: Layout) -> list[ShardFile]:
+    """Stages the shards of one language that change, and returns all that it has then.
+
+    Raises:
+        RefilterFailed: a file cannot be read, or lacks a picture that an accepted row needs.
+        OutputError: a new file cannot be written.
+    """
+    if not any(one.changed.any() for one in judged):
+        return [one.file for one in judged]
+    places = _places(directory, judged, layout)
+    shards = _shards(judged, places)
+    make_directory(join(directory, WORK))
+    with tempfile.TemporaryDirectory(
+        prefix="moving-", dir=Path(directory, WORK) if is_local(directory) else None
+    ) as folder:
+        moving = _spill(directory, judged, places, shards, Path(folder), layout.embed)
+        return [_stage(directory, shard, judged, places, moving) for shard in shards]
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where rows go."""
+
+    names: tuple[tuple[str, Part], ...]
+    """Of the shards."""
+    of_rows: tuple[NDArray[np.int32], ...]
+    """Per judged file and row, an index into `names`."""
+
+
+def _places(directory: str, judged: Sequence[JudgedFile], layout: Layout) -> _Places:
+    names: dict[tuple[str, Part], int] = {}
+    if not any(one.moves for one in judged):
+        # Then no part has other rows than before, so each keeps its shards.
+        for one in judged:
+            names[one.file.path, _part(one.file)] = len(names)
+        everywhere = [np.full(one.file.rows, index, np.int32) for index, one in enumerate(judged)]
+        return _Places(tuple(names), tuple(everywhere))
+    parts: list[list[Part]] = []
+    keys: list[list[str]] = []
+    sizes: dict[Part, int] = {}
+    for one in judged:
+        with opened(directory, one.file) as parquet:
+            keys.append(_keys(parquet))
+            pictures = _picture_sizes(parquet) if layout.embed else np.zeros(one.file.rows, np.int64)
+        parts.append(
+            [
+                _part_of(one.file, accepted, key, layout)
+                for accepted, key in zip(one.accepted.tolist(), keys[-1], strict=True)
+            ]
+        )
+        for part, size in zip(parts[-1], pictures.tolist(), strict=True):
+            sizes[part] = sizes.get(part, 0) + ROW_BYTES + size
+    shards = {part: shards_for(size, layout.shard_bytes) for part, size in sizes.items()}
+    of_rows = []
+    for in_parts, of_keys in zip(parts, keys, strict=True):
+        indices = np.empty(len(of_keys), np.int32)
+        for row, (part, key) in enumerate(zip(in_parts, of_keys, strict=True)):
+            name = shard_name(part, shard_of(key, shards[part]), shards[part])
+            indices[row] = names.setdefault((name, part), len(names))
+        of_rows.append(indices)
+    return _Places(tuple(names), tuple(of_rows))
+
+
+def _part(file: ShardFile) -> Part:
+    return DATA if file.accepted else REJECTED, file.language, file.split
+
+
+def _part_of(file: ShardFile, accepted: bool, key: str, layout: Layout) -> Part:
+    """The part of a row of a file; a row that stays where it was keeps its split."""
+    if accepted == file.accepted:
+        return _part(file)
+    split = split_of(layout.seed, key, layout.validation) if accepted else TRAIN
+    return DATA if accepted else REJECTED, file.language, split
+
+
+def _keys(parquet: pq.ParquetFile) -> list[str]:
+    table = parquet.read(columns=["image_id", "id"])
+    return [
+        key_of(image_id, row_id)
+        for image_id, row_id in zip(
+            table.column("image_id").to_pylist(), table.column("id").to_pylist(), strict=True
+        )
+    ]
+
+
+def _picture_sizes(parquet: pq.ParquetFile) -> NDArray[np.int64]:
+    groups = [
+        _sizes(parquet.read_row_group(group, columns=["image.bytes"]))
+        for group in range(parquet.num_row_groups)
+    ]
+    return np.concatenate([np.empty(0, np.int64), *groups])
+
+
+def _sizes(table: pa.Table) -> NDArray[np.int64]:
+    """Bytes of the picture in each row, 0 without."""
+    lengths = pc.binary_length(pc.struct_field(table.column("image"), "bytes"))
+    found: NDArray[np.int64] = pc.fill_null(lengths, 0).to_numpy().astype(np.int64)
+    return found
+
+
+def _shards(judged: Sequence[JudgedFile], places: _Places) -> list[_Shard]:
+    """Every shard that will have rows, and which of them are there already."""
+    rows = np.zeros(len(places.names), np.int64)
+    for of_rows in places.of_rows:
+        rows += np.bincount(of_rows, minlength=len(places.names))
+    there = {one.file.path: (one, of_rows) for one, of_rows in zip(judged, places.of_rows, strict=True)}
+    made = []
+    for index, (name, part) in enumerate(places.names):
+        stays = None
+        if name in there:
+            one, of_rows = there[name]
+            same = one.file.rows == rows[index] and (of_rows == index).all() and not one.changed.any()
+            stays = one.file if same else None
+        made.append(_Shard(name, part, int(rows[index]), stays))
+    return made
+
+
+def _spill(
+    directory: str,
+    judged: Sequence[JudgedFile],
+    places: _Places,
+    shards: Sequence[_Shard],
+    folder: Path,
+    embed: bool,
+) -> Mapping[str, Path]:
+    """Writes the rows that leave their file to a file for each shard they go to, to be mapped to memory."""
+    paths: dict[str, Path] = {}
+    with ExitStack() as stack:
+        writers: dict[str, pa.RecordBatchFileWriter] = {}
+        for one, of_rows in zip(judged, places.of_rows, strict=True):
+            goes = np.array([shard.name != one.file.path for shard in shards], np.bool_)[of_rows]
+            if not goes.any():
+                continue
+            with opened(directory, one.file) as parquet:
+                for first, rows in _judged_groups(parquet, one, goes):
+                    here = of_rows[first : first + len(rows)]
+                    leaving = goes[first : first + len(rows)]
+                    for index in np.unique(here[leaving]).tolist():
+                        name = shards[index].name
+                        table = rows.filter(pa.array(leaving & (here == index)))
+                        if embed and shards[index].part[0] == DATA:
+                            _check_pictures(table, one.file)
+                        if name not in writers:
+                            paths[name] = folder / f"{index}.arrow"
+                            sink = stack.enter_context(pa.OSFile(str(paths[name]), "wb"))
+                            writers[name] = stack.enter_context(pa.ipc.new_file(sink, row_schema()))
+                        writers[name].write_table(table)
+    return paths
+
+
+def _judged_groups(
+    parquet: pq.ParquetFile, judged: JudgedFile, wanted: NDArray[np.bool_]
+) -> Iterator[tuple[int, pa.Table]]:
+    """The row groups with a wanted row, with the new verdicts, and the position of their first row."""
+    first = 0
+    for group in range(parquet.num_row_groups):
+        rows = parquet.metadata.row_group(group).num_rows
+        if wanted[first : first + rows].any():
+            yield first, _with_reasons(parquet.read_row_group(group), judged.reasons.slice(first, rows))
+        first += rows
+
+
+def _with_reasons(table: pa.Table, reasons: pa.Array) -> pa.Table:
+    new = {"reason": reasons, "verdict": pc.if_else(reasons.is_null(), ACCEPT, REJECT)}
+    schema = row_schema()
+    columns = [new.get(name, table.column(name)) for name in schema.names]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _check_pictures(table: pa.Table, file: ShardFile) -> None:
+    """A mix whose rejected rows hold no pictures cannot accept them."""
+    image = table.column("image")
+    missing = pc.and_(image.is_valid(), pc.struct_field(image, "bytes").is_null())
+    if pc.any(missing).as_py():
+        row_id = table.column("id").filter(missing)[0].as_py()
+        raise RefilterFailed(
+            f"{file.path}: {row_id} would be accepted, but its picture is not in the mix, which an earlier "
+            "version of translate-mix made; make it again with `run --overwrite`"
+        )
+
+
+def _stage(
+    directory: str,
+    shard: _Shard,
+    judged: Sequence[JudgedFile],
+    places: _Places,
+    moving: Mapping[str, Path],
+) -> ShardFile:
+    if shard.stays is not None:
+        return shard.stays
+    index = places.names.index((shard.name, shard.part))
+    tables = [row_schema().empty_table()]
+    for one, of_rows in zip(judged, places.of_rows, strict=True):
+        if one.file.path == shard.name:
+            stay = of_rows == index
+            with opened(directory, one.file) as parquet:
+                tables += [
+                    rows.filter(pa.array(stay[first : first + len(rows)]))
+                    for first, rows in _judged_groups(parquet, one, stay)
+                ]
+    with ExitStack() as stack:
+        if shard.name in moving:
+            source = stack.enter_context(pa.memory_map(str(moving[shard.name])))
+            tables.append(pa.ipc.open_file(source).read_all())
+        rows = pa.concat_tables(tables)
+        if len(rows) != shard.rows:
+            raise OutputError(f"{shard.name}: {len(rows):,} rows came together, not {shard.rows:,}")
+        return write_shard(
+            staged(directory, shard.name), shard.name, shard.part, _row_groups(rows), shard.rows
+        )
+
+
+def _row_groups(rows: pa.Table) -> Iterator[pa.Table]:
+    """The rows in their order, cut as a run cuts them."""
+    texts = {name: pc.fill_null(rows.column(name), "") for name in ORDER}
+    order = pc.sort_indices(pa.table(texts), [(name, "ascending") for name in ORDER]).to_numpy()
+    sizes = _sizes(rows)[order]
+    for group in row_groups(zip(order.tolist(), sizes.tolist(), strict=True)):
+        yield rows.take(pa.array(group)).combine_chunks()

@@ -1,0 +1,137 @@
+"""Makes what the filters know of pairs of languages: `lengths.tsv` and `shared_words.tsv`.
+
+    python scripts/pair_statistics.py --data DIR --annotations DIR --output translation/filters
+
+How long a translation is for its English, and which English words a language leaves as they are, from the `fit`
+part of the references (`evaluation.references`), and which words, from the part that is neither to fit nor to
+report, and from the emoji names of CLDR (npm cldr-annotations-full and cldr-annotations-derived-full 48.2.0, unpacked in `--annotations`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+from evaluation.references import FIT, LEARN, part_of, references
+from translation.filters import TextPair
+from translation.filters.characters import Characters
+from translation.filters.length import visible
+from translation.languages import ENGLISH, default_languages, resolve
+
+_WORD = re.compile(r"[^\W\d_]{2,}")
+
+LEAST_CHARACTERS = 20
+"""Of an English text whose length counts: short ones vary too much."""
+
+KEPT_SHARE = 0.5
+"""A word is shared if at least this share of the references with it have it too."""
+
+
+def lengths(pairs: Sequence[TextPair]) -> dict[str, tuple[float, int]]:
+    """Per NLLB code the median of visible characters of a translation per one of English, and of how many."""
+    ratios: dict[str, list[float]] = defaultdict(list)
+    sources = visible(Characters([pair.source for pair in pairs]))
+    targets = visible(Characters([pair.target for pair in pairs]))
+    for pair, source, target in zip(pairs, sources, targets, strict=True):
+        if source >= LEAST_CHARACTERS:
+            ratios[pair.language].append(float(target / source))
+    return {code: (median(values), len(values)) for code, values in ratios.items()}
+
+
+def shared_words(pairs: Iterable[tuple[str, str, str]]) -> dict[str, list[str]]:
+    """Per NLLB code the English words, lower case, that translations (code, English, text) mostly keep."""
+    held: dict[str, Counter[str]] = defaultdict(Counter)
+    kept: dict[str, Counter[str]] = defaultdict(Counter)
+    for code, english, text in pairs:
+        words = {word for word in _WORD.findall(english) if word == word.lower()}
+        held[code].update(words)
+        kept[code].update(words & set(_WORD.findall(text.casefold())))
+    return {
+        code: sorted(word for word, count in found.items() if count >= KEPT_SHARE * held[code][word])
+        for code, found in kept.items()
+    }
+
+
+def annotations(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """(NLLB code, English, text) of emoji names; keywords are left English in some languages, so they tell nothing."""
+    english = _annotation_files(folder, {"en"})["en"]
+    locales = {path.parent.name for path in folder.rglob("annotations.json")}
+    wanted = {language.nllb for language in default_languages()} - {ENGLISH}
+    codes = {}
+    for locale in locales:
+        try:
+            code = resolve(locale).nllb
+        except ValueError:
+            continue
+        # `pt` is Brazilian there and `no` the same as `nb`; regional files only hold what differs.
+        if code in wanted and ("-" not in locale or locale in ("pt-PT", "sr-Latn")):
+            codes[locale] = code
+    for locale, table in _annotation_files(folder, codes).items():
+        for character in table.keys() & english.keys():
+            name = table[character]
+            if part_of(english[character]) == LEARN:
+                yield codes[locale], english[character].casefold(), name
+
+
+def _annotation_files(folder: Path, locales: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Per locale: character -> (name, keywords)."""
+    found: dict[str, dict[str, str]] = {}
+    for locale in locales:
+        table: dict[str, str] = {}
+        for path in sorted(folder.rglob("annotations.json")):
+            if path.parent.name == locale:
+                content = json.loads(path.read_text(encoding="utf-8"))
+                inner = (content.get("annotations") or content["annotationsDerived"])["annotations"]
+                for character, entry in inner.items():
+                    if "tts" in entry:
+                        table[character] = entry["tts"][0]
+        found[locale] = table
+    return found
+
+
+def write_lengths(path: Path, found: Mapping[str, tuple[float, int]]) -> None:
+    lines = [
+        "# Characters of a translation per character of English: medians over so many texts of NTREX-128 lines",
+        "# 1-1000 (CC-BY-SA-4.0), Tatoeba (CC-BY-2.0-FR) and the Declaration of Human Rights.",
+        "nllb_code\tfactor\ttexts",
+        *(f"{code}\t{factor:.3f}\t{texts}" for code, (factor, texts) in sorted(found.items())),
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_shared_words(path: Path, found: Mapping[str, list[str]]) -> None:
+    lines = [
+        "# English words that translations into a language mostly keep, from the emoji names of CLDR 48",
+        "# (Unicode-3.0), Tatoeba (CC-BY-2.0-FR) and the Declaration of Human Rights.",
+        *(f"{code}\t{' '.join(words)}" for code, words in sorted(found.items()) if words),
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--annotations", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    arguments = parser.parse_args()
+    # Names of emoji are terser in some languages. The Declaration stands for languages that have nothing else.
+    found = [one.pair for one in references(arguments.data, FIT) if one.origin != "cldr"]
+    write_lengths(arguments.output / "lengths.tsv", lengths(found))
+    learnt = (
+        (one.pair.language, one.pair.source, one.pair.target) for one in references(arguments.data, LEARN)
+    )
+    words = shared_words([*learnt, *annotations(arguments.annotations)])
+    write_shared_words(arguments.output / "shared_words.tsv", words)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
