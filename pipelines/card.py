@@ -123,7 +123,8 @@ def _loading(manifest: Manifest) -> str:
         f'mix["{_first_split(manifest)}"][0]["image"]  # a PIL image, if the mix embeds its images\n'
         "```\n\n"
         "`DIR` is the folder of this file, or the name of the data set on the hub. "
-        "`rejected/` is in no configuration: it holds what was not accepted, with the column `reason`."
+        "`rejected/` is in no configuration: it holds what was not accepted, with the column `reason`, and "
+        "with the pictures that `translate-mix refilter` needs to accept a row after all."
     )
 
 

@@ -85,14 +85,18 @@ def parser() -> argparse.ArgumentParser:
     )
     score.add_argument("pairs", type=Path, metavar="PAIRS.tsv", help="header line; - reads standard input")
     _model_options(score)
-    score.add_argument(
-        "--round-trip", choices=("none", "short", "all"), default="none", help="translate back with the model"
-    )
-    score.add_argument(
-        "--identification", default=OFFLINE, metavar="LID", help="cld, a fastText file or hub name"
-    )
+    _filter_options(score)
     score.add_argument("--thresholds", type=Path, metavar="FILE", help="a table that calibrate wrote")
     score.set_defaults(call=_score)
+
+    calibrate = commands.add_parser(
+        "calibrate", help="fit thresholds on reference translations (another detector, model, kind of text)"
+    )
+    calibrate.add_argument("pairs", type=Path, metavar="PAIRS.tsv", help="source, target, nllb_code; - reads stdin")
+    calibrate.add_argument("--output", type=Path, default=Path("thresholds.tsv"), metavar="FILE")
+    _model_options(calibrate)
+    _filter_options(calibrate)
+    calibrate.set_defaults(call=_calibrate)
 
     model = commands.add_parser("model", help="add: convert an NLLB model")
     model_commands = model.add_subparsers(
@@ -118,6 +122,15 @@ def parser() -> argparse.ArgumentParser:
 def _model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--model", default=SMALL, metavar="MODEL", help="small (ships), or a converted model's directory"
+    )
+
+
+def _filter_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--round-trip", choices=("none", "short", "all"), default="none", help="translate back with the model"
+    )
+    command.add_argument(
+        "--identification", default=OFFLINE, metavar="LID", help="shipped, cld, a fastText file or hub name"
     )
 
 
@@ -307,6 +320,28 @@ def _score(parsed: argparse.Namespace) -> int:
         )
         for line in results:
             print(json.dumps(line, ensure_ascii=False))
+    return DONE
+
+
+def _calibrate(parsed: argparse.Namespace) -> int:
+    from pipelines.filesystem import write_text
+    from pipelines.scoring import PairError, calibrate_file
+    from pipelines.summary import render_thresholds
+
+    try:
+        data = sys.stdin.buffer if str(parsed.pairs) == "-" else parsed.pairs.open("rb")
+    except OSError as error:
+        raise PairError(f"{parsed.pairs}: {error.strerror}") from error
+    with data:
+        thresholds, problems = calibrate_file(
+            data, str(parsed.pairs), parsed.model, parsed.round_trip, parsed.identification
+        )
+    for line, problem in list(problems.items())[:5]:
+        _complain(f"{parsed.pairs}: line {line} left out: {problem}")
+    if len(problems) > 5:
+        _complain(f"{parsed.pairs}: {len(problems) - 5:,} more lines left out")
+    write_text(str(parsed.output), thresholds.text())
+    render_thresholds(thresholds, str(parsed.output), _Console())
     return DONE
 
 

@@ -35,16 +35,19 @@ class Signature:
     identification_digest: str
     thresholds: str
     """Digest of the calibrated bounds."""
+    quality: str = ""
+    """Names of the trained judges; empty without."""
     answers: str = ""
     """Digest of the answer table that the recipe names; empty if it names none."""
 
     def __str__(self) -> str:
         """One line, in the manner of sacrebleu's."""
+        quality = f"|quality:{self.quality}" if self.quality else ""
         answers = f"|answers:{self.answers}" if self.answers else ""
         return (
             f"translate-mix:{self.version}|recipe:{self.recipe}|seed:{self.seed}"
             f"|model:{self.model}@{self.model_digest}|engine:{self.engine}"
-            f"|lid:{self.identification}@{self.identification_digest}|thresholds:{self.thresholds}{answers}"
+            f"|lid:{self.identification}@{self.identification_digest}|thresholds:{self.thresholds}{quality}{answers}"
         )
 
 

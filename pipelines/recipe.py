@@ -91,6 +91,23 @@ def _no_blank(text: str) -> str:
     return text
 
 
+_JUDGES = ("labse", "metricx", "comet_kiwi")
+
+
+def _judge(spec: str) -> str:
+    kind, separator, place = spec.partition(":")
+    if kind not in _JUDGES or (separator and not place) or (kind == "comet_kiwi" and not place):
+        raise ValueError("`labse`, `metricx`, `labse:PLACE`, `metricx:PLACE` or `comet_kiwi:DIRECTORY` is wanted")
+    return spec
+
+
+def _distinct_judges(specs: tuple[str, ...]) -> tuple[str, ...]:
+    kinds = [spec.partition(":")[0] for spec in specs]
+    if len(set(kinds)) < len(kinds):
+        raise ValueError("each kind of judge has one score column, so it can stand there once")
+    return specs
+
+
 def _not_empty(items: tuple[_Item, ...]) -> tuple[_Item, ...]:
     """Not pydantic's `min_length`, which counts only the valid items and so reports each mistake twice."""
     if not items:
@@ -248,6 +265,8 @@ class Recipe(_Model):
     """`small`, or the directory of a converted model."""
     identification: _Filled = OFFLINE
     """`cld`, a fastText model file, or a hub name."""
+    quality: Annotated[tuple[Annotated[str, AfterValidator(_judge)], ...], AfterValidator(_distinct_judges)] = ()
+    """Trained judges: `labse`, `metricx`, or `KIND:` and a directory or hub name; needs the extra `quality`."""
     thresholds: _Filled | None = None
     """A table that `translate-mix calibrate` wrote; default: the one that ships."""
     translation: Decoding = Decoding()
@@ -336,6 +355,16 @@ class Recipe(_Model):
     @property
     def answers_file(self) -> Path | None:
         return None if self.answers.file is None else self.path(self.answers.file)
+
+    @property
+    def quality_specs(self) -> tuple[str, ...]:
+        """`quality` with local directories as they are found from anywhere; hub names stay."""
+        specs = []
+        for spec in self.quality:
+            kind, separator, place = spec.partition(":")
+            found = self.path(place) if place else None
+            specs.append(f"{kind}:{found}" if found and found.is_dir() else kind + separator + place)
+        return tuple(specs)
 
     @property
     def thresholds_file(self) -> Path | None:

@@ -139,7 +139,8 @@ def _refilter(
 ) -> Refiltered:
     before = read_manifest(directory)
     recipe = _recipe(before, directory, overrides)
-    thresholds = _thresholds(recipe, directory)
+    # The scores are those of the identifier that the run had.
+    thresholds = _thresholds(recipe).for_identification(before.signature.identification)
     layout = Layout(recipe.seed, recipe.validation, recipe.images == "embed", recipe.shard_megabytes * 2**20)
     by_language: dict[str, list[ShardFile]] = {}
     for file in before.files:
@@ -201,7 +202,7 @@ def _recipe(manifest: Manifest, directory: str, overrides: Sequence[str]) -> Rec
         raise _first_error(written, error.errors(include_url=False)) from error
 
 
-def _thresholds(recipe: Recipe, directory: str) -> Thresholds:
+def _thresholds(recipe: Recipe) -> Thresholds:
     """The table that ships, or that the recipe names, from the working directory."""
     try:
         return load_thresholds(recipe.thresholds_file)

@@ -39,6 +39,7 @@ from translation.answers import read_answers
 from translation.engine import Engine
 from translation.filters import load_thresholds
 from translation.identification import load_identifier
+from translation.quality import load_quality
 from translation.model import SMALL, ModelDescription, model_directory, read_description
 
 DISTRIBUTION = "translate-mix"
@@ -122,7 +123,7 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
     Engine(directory, decoding, device="auto", check=False).close()
     identification = str(recipe.identification_file or recipe.identification)
     identifier = load_identifier(identification)
-    thresholds = load_thresholds(recipe.thresholds_file)
+    thresholds = load_thresholds(recipe.thresholds_file).for_identification(identifier.name)
     answers = recipe.answers_file
     code_version = version(DISTRIBUTION)
     engine_name = f"ctranslate2-{ctranslate2.__version__}"
@@ -138,6 +139,7 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
         identification=identifier.name,
         identification_digest=identifier.digest[:16],
         thresholds=thresholds.digest,
+        quality="+".join(load_quality(spec).name for spec in recipe.quality_specs),
         answers=hashlib.sha256(answers.read_bytes()).hexdigest()[:16] if answers else "",
     )
     provenance = Provenance(
@@ -155,6 +157,7 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
         pieces=tuple(pieces(recipe)),
         engine=engine,
         identification=identification,
+        quality=recipe.quality_specs,
         thresholds=thresholds,
         given=read_answers(answers) if answers else {},
         supported=frozenset(description.languages),

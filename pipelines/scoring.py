@@ -1,4 +1,4 @@
-"""`translate-mix score`: the filters for pairs of text that somebody else translated."""
+"""`translate-mix score` and `calibrate`: the filters for pairs of text that somebody else translated."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from translation.calibration import calibrate
 from translation.engine import Engine
 from translation.filters import Policy, TextPair, Thresholds, is_short, score_pairs, verdicts
 from translation.identification import Identifier, load_identifier
@@ -37,6 +38,40 @@ def score_file(
         PairError: a column is missing.
         ValueError: the model or the identifier cannot be loaded.
     """
+    rows = _rows(lines, name)
+    identifier = load_identifier(identification)
+    thresholds = thresholds.for_identification(identifier.name)
+    engine = None if round_trip == "none" else Engine(model_directory(model), device="auto")
+    while chunk := list(itertools.islice(rows, CHUNK)):
+        yield from _score_chunk(chunk, identifier, thresholds, engine, round_trip)
+
+
+def calibrate_file(
+    lines: Iterable[bytes], name: str, model: str, round_trip: str, identification: str
+) -> tuple[Thresholds, dict[int, str]]:
+    """The thresholds that the reference translations of a TSV justify, and the lines that cannot be used.
+
+    Raises:
+        PairError: a column is missing, or no line can be used.
+        ValueError: the model or the identifier cannot be loaded.
+    """
+    pairs: dict[int, TextPair] = {}
+    problems: dict[int, str] = {}
+    for line, row in _rows(lines, name):
+        try:
+            pairs[line] = _pair(row)
+        except ValueError as error:
+            problems[line] = str(error)
+    if not pairs:
+        raise PairError(f"{name}: no line that can be used; {next(iter(problems.values()), 'it is empty')}")
+    identifier = load_identifier(identification)
+    if round_trip != "none":
+        pairs = _with_round_trip(pairs, Engine(model_directory(model), device="auto"), round_trip)
+    return calibrate(list(pairs.values()), identifier), problems
+
+
+def _rows(lines: Iterable[bytes], name: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and cells by column of each line after the header."""
     numbered = enumerate(lines, start=1)
     header = next((_cells(line) for _, line in numbered), [])
     missing = [column for column in COLUMNS if column not in header]
@@ -45,11 +80,7 @@ def score_file(
             f"{name}: line 1: no column {', '.join(missing)}; "
             f"found {', '.join(filter(None, header)) or 'nothing'}"
         )
-    identifier = load_identifier(identification)
-    engine = None if round_trip == "none" else Engine(model_directory(model), device="auto")
-    rows = ((number, dict(zip(header, _cells(line), strict=False))) for number, line in numbered)
-    while chunk := list(itertools.islice(rows, CHUNK)):
-        yield from _score_chunk(chunk, identifier, thresholds, engine, round_trip)
+    return ((number, dict(zip(header, _cells(line), strict=False))) for number, line in numbered)
 
 
 def _cells(line: bytes) -> list[str]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from translation.filters.thresholds import ANY, LENGTHS, Threshold, Thresholds
 from translation.languages import ENGLISH, languages
 from translation.row import UNDETERMINED
 
@@ -184,3 +185,42 @@ def _example_language(ordered: Sequence[LanguageCounts]) -> str | None:
     accepted = [count for count in ordered if count.accepted]
     best = min(accepted, key=lambda count: (count.language == ENGLISH, -count.accepted), default=None)
     return best.language if best else None
+
+
+def render_thresholds(thresholds: Thresholds, path: str, console: Console) -> None:
+    """The bounds for all languages, how many languages have their own, and what they cost."""
+    table = Table(box=None, pad_edge=True)
+    table.add_column("rule")
+    for length in LENGTHS:
+        table.add_column(length, justify="right")
+    table.add_column("own bounds", justify="right")
+    table.add_column("rejected", justify="right")
+    rules = dict.fromkeys(line.rule for line in thresholds.lines)
+    for rule in rules:
+        lines = [line for line in thresholds.lines if line.rule == rule]
+        general = {line.length: line for line in lines if line.nllb_code == ANY}
+        own = [line for line in lines if line.nllb_code != ANY]
+        differing = {
+            line.nllb_code
+            for line in own
+            if line.length not in general
+            or (line.min, line.max) != (general[line.length].min, general[line.length].max)
+        }
+        texts = sum(line.texts for line in own)
+        rejected = sum(line.rejected * line.texts for line in own) / texts if texts else None
+        table.add_row(
+            rule,
+            *(_bounds(general.get(length)) for length in LENGTHS),
+            str(len(differing)),
+            "-" if rejected is None else f"{rejected:.2%}",
+        )
+    console.print(table)
+    console.print(f"Fitted for identification {thresholds.identification}; written to {path}.", soft_wrap=True)
+    console.print(f"Use it:  translate-mix run RECIPE --set thresholds={shlex.quote(path)}", soft_wrap=True)
+
+
+def _bounds(line: Threshold | None) -> str:
+    if line is None:
+        return "-"
+    least = "" if line.min is None else f"{line.min:.3g}"
+    return least if line.max is None else f"{least}..{line.max:.3g}"

@@ -66,6 +66,8 @@ class MixPlan:
     engine: EngineOptions
     identification: str
     """`cld`, a fastText file or a hub name."""
+    quality: tuple[str, ...]
+    """Specs of trained judges, with their places as they are found from anywhere."""
     thresholds: Thresholds
     given: Mapping[TextKey, Given]
     """Answers of the table that the recipe names."""
@@ -116,7 +118,7 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
     translated = asked | "Translate" >> TranslateTexts(
         plan.engine,
         recipe.round_trip,
-        ScoreTexts(plan.identification, recipe.filters, plan.thresholds),
+        ScoreTexts(plan.identification, plan.quality, recipe.filters, plan.thresholds),
         plan.progress_directory,
         plan.given,
         recipe.answers.context,

@@ -32,6 +32,7 @@ from translation.filters import (
     verdicts,
 )
 from translation.identification import Identifier, load_identifier
+from translation.quality import QualityModel, load_quality
 from translation.languages import ENGLISH
 from translation.translations import Decoding, Request, Translation
 
@@ -238,14 +239,21 @@ def _untouched(text: str) -> Translation:
 class ScoreTexts(beam.DoFn):
     """`TranslatedBatch` -> (key, `TranslatedText`), those of answers in the output `ANSWERS`."""
 
-    def __init__(self, identification: str, policy: Policy, thresholds: Thresholds) -> None:
-        self._identification, self._policy, self._thresholds = identification, policy, thresholds
-        self._shared = Shared()
+    def __init__(
+        self, identification: str, quality: Sequence[str], policy: Policy, thresholds: Thresholds
+    ) -> None:
+        """`quality`: specs of trained judges, see `translation.quality.load_quality`."""
+        self._identification, self._quality = identification, tuple(quality)
+        self._policy, self._thresholds = policy, thresholds
+        self._shared, self._shared_judges = Shared(), Shared()
 
     def setup(self) -> None:
         self._identifier: Identifier = self._shared.acquire(
             lambda: _Held(load_identifier(self._identification)), tag=self._identification
         ).identifier
+        self._judges: tuple[QualityModel, ...] = self._shared_judges.acquire(
+            lambda: _HeldJudges(tuple(map(load_quality, self._quality))), tag=self._quality
+        ).judges
 
     def process(self, batch: TranslatedBatch) -> Iterator[tuple[TextKey, TranslatedText]]:
         pairs = [
@@ -255,6 +263,8 @@ class ScoreTexts(beam.DoFn):
             )
         ]
         scores = score_pairs(pairs, self._identifier)
+        for judge in self._judges:
+            scores = scores.with_column(judge.column, judge.score(pairs))
         made = verdicts(scores, self._policy, self._thresholds)
         texts = [
             TranslatedText(key, translation, back, score, verdict)
@@ -278,6 +288,11 @@ def _as_answer(text: TranslatedText, entry: Entry) -> TranslatedText:
         verdict = Verdict(True, None) if entry.accepted else NOT_ACCEPTED
         return replace(text, scores=NO_SCORES, verdict=verdict, answer=entry)
     return replace(text, answer=replace(entry, accepted=text.verdict.accepted))
+
+
+@dataclass
+class _HeldJudges:
+    judges: tuple[QualityModel, ...]
 
 
 @dataclass

@@ -29,16 +29,17 @@ from pipelines.refilter import refilter
 from pipelines.resharding import RefilterFailed
 from pipelines.verify import problems
 from translation.filters import Policy
+from translation.filters.thresholds import LENGTHS, Threshold, Thresholds, default_thresholds
 from translation.row import row_schema
 
-STRICT = ("filters.model_score.min=-0.5", "filters.lid.min=0.6")
+STRICT = ("filters.model_score.min=-0.6", "filters.length_ratio.max=1.2")
 """Reject many rows of the small model, by the target or by the prompt alone, and leave others."""
-LOOSE = ("filters.model_score.min=null", "filters.lid.min=null")
+LOOSE = ("filters.model_score.min=null", "filters.length_ratio.max=null")
 OTHERS = tuple(
     f"filters.{name}.{side}=null"
     for name, rule in Policy().rules()
     for side in ("min", "max")
-    if hasattr(rule, side) and name not in ("model_score", "lid", "length_ratio")
+    if hasattr(rule, side) and (name, side) not in {("model_score", "min"), ("length_ratio", "max")}
 )
 """So that these tests do not depend on the calibrated bounds of all rules."""
 
@@ -111,7 +112,7 @@ def test_the_mixes_of_these_tests_differ_in_more_than_a_few_rows(strict: Path, l
         for reason in pq.read_table(path, columns=["reason"]).column(0).to_pylist()
     ]
     assert any(reason.startswith("model_score") and reason.endswith("(in the prompt)") for reason in reasons)
-    assert any(reason.startswith("lid") and reason.endswith("wanted") for reason in reasons)
+    assert any(reason.startswith("length_ratio") and reason.endswith("wanted") for reason in reasons)
 
 
 @pytest.mark.parametrize("looser", [True, False])
@@ -164,13 +165,14 @@ def test_files_whose_rows_stay_are_not_written(strict: Path, tmp_path: Path) -> 
 
 def test_another_bound_with_the_same_verdicts_rewrites_only_the_reasons(loose: Path, tmp_path: Path) -> None:
     mix = copy_of(loose, tmp_path)
-    again(mix, *STRICT)
-    outcome = again(mix, "filters.lid.min=0.61")
+    again(mix, "filters.length_ratio.max=0.0001")
+    outcome = again(mix, "filters.length_ratio.max=0.0002")
     assert outcome.after.counts == outcome.before.counts
     assert outcome.written
     assert not any(file.accepted for file in outcome.written)
     reasons = pq.read_table(mix / outcome.written[0].path, columns=["reason"]).column(0).to_pylist()
-    assert any("at least 0.61 wanted" in reason for reason in reasons)
+    assert any("at most 0.0002 wanted" in reason for reason in reasons)
+    assert not any("0.0001" in reason for reason in reasons)
 
 
 def test_nothing_changes_without_an_override(strict: Path, tmp_path: Path) -> None:
@@ -492,10 +494,10 @@ def test_the_summary_names_rules_languages_and_time(
     for text in (dry, done):
         lines = [line.split() for line in text.splitlines()]
         assert f"{manifest.accepted:,} of {manifest.read:,} rows" in text
-        (rule,) = [line for line in lines if line[:1] == ["lid"]]
+        (rule,) = [line for line in lines if line[:1] == ["length_ratio"]]
         assert rule[2] == "0"
         assert int(rule[1]) == -int(rule[3])
-        assert [line[:2] for line in lines if line[:1] == ["deu_Latn"]] == [["deu_Latn", "German"]]
+        assert {line[0] for line in lines if line} & {"deu_Latn", "fra_Latn"}
         assert "rows a second" in text
     assert "would be accepted" in dry
     assert "Nothing was written." in dry
@@ -506,21 +508,21 @@ def test_thresholds_come_from_a_file_or_with_the_version(
     small: tuple[Path, dict[str, str], dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mix = copy_of(small[0], tmp_path)
-    (tmp_path / "mine.tsv").write_text(
-        "# identification: cld\nnllb_code\tlength\trule\tmin\tmax\ttexts\trejected\n"
-        "deu_Latn\tanswer\tlength_ratio\t\t0.0001\t1\t0\ndeu_Latn\tcaption\tlength_ratio\t\t0.0001\t1\t0\n",
-        encoding="utf-8",
-    )
+    shipped = default_thresholds()
+    others = [one for one in shipped.lines if (one.nllb_code, one.rule) != ("deu_Latn", "length_ratio")]
+    german = [Threshold("deu_Latn", length, "length_ratio", None, 0.0001, 1, 0.0) for length in LENGTHS]
+    mine = Thresholds(shipped.identification, (*others, *german))
+    (tmp_path / "mine.tsv").write_text(mine.text(), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    after = again(mix, "thresholds=mine.tsv").after
-    reasons = {count.language: count.reasons for count in after.counts}
-    assert "length_ratio" in reasons["deu_Latn"]
-    assert "length_ratio" not in reasons["fra_Latn"]
+    after = again(mix, "thresholds=mine.tsv", "filters.length_ratio.max=calibrated").after
+    accepted = {count.language: count.accepted for count in after.counts}
+    assert accepted["deu_Latn"] == 0
+    assert accepted["fra_Latn"] > 0
     assert after.signature.thresholds != read_manifest(str(small[0])).signature.thresholds
     monkeypatch.chdir("/")
     with pytest.raises(RecipeError, match="--set thresholds=null"):
         again(mix)
-    again(mix, "thresholds=null")
+    again(mix, "thresholds=null", *STRICT)
     assert content(mix) == small[1]
 
 
@@ -537,7 +539,7 @@ def test_a_damaged_shard_stops_the_refilter(
     small: tuple[Path, dict[str, str], dict[str, str]], tmp_path: Path
 ) -> None:
     mix = copy_of(small[0], tmp_path)
-    path = next(mix.glob("rejected/deu_Latn/*.parquet"))
+    path = next(mix.glob("rejected/*/*.parquet"))
     path.write_bytes(path.read_bytes()[:-100])
     before = content(mix)
     with pytest.raises(RefilterFailed, match="cannot be read"):

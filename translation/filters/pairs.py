@@ -75,6 +75,10 @@ class ScoreTable:
     def __len__(self) -> int:
         return len(self.languages)
 
+    def with_column(self, name: str, values: Sequence[float | None]) -> ScoreTable:
+        """The table with one more score, None where it does not apply."""
+        return ScoreTable(self.languages, {**self.columns, name: column(values)})
+
     def rows(self) -> Iterator[dict[str, float | None]]:
         """Per text a value for each of `SCORES`."""
         nothing: list[float | None] = [None] * len(self)

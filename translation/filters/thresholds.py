@@ -19,12 +19,18 @@ from types import MappingProxyType
 import numpy as np
 
 from translation.filters.pairs import Column
+from translation.filters.policy import CALIBRATED, Policy
 from translation.languages import languages
 
 LENGTHS = ("answer", "caption", "sentence")
 """Length classes: by words of the English source, at most 3, at most 15, more."""
 
 _LONGEST_ANSWER, _LONGEST_CAPTION = 3, 15
+
+# A half of what an identifier can be sure of, and less of what it may mistake.
+_OF_IDENTIFIER: Mapping[str, tuple[float | None, float | None]] = MappingProxyType(
+    {"lid": (0.5, None), "confusable": (0.3, None), "english": (None, 0.5)}
+)
 
 ANY = "*"
 """In place of an NLLB code: languages that have no line of their own."""
@@ -69,6 +75,18 @@ class Thresholds:
     def digest(self) -> str:
         """16 hex digits that name exactly these bounds."""
         return hashlib.sha256(self.text().encode()).hexdigest()[:16]
+
+    def for_identification(self, name: str) -> Thresholds:
+        """These bounds, with safe ones for the scores of an identifier that they were not fitted for."""
+        if name == self.identification:
+            return self
+        kept = tuple(line for line in self.lines if line.rule not in _OF_IDENTIFIER)
+        safe = (
+            Threshold(ANY, length, rule, *bounds, 0, 0.0)
+            for rule, bounds in _OF_IDENTIFIER.items()
+            for length in LENGTHS
+        )
+        return Thresholds(name, (*kept, *safe))
 
     def bounds(self, rule: str, side: str) -> Mapping[tuple[str, str], float]:
         """(NLLB code or `*`, length) to the bound on one side (`min` or `max`) of a rule."""
@@ -118,7 +136,7 @@ def parse_thresholds(text: str, name: str) -> Thresholds:
     """The table of a text, see `Thresholds.text`.
 
     Raises:
-        ThresholdsError: a line is no threshold.
+        ThresholdsError: a line is no threshold, or a rule has none.
     """
     numbered = list(enumerate(text.splitlines(), start=1))
     identification = ""
@@ -129,9 +147,18 @@ def parse_thresholds(text: str, name: str) -> Thresholds:
     header = [field.name for field in fields(Threshold)]
     if not table or table[0][1] != header:
         raise ThresholdsError(f"{name}: the first line must name the columns {', '.join(header)}")
-    return Thresholds(
+    found = Thresholds(
         identification, tuple(_parse(cells, f"{name}: line {number}") for number, cells in table[1:])
     )
+    missing = _calibrated_rules() - {line.rule for line in found.lines}
+    if missing:
+        raise ThresholdsError(f"{name}: no bound for {', '.join(sorted(missing))}; was the table cut?")
+    return found
+
+
+@cache
+def _calibrated_rules() -> frozenset[str]:
+    return frozenset(name for name, rule in Policy().rules() if CALIBRATED in vars(rule).values())
 
 
 def _parse(cells: list[str], where: str) -> Threshold:
