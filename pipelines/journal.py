@@ -114,9 +114,10 @@ def _move(directory: str, one: Move) -> None:
 
 
 def _remove(directory: str, path: str) -> None:
-    """A file of the mix, and its folder if nothing else is in there."""
-    full = join(directory, *path.split("/"))
-    remove(full)
-    folder = Path(full).parent
-    if is_local(full) and folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    """A file of the mix, and the folders that hold nothing else."""
+    remove(join(directory, *path.split("/")))
+    if is_local(directory):
+        for folder in list(Path(path).parents)[:-1]:
+            full = Path(directory) / folder
+            if full.is_dir() and not any(full.iterdir()):
+                full.rmdir()

@@ -285,7 +285,7 @@ class _Shipped:
     How it was trained and what it gets right is in models/identifier/README.md.
     """
 
-    CANDIDATES = 5
+    CANDIDATES = 3
 
     def __init__(self) -> None:
         path = Path(str(files("translation").joinpath("models", "identifier", "identifier.ftz")))

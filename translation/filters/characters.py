@@ -121,8 +121,8 @@ _PATTERNS = {
     "upper": r"\p{Lu}",
     "digit": r"\p{Nd}",
     "space": r"\s",
-    # Apostrophes, commas, hyphens, quotes and brackets are parts of sentences.
-    "break": r"[^\p{L}\p{M}\p{N}\x20,'’\"“”()،、，\u200b-\u200d\p{Pd}]|[៕៚።]",
+    # Punctuation but what surely stands within sentences, and whatever parts lines and columns.
+    "break": r"[\p{Po}--[,'\"،、，·%&*/@#\\¿¡†‡•‰״׳՛՝]]|[\p{Cc}\u2028\u2029|។៕៚]",
     # See `segments._HINT`.
     "hint": r"[`<{%@#&/\\~.]",
     "unknown": "[\u2047\ufffd<]",
@@ -143,7 +143,7 @@ def _table() -> Flags:
 
     for name in _bits():
         if name in _PATTERNS:
-            mark(regex.findall(_PATTERNS[name], everything), name)
+            mark(regex.findall(_PATTERNS[name], everything, regex.V1), name)
         elif name not in (_SIMPLIFIED, _TRADITIONAL):
             mark(regex.findall(rf"\p{{Script_Extensions={name}}}", letters), name)
     han = regex.findall(r"\p{Script_Extensions=Han}", letters)

@@ -36,7 +36,7 @@ def copy_share(batch: Batch) -> Column:
     for index, pair in enumerate(batch.pairs):
         if pair.language == ENGLISH:
             shares[index] = np.nan
-        elif latin[index] and not _disjoint(pair.source, pair.target):
+        elif latin[index] and not _nothing_copied(pair):
             shares[index] = _copied(pair, _WORD.findall(pair.target.casefold()))
     return column(shares)
 
@@ -45,10 +45,14 @@ def copy_share(batch: Batch) -> Column:
 _AROUND = ".,!?\"'()"
 
 
-def _disjoint(source: str, target: str) -> bool:
-    """Whether no word stands in both, at a glance: most pairs need no closer look."""
-    words = source.casefold().rstrip(_AROUND).split()
-    return set(words).isdisjoint(target.casefold().rstrip(_AROUND).split())
+def _nothing_copied(pair: TextPair) -> bool:
+    """Whether no word that counts stands in both, at a glance: most pairs need no closer look."""
+    common = set(pair.source.rstrip(_AROUND).split())
+    common.intersection_update(pair.target.casefold().rstrip(_AROUND).split())
+    if not common:
+        # Words in capitals are not seen here.
+        return not pair.source.isupper()
+    return all(len(word) == 1 for word in common.difference(shared_words().get(pair.language, ())))
 
 
 def _copied(pair: TextPair, target: list[str]) -> float:
@@ -67,8 +71,9 @@ def _copied(pair: TextPair, target: list[str]) -> float:
     folded = [word.casefold() for word in found]
     if target == folded:
         return 1.0
-    run = _longest_run(folded, words.keys(), target)
-    return max((words & Counter(target)).total() / (words.total() + 1), run / (run + _HALF_RUN))
+    kept = (words & Counter(target)).total()
+    run = _longest_run(folded, words.keys(), target) if kept > 1 else kept
+    return max(kept / (words.total() + 1), run / (run + _HALF_RUN))
 
 
 def _longest_run(source: list[str], counted: Set[str], target: list[str]) -> int:

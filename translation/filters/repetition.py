@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,11 +62,14 @@ def _runs(batch: Batch) -> NDArray[np.bool_]:
 
 
 def _words_again(text: str, language: str) -> bool:
-    """Whether a text may hold the same words twice; surely where two words or more are there again."""
+    """Whether a text may repeat itself by words; surely if it does."""
     words = text.split()
     if language in _without_spaces():
         return len(text) > _PROBE
-    return len(words) > len(set(words)) + 1
+    if len(words) <= len(set(words)) + 1:
+        return False
+    # Three times in a row, or a window of several words again.
+    return len(set(pairwise(words))) < len(words) - 1 or max(Counter(words).values()) > 2
 
 
 @cache

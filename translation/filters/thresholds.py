@@ -9,14 +9,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from translation.filters.pairs import Column
 from translation.filters.policy import CALIBRATED, Policy
@@ -36,7 +37,7 @@ ANY = "*"
 """In place of an NLLB code: languages that have no line of their own."""
 
 
-def length_class(words: Column) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
+def length_class(words: Column) -> NDArray[np.int8]:
     """Index into `LENGTHS` per text, from its source's number of words; NaN counts as an answer."""
     # NaN compares as False.
     return (words > _LONGEST_ANSWER).astype(np.int8) + (words > _LONGEST_CAPTION).astype(np.int8)
@@ -88,13 +89,29 @@ class Thresholds:
         )
         return Thresholds(name, (*kept, *safe))
 
-    def bounds(self, rule: str, side: str) -> Mapping[tuple[str, str], float]:
-        """(NLLB code or `*`, length) to the bound on one side (`min` or `max`) of a rule."""
-        return {
-            (line.nllb_code, line.length): value
-            for line in self.lines
-            if line.rule == rule and (value := getattr(line, side)) is not None
-        }
+    @cached_property
+    def _bounds(self) -> Mapping[tuple[str, str], Mapping[tuple[str, str], float]]:
+        found: dict[tuple[str, str], dict[tuple[str, str], float]] = {}
+        for line in self.lines:
+            for side, value in (("min", line.min), ("max", line.max)):
+                if value is not None:
+                    found.setdefault((line.rule, side), {})[line.nllb_code, line.length] = value
+        return found
+
+    def bounds(self, rule: str, side: str, codes: Sequence[str]) -> NDArray[np.float32] | None:
+        """The bounds on one side (`min` or `max`) of a rule: a row a code, a column a length class.
+
+        Those of the language, else of `*`, else NaN; None if the rule has none on this side.
+        """
+        found = self._bounds.get((rule, side))
+        if found is None:
+            return None
+        general = [found.get((ANY, length), np.nan) for length in LENGTHS]
+        table = [
+            [found.get((code, length), other) for length, other in zip(LENGTHS, general, strict=True)]
+            for code in codes
+        ]
+        return np.array(table, np.float32).reshape(len(codes), len(LENGTHS))
 
     def text(self) -> str:
         """The table as it is written to a file."""
@@ -174,19 +191,3 @@ def _parse(cells: list[str], where: str) -> Threshold:
         return Threshold(code, length, rule, bounds[0], bounds[1], int(texts), float(rejected))
     except ValueError as error:
         raise ThresholdsError(f"{where}: {error}") from error
-
-
-def by_text(
-    bounds: Mapping[tuple[str, str], float],
-    codes: Iterable[str],
-    lengths: np.ndarray[tuple[int], np.dtype[np.int8]],
-) -> Column:
-    """Per text its bound: that of its language, else of `*`; NaN where there is none."""
-    table: dict[str, int] = {}
-    rows = np.fromiter((table.setdefault(code, len(table)) for code in codes), np.int64, len(lengths))
-    nowhere = MappingProxyType({length: bounds.get((ANY, length), np.nan) for length in LENGTHS})
-    values = np.array(
-        [[bounds.get((code, length), nowhere[length]) for length in LENGTHS] for code in table], np.float32
-    ).reshape(len(table), len(LENGTHS))
-    found: Column = values[rows, lengths]
-    return found

@@ -5,11 +5,10 @@ from __future__ import annotations
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from translation.filters.pairs import Column, ScoreTable
-from translation.filters.policy import CALIBRATED, Bound, Policy, Rule, Verdict
-from translation.filters.thresholds import Thresholds, by_text, length_class
+from translation.filters.policy import CALIBRATED, Bound, Policy, Verdict
+from translation.filters.thresholds import Thresholds, length_class
 
 _FINDINGS = MappingProxyType(
     {
@@ -46,44 +45,43 @@ def verdicts(table: ScoreTable, policy: Policy, thresholds: Thresholds) -> list[
     read back from Parquet give the same verdicts.
     """
     made = [_ACCEPTED] * len(table)
-    open_ = np.ones(len(table), np.bool_)
-    lengths = (
-        length_class(table.columns["words"]) if "words" in table.columns else np.zeros(len(table), np.int8)
-    )
+    unbroken = np.ones(len(table), np.bool_)
+    bounds = _Bounds(table, thresholds)
     for name, rule in policy.rules():
-        if name not in table.columns:
+        values = table.columns.get(name)
+        if values is None:
             continue
-        values = table.columns[name]
-        for side, bound in _sides(rule):
-            wanted = _wanted(bound, name, side, table, thresholds, lengths)
+        for side, bound in (("min", getattr(rule, "min", None)), ("max", getattr(rule, "max", None))):
+            wanted = bounds.of(name, side, bound)
             if wanted is None:
                 continue
-            broken = open_ & (values < wanted if side == "min" else values > wanted)
+            broken = unbroken & (values < wanted if side == "min" else values > wanted)
             for index in np.flatnonzero(broken):
                 made[index] = Verdict(False, _reason(name, side, values[index], wanted[index]))
-            open_ &= ~broken
+            unbroken &= ~broken
     return made
 
 
-def _sides(rule: Rule) -> list[tuple[str, Bound]]:
-    return [(side, getattr(rule, side)) for side in ("min", "max") if getattr(rule, side, None) is not None]
+class _Bounds:
+    """The bounds of every text of a table."""
 
+    def __init__(self, table: ScoreTable, thresholds: Thresholds) -> None:
+        self._thresholds = thresholds
+        self._codes: dict[str, int] = {}
+        self._rows = np.fromiter(
+            (self._codes.setdefault(code, len(self._codes)) for code in table.languages), np.intp, len(table)
+        )
+        nothing = np.full(len(table), np.nan, np.float32)
+        self._lengths = length_class(table.columns.get("words", nothing))
 
-def _wanted(
-    bound: Bound,
-    name: str,
-    side: str,
-    table: ScoreTable,
-    thresholds: Thresholds,
-    lengths: NDArray[np.int8],
-) -> Column | None:
-    """The bound of each text, NaN where it has none; None where no text has one."""
-    if bound is None:
-        return None
-    if bound != CALIBRATED:
-        return np.full(len(table), bound, np.float32)
-    bounds = thresholds.bounds(name, side)
-    return by_text(bounds, table.languages, lengths) if bounds else None
+    def of(self, rule: str, side: str, bound: Bound) -> Column | None:
+        """Per text, NaN where it has none; None where no text has one."""
+        if bound is None:
+            return None
+        if bound != CALIBRATED:
+            return np.full(self._rows.size, bound, np.float32)
+        table = self._thresholds.bounds(rule, side, list(self._codes))
+        return None if table is None else table[self._rows, self._lengths]
 
 
 def _reason(name: str, side: str, value: float, wanted: float) -> str:
