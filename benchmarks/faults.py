@@ -12,6 +12,7 @@ from types import MappingProxyType
 from evaluation.references import Reference
 from translation.calibration import join
 from translation.filters import TextPair
+from translation.filters.copying import shared_words
 from translation.languages import ENGLISH, Language, languages
 from translation.segments import numbers
 
@@ -88,17 +89,19 @@ def _romanised(character: str) -> str:
     if unicodedata.category(character) in ("Mn", "Mc"):
         return "a"
     found = _LETTER_NAME.search(unicodedata.name(character, ""))
-    return found[1].lower()[:3] if found and character.isalpha() else character
+    if not found or not character.isalpha():
+        return character
+    # Chinese characters are named by their number.
+    return "han" if found[1][0].isdigit() else found[1].lower()[:3]
 
 
 def copy(reference: Reference, pool: Pool, draw: random.Random) -> TextPair | None:
-    """The source; not where it is all names, which are no fault."""
-    source = reference.pair.source
-    return (
-        replace(reference.pair, target=source)
-        if source == source.lower() or len(source.split()) > 3
-        else None
-    )
+    """The source; not where it is all names or words that the language shares, which are no fault."""
+    pair = reference.pair
+    words = {word for word in re.findall(r"[^\W\d_]{2,}", pair.source) if word == word.lower()}
+    if words <= shared_words().get(pair.language, frozenset()):
+        return None
+    return replace(pair, target=pair.source)
 
 
 def half_copied(reference: Reference, pool: Pool, draw: random.Random) -> TextPair | None:
@@ -147,8 +150,13 @@ def sentence_dropped(reference: Reference, pool: Pool, draw: random.Random) -> T
 
 
 def loop(reference: Reference, pool: Pool, draw: random.Random) -> TextPair | None:
-    """The end comes seven times: a letter, a word, or a phrase of up to 4 words or 12 characters."""
+    """The end comes seven times: a letter, a word, or a phrase of up to 4 words or 12 characters.
+
+    Not where the source loops too (`No, no, no, no!`).
+    """
     pair = reference.pair
+    if re.search(r"(\w|\w.{1,20}?)\1{2,}", pair.source.casefold().replace(" ", "")):
+        return None
     text = pair.target.rstrip(" .!?。।።။។")
     spaced = languages()[pair.language].spaced
     kind = draw.choice(("letter", "word", "phrase"))

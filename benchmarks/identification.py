@@ -28,7 +28,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from scripts.identifier.train import normalise
+from translation.identification import normalised
 from translation.languages import ENGLISH, UnknownLanguage, default_languages, languages, resolve
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -207,7 +207,7 @@ def fasttext_file(path: Path) -> Detector:
     model = fasttext.load_model(str(path))
 
     def detect(texts: Sequence[str]) -> Named:
-        labels, _ = model.predict([normalise(text) for text in texts], 1)
+        labels, _ = model.predict([normalised(text) for text in texts], 1)
         return [frozenset(label.removeprefix("__label__") for label in found) for found in labels]
 
     return detect
@@ -389,7 +389,7 @@ def speeds(detectors: Mapping[str, Detector], sets: Mapping[str, TestSet], model
         begun = time.perf_counter()
         bare.predict(texts, 1)
         middle = time.perf_counter()
-        bare.predict([normalise(text) for text in texts], 1)
+        bare.predict([normalised(text) for text in texts], 1)
         ratios.append((time.perf_counter() - middle) / (middle - begun))
     begun = time.perf_counter()
     fasttext.load_model(str(model))

@@ -213,17 +213,29 @@ _Backs = dict[tuple[str, str], str]
 def _backs(
     questions: Sequence[WantedAnswer], candidates: Sequence[Sequence[_Candidate]], translate: Translate
 ) -> _Backs:
-    wanted = sorted(
-        {
-            (question.nllb_code, candidate.translation.text)
-            for question, found in zip(questions, candidates, strict=True)
-            for candidate in found
-            if candidate.translation.text.strip()
-        }
-    )
+    """The way back of every candidate; of what does not come back as a word alone, as a sentence."""
+    answers: dict[tuple[str, str], list[str]] = {}
+    for question, found in zip(questions, candidates, strict=True):
+        for candidate in found:
+            if candidate.translation.text.strip():
+                key = (question.nllb_code, candidate.translation.text)
+                answers.setdefault(key, []).append(question.answer)
+    wanted = sorted(answers)
+    bare = translate([Request(text, code, ENGLISH) for code, text in wanted], True)
+    backs = {key: back.text.strip() for key, back in zip(wanted, bare, strict=True)}
+
+    def agreed(key: tuple[str, str], back: str) -> float:
+        return max(agreement(answer, back) for answer in answers[key])
+
+    # Models that learnt from sentences do better with an end mark; those that learnt from names, worse.
+    failed = [key for key in wanted if agreed(key, backs[key]) == CHANGED]
     marks = languages()[ENGLISH].sentence_marks
-    translated = translate([Request(_closed(text, code), code, ENGLISH) for code, text in wanted], True)
-    return {key: back.text.rstrip().rstrip(marks) for key, back in zip(wanted, translated, strict=True)}
+    closed = translate([Request(_closed(text, code), code, ENGLISH) for code, text in failed], True)
+    for key, translation in zip(failed, closed, strict=True):
+        back = translation.text.rstrip().rstrip(marks)
+        if agreed(key, back) > CHANGED:
+            backs[key] = back
+    return backs
 
 
 def _copies(answer: str, candidate: _Candidate) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translation.filters import ScoreTable, TextPair, score_pairs
+from translation.filters.completeness import has_end
 from translation.filters.pairs import Column
 from translation.filters.thresholds import ANY, LENGTHS, Threshold, Thresholds, length_class
 from translation.identification import Identifier
@@ -125,7 +126,10 @@ def _in_twos(pairs: Iterable[TextPair]) -> Iterator[TextPair]:
     for pair in pairs:
         if len(pair.source) > 20 and pair.source.rstrip()[-1] in ".!?":
             by_language[pair.language].append(pair)
-    for code, own in by_language.items():
+    for code, pairs_of in by_language.items():
+        # Without an end mark there is no end to find; most languages have one.
+        ended = [pair for pair in pairs_of if has_end(pair.target)]
+        own = ended if 2 * len(ended) > len(pairs_of) else pairs_of
         for first, second in list(pairwise(own))[::5]:
             yield join(first, second, code)
 

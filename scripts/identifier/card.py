@@ -69,7 +69,7 @@ def _sections(
     yield (
         "Training and prediction apply the same steps: line breaks and no-break spaces to spaces, NFC,"
         " lower case"
-        " (`normalise` in `scripts/identifier/train.py`). Nothing else: punctuation and digits stay."
+        " (`normalised` in `translation/identification.py`). Nothing else: punctuation and digits stay."
     )
     yield "## How good it is"
     yield (

@@ -15,13 +15,13 @@ import json
 import random
 import sys
 import time
-import unicodedata
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from translation.identification import normalised
 from translation.languages import languages
 
 WORD_LISTS = "tesseract"
@@ -79,14 +79,6 @@ class Recipe:
     threads: int = 1
 
 
-def normalise(text: str) -> str:
-    """What training and prediction both apply: one line, NFC, lower case; about 1 µs for a caption.
-
-    fastText ends a text at a line break, and takes a no-break space for a letter.
-    """
-    return unicodedata.normalize("NFC", text.replace("\n", " ").replace("\u00a0", " ")).lower()
-
-
 def spaced(label: str) -> bool:
     """Whether texts of a label have spaces between words."""
     language = languages().get(label)
@@ -141,7 +133,7 @@ def examples(
                 text = f"{generator.choice(articles)} {text}"
             if generator.random() < 0.3 and text[-1:].isalnum():
                 text += "."
-        yield normalise(respelt(text, label, generator))
+        yield normalised(respelt(text, label, generator))
 
 
 def respelt(text: str, label: str, generator: random.Random) -> str:

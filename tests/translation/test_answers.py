@@ -58,14 +58,27 @@ PORTUGUESE = {
     ("taco.", True): "club.",
     ("morcego.", True): "bat.",
     ("bastão.", True): "bat.",
+    # Comes back with an end mark only, and without one only.
+    ("bench", False): "banco",
+    ("banco", True): "bank",
+    ("banco.", True): "bench.",
+    ("bug", False): "inseto",
+    ("inseto", True): "bug",
+    ("inseto.", True): "video camera.",
 }
 
 
 def translate(requests: Sequence[Request], whole: bool) -> list[Translation]:
     return [
-        Translation(PORTUGUESE[request.text, whole], -0.5, cut_off=False, unknown=False, empty=False)
+        Translation(_portuguese(request.text, whole), -0.5, cut_off=False, unknown=False, empty=False)
         for request in requests
     ]
+
+
+def _portuguese(text: str, whole: bool) -> str:
+    if whole and (text, whole) not in PORTUGUESE:
+        return PORTUGUESE[f"{text}.", whole].rstrip(".")
+    return PORTUGUESE[text, whole]
 
 
 def entry_of(answer: str, *questions: str, round_trip: bool = True) -> Entry:
@@ -75,6 +88,11 @@ def entry_of(answer: str, *questions: str, round_trip: bool = True) -> Entry:
 
 
 class TestChoice:
+    @pytest.mark.parametrize("answer", ["bench", "bug"])
+    def test_the_way_back_may_be_as_a_word_or_as_a_sentence(self, answer: str) -> None:
+        entry = entry_of(answer)
+        assert (entry.back_translation, entry.round_trip) == (answer, 1)
+
     def test_the_question_wins_where_its_translation_comes_back_better(self) -> None:
         found = entry_of("walking", "What is he doing?", "Is he running?")
         assert (found.translation, found.back_translation) == ("andando", "walking")

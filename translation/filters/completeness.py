@@ -75,12 +75,17 @@ def length_without_end(batch: Batch, length_ratio: Column) -> Column:
     """
     ratios = np.full(len(batch), np.nan, np.float32)
     for index, (source, target) in enumerate(zip(batch.sources, batch.targets, strict=True)):
-        if source.rstrip(_AFTER_END)[-1:] in _SOURCE_ENDS and target.rstrip(_AFTER_END)[-1:] not in _ENDS:
+        if source.rstrip(_AFTER_END)[-1:] in _SOURCE_ENDS and not has_end(target):
             ratios[index] = length_ratio[index]
     return ratios
 
 
 _SOURCE_ENDS = frozenset(".!?…")
+
+
+def has_end(target: str) -> bool:
+    """Whether a text in any language ends in a mark that ends sentences."""
+    return target.rstrip(_AFTER_END)[-1:] in _ENDS
 
 
 def placeholders_kept(batch: Batch) -> Column:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.identifier.train import normalise
+from translation.identification import normalised
 from translation.languages import default_languages
 
 fasttext = pytest.importorskip("fasttext")
@@ -69,7 +69,7 @@ def model() -> fasttext.FastText._FastText:
 
 
 def named(model: fasttext.FastText._FastText, text: str) -> str:
-    labels, _ = model.predict(normalise(text), 1)
+    labels, _ = model.predict(normalised(text), 1)
     return str(labels[0]).removeprefix("__label__")
 
 
@@ -94,7 +94,7 @@ def test_short_names(model: fasttext.FastText._FastText, code: str) -> None:
 def test_case_composition_and_line_breaks_make_no_difference(model: fasttext.FastText._FastText) -> None:
     assert named(model, SENTENCES["deu_Latn"].upper()) == "deu_Latn"
     assert named(model, SENTENCES["vie_Latn"].replace(" ", "\n")) == "vie_Latn"
-    assert normalise("o\u0323\u0300") == normalise("\u1ecd\u0300")
+    assert normalised("o\u0323\u0300") == normalised("\u1ecd\u0300")
 
 
 @pytest.mark.skipif(not UDHR.exists(), reason="needs the Declaration in shared/data")

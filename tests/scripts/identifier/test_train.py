@@ -13,21 +13,21 @@ from scripts.identifier.train import (
     amount,
     cut,
     examples,
-    normalise,
     read,
     respelt,
     spaced,
     train,
     write_examples,
 )
+from translation.identification import normalised
 
 SENTENCE = "the quick brown fox jumps over the lazy dog while nobody looks at the old barn behind our house"
 
 
 def test_normalised_texts_are_one_composed_lower_case_line() -> None:
-    assert normalise("Ein\nRotes\u00a0HERZ") == "ein rotes herz"
-    assert normalise("Ọ̀rẹ́") == normalise("Ọ̀RẸ́")
-    assert normalise(normalise("İstanbul")) == normalise("İstanbul")
+    assert normalised("Ein\nRotes\u00a0HERZ") == "ein rotes herz"
+    assert normalised("Ọ̀rẹ́") == normalised("Ọ̀RẸ́")
+    assert normalised(normalised("İstanbul")) == normalised("İstanbul")
 
 
 def test_short_names_are_never_cut() -> None:
@@ -124,5 +124,5 @@ def test_trained_and_quantised_models_tell_two_languages_apart(corpus: Path, tmp
     write_examples(read(corpus), recipe, tmp_path / "train.txt")
     train(recipe, tmp_path / "train.txt", tmp_path / "identifier.ftz")
     model = fasttext.load_model(str(tmp_path / "identifier.ftz"))
-    assert model.predict(normalise("Menschen"))[0][0] == "__label__deu_Latn"
-    assert model.predict(normalise("les humains"))[0][0] == "__label__fra_Latn"
+    assert model.predict(normalised("Menschen"))[0][0] == "__label__deu_Latn"
+    assert model.predict(normalised("les humains"))[0][0] == "__label__fra_Latn"
