@@ -308,39 +308,53 @@ def _flags(translation: object) -> str:
 def _score(parsed: argparse.Namespace) -> int:
     from pipelines.scoring import PairError, score_file
     from translation.filters import load_thresholds
+    from translation.model import ModelError
 
     thresholds = load_thresholds(parsed.thresholds)
     try:
         data = sys.stdin.buffer if str(parsed.pairs) == "-" else parsed.pairs.open("rb")
     except OSError as error:
         raise PairError(f"{parsed.pairs}: {error.strerror}") from error
-    with data:
-        results = score_file(
-            data, str(parsed.pairs), parsed.model, parsed.round_trip, parsed.identification, thresholds
-        )
-        for line in results:
-            print(json.dumps(line, ensure_ascii=False))
+    try:
+        with data:
+            results = score_file(
+                data, str(parsed.pairs), parsed.model, parsed.round_trip, parsed.identification, thresholds
+            )
+            for line in results:
+                print(json.dumps(line, ensure_ascii=False))
+    except ModelError as error:
+        _complain(error)
+        return FAILED
     return DONE
 
 
 def _calibrate(parsed: argparse.Namespace) -> int:
-    from pipelines.filesystem import write_text
+    from pipelines.filesystem import OutputError, write_text
     from pipelines.scoring import PairError, calibrate_file
     from pipelines.summary import render_thresholds
+    from translation.model import ModelError
 
     try:
         data = sys.stdin.buffer if str(parsed.pairs) == "-" else parsed.pairs.open("rb")
     except OSError as error:
         raise PairError(f"{parsed.pairs}: {error.strerror}") from error
-    with data:
-        thresholds, problems = calibrate_file(
-            data, str(parsed.pairs), parsed.model, parsed.round_trip, parsed.identification
-        )
+    try:
+        with data:
+            thresholds, problems = calibrate_file(
+                data, str(parsed.pairs), parsed.model, parsed.round_trip, parsed.identification
+            )
+    except ModelError as error:
+        _complain(error)
+        return FAILED
     for line, problem in list(problems.items())[:5]:
         _complain(f"{parsed.pairs}: line {line} left out: {problem}")
     if len(problems) > 5:
         _complain(f"{parsed.pairs}: {len(problems) - 5:,} more lines left out")
-    write_text(str(parsed.output), thresholds.text())
+    try:
+        write_text(str(parsed.output), thresholds.text())
+    except OutputError as error:
+        _complain(error)
+        return FAILED
     render_thresholds(thresholds, str(parsed.output), _Console())
     return DONE
 

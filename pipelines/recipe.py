@@ -28,7 +28,7 @@ from pipelines.recipe_file import Key, RecipeError, RecipeFile, read_recipe_file
 from translation.answers import AnswersError, read_answers
 from translation.filters.policy import Policy
 from translation.filters.thresholds import ThresholdsError, load_thresholds
-from translation.identification import OFFLINE
+from translation.identification import CLD, OFFLINE, SHIPPED
 from translation.languages import ENGLISH, default_languages, resolve
 from translation.model import SMALL
 from translation.translations import Decoding
@@ -264,7 +264,7 @@ class Recipe(_Model):
     model: _Filled = SMALL
     """`small`, or the directory of a converted model."""
     identification: _Filled = OFFLINE
-    """`cld`, a fastText model file, or a hub name."""
+    """`shipped`, `cld`, a fastText model file, or a hub name."""
     quality: Annotated[tuple[Annotated[str, AfterValidator(_judge)], ...], AfterValidator(_distinct_judges)] = ()
     """Trained judges: `labse`, `metricx`, or `KIND:` and a directory or hub name; needs the extra `quality`."""
     thresholds: _Filled | None = None
@@ -348,9 +348,9 @@ class Recipe(_Model):
 
     @property
     def identification_file(self) -> Path | None:
-        """The fastText file; None for `cld` and for a hub name."""
+        """The fastText file; None for `shipped`, `cld` and a hub name."""
         path = self.path(self.identification)
-        return path if self.identification != OFFLINE and path.is_file() else None
+        return path if self.identification not in (SHIPPED, CLD) and path.is_file() else None
 
     @property
     def answers_file(self) -> Path | None:
@@ -427,12 +427,13 @@ def _check_files(recipe: Recipe) -> None:
         remedy = "name the directory that `translate-mix model add` printed, or `small`"
         raise recipe.error(("model",), f"no directory {recipe.model_directory}; {remedy}")
     if (
-        recipe.identification != OFFLINE
+        recipe.identification not in (SHIPPED, CLD)
         and recipe.identification_file is None
         and not _HUB_NAME.fullmatch(recipe.identification)
     ):
         missing = recipe.path(recipe.identification)
-        raise recipe.error(("identification",), f"no file {missing}; else `cld` or a hub name `owner/model`")
+        remedy = "else `shipped`, `cld` or a hub name `owner/model`"
+        raise recipe.error(("identification",), f"no file {missing}; {remedy}")
     if recipe.thresholds_file is not None:
         try:
             load_thresholds(recipe.thresholds_file)

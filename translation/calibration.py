@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from translation.filters import ScoreTable, TextPair, score_pairs
 from translation.filters.completeness import has_end
 from translation.filters.pairs import Column
-from translation.filters.thresholds import ANY, LENGTHS, Threshold, Thresholds, length_class
+from translation.filters.thresholds import (
+    ANY,
+    LENGTHS,
+    Threshold,
+    Thresholds,
+    default_thresholds,
+    length_class,
+)
 from translation.identification import Identifier
 from translation.languages import languages
 
@@ -54,7 +61,7 @@ BUDGETS: Mapping[str, tuple[Budget, ...]] = MappingProxyType(
         "copy": (Budget("max", 0.0007, 0.4, 0.95, 0.005),),
         "english": (Budget("max", 0.0005, 0.1, most=0.005),),
         "lid": (Budget("min", 0.0025, 0.9, most=0.012),),
-        "confusable": (Budget("min", 0.0015, 0.9),),
+        "confusable": (Budget("min", 0.0008, 0.9),),
         "repetition": (Budget("max", 0.0005, 0.55, 0.95, 0.003),),
         "length_ratio": (Budget("min", 0.0015, 0.9), Budget("max", 0.0007, 1.1)),
         "sentences": (Budget("min", 0.003, 0.9, most=0.008, lengths=_TEXTS),),
@@ -100,9 +107,22 @@ def fit(tables: Sequence[ScoreTable], joined: Sequence[ScoreTable], identificati
     lines = _lenient(lines, _Scores("sentences", joined).thresholds(JOINED))
     fitted = {line.rule for line in lines}
     lines += [line for line in UNFITTED if line.rule not in fitted]
+    lines += _unfitted(lines, identification)
     order = {code: index for index, code in enumerate((ANY, *languages()))}
     lines.sort(key=lambda line: (order[line.nllb_code], LENGTHS.index(line.length)))
     return Thresholds(identification, tuple(_merged(lines)))
+
+
+def _unfitted(lines: Iterable[Threshold], identification: str) -> list[Threshold]:
+    """The general bounds that ship, for rules and lengths of which the references tell nothing."""
+    fitted = {(line.rule, line.length) for line in lines if line.nllb_code == ANY}
+    if len(fitted) == sum(len(budget[0].lengths) for budget in BUDGETS.values()):
+        return []
+    return [
+        replace(line, texts=0, rejected=0.0)
+        for line in default_thresholds().for_identification(identification).lines
+        if line.nllb_code == ANY and (line.rule, line.length) not in fitted
+    ]
 
 
 def _lenient(lines: Iterable[Threshold], others: Iterable[Threshold]) -> list[Threshold]:
@@ -124,7 +144,7 @@ def _in_twos(pairs: Iterable[TextPair]) -> Iterator[TextPair]:
     """Texts of two sentences or more, from neighbouring references of a language."""
     by_language: dict[str, list[TextPair]] = defaultdict(list)
     for pair in pairs:
-        if len(pair.source) > 20 and pair.source.rstrip()[-1] in ".!?":
+        if len(pair.source) > 20 and pair.source.rstrip().endswith((".", "!", "?")):
             by_language[pair.language].append(pair)
     for code, pairs_of in by_language.items():
         # Without an end mark there is no end to find; most languages have one.
@@ -189,7 +209,7 @@ class _Scores:
         bound = sign * min(sign * bound, sign * budget.strictest)
         if budget.loosest is not None:
             bound = sign * max(sign * bound, sign * budget.loosest)
-        rejected = float(np.mean(sign * own < sign * np.float32(bound)))
+        rejected = float(np.mean(sign * own < sign * np.float32(bound))) if own.size else 0.0
         sides = {"min": bound if sign == 1 else None, "max": bound if sign == -1 else None}
         return Threshold(
             code, length, self.rule, sides["min"], sides["max"], int(own.size), round(rejected, 5)

@@ -303,14 +303,15 @@ class _Shipped:
         predict, codes, count = self._predict, self._codes, self.CANDIDATES
         found: list[dict[str, float]] = []
         for text in map(normalised, texts):
-            # Cased letters answer most texts without the search.
-            if text.islower() or _LETTER.search(text):
+            # Only letters have case in ASCII; beyond, circled ones have it too.
+            if (text.isascii() and text.islower()) or _LETTER.search(text):
                 try:
                     candidates = predict(text + "\n", count, 0.0, "strict")
                 except TypeError:  # a lone surrogate is no UTF-8
                     text = text.encode("utf-8", "replace").decode()
                     candidates = predict(text + "\n", count, 0.0, "strict")
-                found.append({codes[label]: confidence for confidence, label in candidates})
+                # fastText's softmax overshoots 1 by a few 1e-5.
+                found.append({codes[label]: min(1.0, confidence) for confidence, label in candidates})
             else:
                 found.append({})
         return found

@@ -23,6 +23,8 @@ _ENDS = frozenset(".!?…。！？؟۔।॥։:;።፧៕៖।။་།༎᱾�
 def engine_flags(batch: Batch) -> dict[str, Column]:
     """`empty`, `unknown`, `cut_off` (1 or 0) and `model_score`; the last two none for text at hand."""
     engines = [pair.translation for pair in batch.pairs]
+    none = np.full(len(batch), np.nan, np.float32)
+    by_engine = any(engine is not None for engine in engines)
     has_source = np.fromiter((not text.isspace() and text != "" for text in batch.sources), np.bool_)
     no_target = np.fromiter((text.isspace() or text == "" for text in batch.targets), np.bool_)
     came_empty = np.fromiter((engine is not None and engine.empty for engine in engines), np.bool_)
@@ -33,8 +35,8 @@ def engine_flags(batch: Batch) -> dict[str, Column]:
     return {
         "empty": column(has_source & (no_target | came_empty)),
         "unknown": column(unknown),
-        "cut_off": column([None if engine is None else engine.cut_off for engine in engines]),
-        "model_score": column([None if engine is None else engine.score for engine in engines]),
+        "cut_off": column([engine and engine.cut_off for engine in engines]) if by_engine else none,
+        "model_score": column([engine and engine.score for engine in engines]) if by_engine else none,
     }
 
 

@@ -37,7 +37,7 @@ def copy_share(batch: Batch) -> Column:
         if pair.language == ENGLISH:
             shares[index] = np.nan
         elif latin[index] and not _nothing_copied(pair):
-            shares[index] = _copied(pair, _WORD.findall(pair.target.casefold()))
+            shares[index] = _copied(pair, _words(pair))
     return column(shares)
 
 
@@ -47,12 +47,23 @@ _AROUND = ".,!?\"'()"
 
 def _nothing_copied(pair: TextPair) -> bool:
     """Whether no word that counts stands in both, at a glance: most pairs need no closer look."""
-    common = set(pair.source.rstrip(_AROUND).split())
+    if pair.source.isupper():
+        return False
+    # The first word counts, though it has a capital.
+    common = set((pair.source[:1].lower() + pair.source[1:]).rstrip(_AROUND).split())
     common.intersection_update(pair.target.casefold().rstrip(_AROUND).split())
-    if not common:
-        # Words in capitals are not seen here.
-        return not pair.source.isupper()
     return all(len(word) == 1 for word in common.difference(shared_words().get(pair.language, ())))
+
+
+# Nouns have a capital there: `Zebra` is German, `zebra` is a copy.
+_WITH_CAPITALS = frozenset({"deu_Latn", "ltz_Latn"})
+
+
+def _words(pair: TextPair) -> list[str]:
+    """Words of the target that may be copies, in lower case."""
+    if pair.language in _WITH_CAPITALS and pair.source.islower():
+        return [word for word in _WORD.findall(pair.target) if not word.istitle()]
+    return _WORD.findall(pair.target.casefold())
 
 
 def _copied(pair: TextPair, target: list[str]) -> float:
@@ -78,15 +89,24 @@ def _copied(pair: TextPair, target: list[str]) -> float:
 
 def _longest_run(source: list[str], counted: Set[str], target: list[str]) -> int:
     """How many words that count the longest part of the source has that stands so in the target."""
-    longest = 0
-    lengths = [0] * (len(target) + 1)
+    places: dict[str, list[int]] = {}
+    for index, word in enumerate(target):
+        places.setdefault(word, []).append(index)
+    longest = steps = 0
+    # How long the common part is that ends with the last word and the one at a place of the target.
+    lengths: dict[int, int] = {}
     for word in source:
-        # How long the common part is that ends with this word and each of the target's.
-        lengths = [0] + [
-            lengths[index] + (word in counted) if word == other else 0 for index, other in enumerate(target)
-        ]
-        longest = max(longest, *lengths)
+        found = places.get(word, ())
+        lengths = {place: lengths.get(place - 1, 0) + (word in counted) for place in found}
+        longest = max(longest, max(lengths.values(), default=0))
+        steps += len(found)
+        if steps > _MOST_STEPS:
+            break
     return longest
+
+
+# More than two texts of 100 kB take, unless both are one word over and over: then it has long been found.
+_MOST_STEPS = 10_000_000
 
 
 @cache

@@ -24,7 +24,7 @@ _PROBE = 6
 # Characters of English in a window that should not come twice.
 _WINDOW = 24
 
-# Units within a word; what is longer repeats words, or stands in a text without spaces.
+# Units within a word; what is longer repeats words, makes a long one, or stands in a text without spaces.
 _LONGEST_UNIT = 8
 
 
@@ -48,7 +48,7 @@ def repetition(batch: Batch) -> Column:
 
 
 def _runs(batch: Batch) -> NDArray[np.bool_]:
-    """Which targets have a unit of up to 8 characters three times in a row, and maybe a few others."""
+    """Which targets have a unit of up to 8 characters three times in a row."""
     found = np.zeros(len(batch), np.bool_)
     codes = batch.target.codes
     for size in range(1, _LONGEST_UNIT + 1):
@@ -57,7 +57,9 @@ def _runs(batch: Batch) -> NDArray[np.bool_]:
         again = np.concatenate([[0], np.cumsum(codes[size:] == codes[:-size])])
         wanted = max(3, 2 * size)
         starts = np.flatnonzero(again[wanted:] - again[:-wanted] == wanted)
-        found[np.searchsorted(batch.target.ends, starts, side="right")] = True
+        texts = np.searchsorted(batch.target.ends, starts, side="right")
+        # Not what goes on in the next text: no score depends on its neighbours.
+        found[texts[starts + wanted + size <= batch.target.ends[texts]]] = True
     return found
 
 
@@ -66,6 +68,8 @@ def _words_again(text: str, language: str) -> bool:
     words = text.split()
     if language in _without_spaces():
         return len(text) > _PROBE
+    if max(map(len, words), default=0) > 3 * _LONGEST_UNIT:
+        return True
     if len(words) <= len(set(words)) + 1:
         return False
     # Three times in a row, or a window of several words again.

@@ -19,7 +19,7 @@ _BRAND = regex.compile(r"\p{L}.*\p{Lu}|\p{L}.*\p{Nd}|\p{Nd}.*\p{L}")
 _MIXED_WORD = regex.compile(
     r"(?<=[\p{Script=Cyrillic}\p{Script=Greek}])\p{Script=Latin}+|\p{Script=Latin}+(?=[\p{Script=Cyrillic}\p{Script=Greek}])"
 )
-_HOMOGLYPHS = frozenset("aceopxyijsABCEHIJKMOPSTXYZo")
+_HOMOGLYPHS = frozenset("aceopxyijsABCEHIJKMOPSTXYZ")
 
 
 def script_share(batch: Batch) -> Column:
@@ -42,11 +42,14 @@ def script_share(batch: Batch) -> Column:
 
 
 def _without_names(pair: TextPair, right: int, letters: int) -> float:
-    latin = _LATIN_WORD.findall(pair.target)
+    target = pair.target
+    if {"Cyrillic", "Greek"} & set(languages()[pair.language].scripts):
+        target = _MIXED_WORD.sub(lambda found: "" if _HOMOGLYPHS.issuperset(found[0]) else found[0], target)
+        right += len(pair.target) - len(target)
+    latin = _LATIN_WORD.findall(target)
     given = set(_LATIN_WORD.findall(pair.source))
     letter = {word.casefold() for word in given if len(word) == 1}
     names = [word for word in latin if (word in given and word != word.lower()) or word.casefold() in letter]
-    right += sum(len(word) for word in _MIXED_WORD.findall(pair.target) if _HOMOGLYPHS.issuperset(word))
     rest = letters - sum(len(_LETTER.findall(name)) for name in names)
     if right:
         return right / rest

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
@@ -121,7 +122,7 @@ class Thresholds:
         writer.writerow(field.name for field in fields(Threshold))
         for line in self.lines:
             writer.writerow(
-                "" if value is None else f"{value:.4g}" if isinstance(value, float) else value
+                "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
                 for value in (getattr(line, field.name) for field in fields(Threshold))
             )
         return out.getvalue()
@@ -167,15 +168,26 @@ def parse_thresholds(text: str, name: str) -> Thresholds:
     found = Thresholds(
         identification, tuple(_parse(cells, f"{name}: line {number}") for number, cells in table[1:])
     )
-    missing = _calibrated_rules() - {line.rule for line in found.lines}
-    if missing:
-        raise ThresholdsError(f"{name}: no bound for {', '.join(sorted(missing))}; was the table cut?")
+    general = {(line.rule, line.length) for line in found.lines if line.nllb_code == ANY}
+    for rule, length in _calibrated():
+        if (rule, length) not in general:
+            raise ThresholdsError(
+                f"{name}: no bound of {rule} for {ANY!r} and length {length}; was the table cut?"
+            )
     return found
 
 
 @cache
-def _calibrated_rules() -> frozenset[str]:
-    return frozenset(name for name, rule in Policy().rules() if CALIBRATED in vars(rule).values())
+def _calibrated() -> tuple[tuple[str, str], ...]:
+    """Rules and lengths that every table has a bound for."""
+    rules = [name for name, rule in Policy().rules() if CALIBRATED in vars(rule).values()]
+    # Of answers and names nobody expects whole sentences.
+    return tuple(
+        (rule, length)
+        for rule in rules
+        for length in LENGTHS
+        if length != "answer" or rule not in ("sentences", "ending")
+    )
 
 
 def _parse(cells: list[str], where: str) -> Threshold:
@@ -188,6 +200,8 @@ def _parse(cells: list[str], where: str) -> Threshold:
         raise ThresholdsError(f"{where}: length {length!r}; one of {', '.join(LENGTHS)} is wanted")
     try:
         bounds = [float(cell) if cell else None for cell in (least, most)]
+        if any(bound is not None and math.isnan(bound) for bound in bounds):
+            raise ValueError("nan is no bound")
         return Threshold(code, length, rule, bounds[0], bounds[1], int(texts), float(rejected))
     except ValueError as error:
         raise ThresholdsError(f"{where}: {error}") from error
