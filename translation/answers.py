@@ -271,7 +271,7 @@ def _chosen(question: WantedAnswer, candidates: Sequence[_Candidate], backs: _Ba
 
 
 def checked(answer: str, nllb_code: str) -> str | None:
-    """The translation of an answer that the shipped table has (`yes`) or that stays as it is (`12`, `A`)."""
+    """The translation of an answer that a shipped table has (`yes`, `red`) or that stays as it is (`12`, `A`)."""
     if not any(segment.translate for segment in segments.split(answer, ENGLISH)):
         return answer
     return _checked(nllb_code).get(_plain(answer))
@@ -283,11 +283,21 @@ def _plain(answer: str) -> str:
 
 @cache
 def _checked(nllb_code: str) -> Mapping[str, str]:
-    """English answer to its translation in a language, from CLDR's words for yes and no."""
-    text = files("translation").joinpath("yes_no.tsv").read_text(encoding="utf-8")
+    """English answer to its translation in a language, from CLDR's words for yes, no, and colours."""
+    colours = {
+        row["english"]: row["names"].split("|")[0]
+        for row in _rows("colours.tsv", nllb_code)
+        # As an answer it is as often the fruit.
+        if row["english"] != "orange"
+    }
+    yes_no = {word: row[word] for row in _rows("yes_no.tsv", nllb_code) for word in ("yes", "no")}
+    return MappingProxyType(colours | yes_no)
+
+
+def _rows(table: str, nllb_code: str) -> Iterator[dict[str, str]]:
+    text = files("translation").joinpath(table).read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-    found = (row for row in rows if row["nllb_code"] == nllb_code)
-    return MappingProxyType({word: row[word] for row in found for word in ("yes", "no")})
+    return (row for row in rows if row["nllb_code"] == nllb_code)
 
 
 # --- The file -------------------------------------------------------------------------------------

@@ -299,3 +299,11 @@ class TestFile:
             read_answers(tmp_path / "answers.tsv")
         with pytest.raises(AnswersError, match="cannot be read"):
             read_answers(tmp_path / "none.tsv")
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "text"),
+    [("red", "deu_Latn", "rot"), ("Blue.", "fra_Latn", "bleu"), ("orange", "spa_Latn", None)],
+)
+def test_colours_are_checked_where_they_are_nothing_else(answer: str, code: str, text: str | None) -> None:
+    assert checked(answer, code) == text

@@ -80,7 +80,7 @@ def _copied(pair: TextPair, target: list[str]) -> float:
     if not words:
         return np.nan
     folded = [word.casefold() for word in found]
-    if target == folded:
+    if target == folded and len(_WORD.findall(pair.target)) == len(target):
         return 1.0
     kept = (words & Counter(target)).total()
     run = _longest_run(folded, words.keys(), target) if kept > 1 else kept

@@ -148,7 +148,7 @@ class TestScript:
             ("a dog runs", "pas trči", "srp_Cyrl", 0),
             ("a dog", "cобакa", "srp_Cyrl", 1),
             ("plan a", "плaн a", "srp_Cyrl", 1),
-            ("a dog", "собaka", "srp_Cyrl", 4 / 6),
+            ("a dog", "собaka", "srp_Cyrl", 3 / 6),
             ("a dog", "Рa", "tha_Thai", 0),
             # What only the other of the two Chinese scripts writes is no letter of this one.
             ("a dog plays in the park", "狗在花园里玩", "zho_Hans", 1),
@@ -204,7 +204,7 @@ class TestCopy:
             ("A MAN RIDING A WAVE", "a man riding a wave", 1),
             ("a red ball", "a red ball", 1),
             ("A MAN RIDING A WAVE", "A MAN RIDING A WAVE", 1),
-            ("A DOG", "a dog", 1),
+            ("A BIG DOG", "a big dog", 1),
             ("The Dog Barks in Paris", "The Dog Barks in Paris", 1),
             ('"A dog," she said', '"A dog," she said', 1),
             ("New York City", "New York City", None),
@@ -212,6 +212,8 @@ class TestCopy:
             # German has `in` too.
             ("a man in Berlin", "ein Mann in Berlin", 0),
             ("a quetzal", "Ein quetzal", 1 / 2),
+            # A noun of German, which has a capital.
+            ("a zebra in a zoo", "Ein Zebra in einem Zoo", 0),
             ("a man riding a wave on a board", "ein Mann riding a wave on a board", 4 / 6),
             ("42", "42", 0),
             ("a small dog", "ein kleiner Hund", 0),
