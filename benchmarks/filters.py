@@ -84,7 +84,8 @@ def main() -> int:
     found = [one for one in found if one.origin != "tux"]
     by_length = _by_length(found)
     document = [
-        f"{len(found):,} references, identification {judge.identifier.name}, thresholds {judge.thresholds.digest}."
+        f"{len(found):,} references, identification {judge.identifier.name},"
+        f" thresholds {judge.thresholds.digest}."
     ]
     speed, speed_table = _speed(by_length["caption"], judge)
     rejection, rejection_tables = _false_rejection(by_length, stamps, judge)
@@ -188,7 +189,8 @@ def _false_rejection(
         figures["tux"] = round(sum(by_rule.values()) / len(stamps), 5)
         told = ", ".join(f"{rule} {count / len(stamps):.2%}" for rule, count in by_rule.most_common(6))
         rows.append(
-            f"| (Tux Paint, free) | {len(stamps):,} | {len({one.pair.language for one in stamps})} | {figures['tux']:.2%} | {told} |"
+            f"| (Tux Paint, free) | {len(stamps):,} | {len({one.pair.language for one in stamps})}"
+            f" | {figures['tux']:.2%} | {told} |"
         )
     worst = max(
         (share, code, length)
@@ -296,9 +298,7 @@ def _swapped_answers(data: Path, judge: Judge, most: int) -> tuple[dict[str, Any
         one
         for part in PARTS
         for one in references(data, part)
-        if one.origin == "cldr"
-        and one.pair.source.casefold() in names
-        and engine.supports(one.pair.language)
+        if one.origin == "cldr" and one.pair.source.casefold() in names and engine.supports(one.pair.language)
     ]
     draw = random.Random(SEED)
     chosen = draw.sample(known, min(most, len(known)))
@@ -318,9 +318,9 @@ def _swapped_answers(data: Path, judge: Judge, most: int) -> tuple[dict[str, Any
         )
         shares[name] = _mean([rule == "round_trip_exact" for rule in judged])
     text = (
-        f"Answers swapped for another one of the language, with a round trip through the small model, on names"
-        f" that it knows: {shares['found']:.1%} of {len(swapped):,} found, while {shares['rejected']:.1%} of the human"
-        " translations do not come back as they were."
+        "Answers swapped for another one of the language, with a round trip through the small model, on names"
+        f" that it knows: {shares['found']:.1%} of {len(swapped):,} found, while {shares['rejected']:.1%} of"
+        " the human translations do not come back as they were."
     )
     return shares, text
 

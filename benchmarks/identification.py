@@ -1,11 +1,9 @@
 """Measures language identification: which texts each detector names rightly, and which it wrongly lets
 through.
 
-Reads `ntrex.parquet` (nllb_code, line, text), `tatoeba.parquet` and `cldr_emoji_names.parquet` (nllb_code,
-english, text or name) and `udhr.parquet` (nllb_code, article, text) from a folder, whichever are there, and
-with `--tux` the captions of Debian's `tuxpaint-stamps-default` (its unpacked `usr/share/tuxpaint/stamps`, 57
-locales). Everything measured was held out of the training of the identifier that ships. The last line of
-output is one JSON object.
+Reads the references of `evaluation.references` that are for reporting, with `--tux` the captions of Debian's
+`tuxpaint-stamps-default` too (its unpacked `usr/share/tuxpaint/stamps`). Everything measured was held out of
+the training of the identifier that ships. The last line of output is one JSON object.
 
 A detector names a text's language (recall), and a rule accepts it as language L when any of its detectors
 names L; false acceptance is the share of other languages' texts accepted as L, a mean over L and over the
@@ -21,13 +19,11 @@ import sys
 import time
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import pyarrow.parquet as pq
-
+from evaluation.references import REPORT, references
 from translation.identification import normalised
 from translation.languages import ENGLISH, UnknownLanguage, default_languages, languages, resolve
 
@@ -40,6 +36,9 @@ Named = list[frozenset[str]]
 Detector = Callable[[Sequence[str]], Named]
 TestSet = Mapping[str, Sequence[str]]
 """NLLB code to texts."""
+
+SETS = {"cldr": "names", "tatoeba": "tatoeba", "udhr": "udhr", "tux": "tux"}
+"""Origin of a reference to the set of its own."""
 
 FEWEST = {"udhr": 3}
 """Texts that a language must have in a set to count; 50 where nothing is said."""
@@ -57,9 +56,10 @@ def main() -> int:
     )
     parser.add_argument("--confusion", type=Path, help="writes the confused pairs: set, wanted, named, share")
     arguments = parser.parse_args()
-    sets = test_sets(arguments.data, arguments.tux)
-    if not sets:
-        print(f"no test data in {arguments.data}; give its folder with --data", file=sys.stderr)
+    try:
+        sets = test_sets(arguments.data, arguments.tux)
+    except FileNotFoundError as error:
+        print(f"{error}; give the folder of the tables with --data", file=sys.stderr)
         return 2
     if arguments.quick:
         sets = {
@@ -97,31 +97,16 @@ def thinned(texts: Sequence[str], most: int) -> Sequence[str]:
 # Test sets
 
 
-def held_out(english: str) -> bool:
-    """Whether a pair with this English is one of the tenth that is only reported on."""
-    return int(hashlib.blake2b(english.encode(), digest_size=8).hexdigest(), 16) % 10 == 0
-
-
 def test_sets(data: Path, tux: Path | None) -> dict[str, TestSet]:
     """Held-out texts by set and language, of the default languages with enough of them."""
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows(data / "ntrex.parquet"):
-        if row["line"] > 1000:
-            found["sentences"][row["nllb_code"]].append(row["text"])
-            found["nine_words"][row["nllb_code"]].append(first_words(row["text"], row["nllb_code"]))
-    for row in rows(data / "cldr_emoji_names.parquet"):
-        if held_out(row["english"]):
-            found["names"][row["nllb_code"]].append(row["name"])
-    for row in rows(data / "tatoeba.parquet"):
-        if held_out(row["english"]):
-            found["tatoeba"][row["nllb_code"]].append(row["text"])
-            found["tatoeba"][ENGLISH].append(row["english"])
-    for row in rows(data / "udhr.parquet"):
-        if row["article"] >= 28:
-            found["udhr"][row["nllb_code"]] += row["text"].splitlines()
-    if tux:
-        for code, text in tux_captions(tux):
-            found["tux"][code].append(text)
+    for one in references(data, REPORT, tux):
+        for code, text in ((one.pair.language, one.pair.target), (ENGLISH, one.pair.source)):
+            if one.origin == "ntrex":
+                found["sentences"][code].append(text)
+                found["nine_words"][code].append(first_words(text, code))
+            else:
+                found[SETS[one.origin]][code] += text.splitlines() if one.origin == "udhr" else [text]
     default = {language.nllb for language in default_languages()}
     return {
         name: {
@@ -133,47 +118,9 @@ def test_sets(data: Path, tux: Path | None) -> dict[str, TestSet]:
     }
 
 
-def rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a Parquet file; none where there is no file."""
-    if not path.exists():
-        return []
-    table: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-    return table
-
-
 def first_words(text: str, code: str) -> str:
     """The first nine words, or a third of the characters where words are not spaced."""
     return " ".join(text.split()[:9]) if languages()[code].spaced else text[: max(1, len(text) // 3)]
-
-
-def tux_captions(folder: Path) -> Iterable[tuple[str, str]]:
-    """Language and caption of the stamps: `X.txt` has English first, then `<locale>.utf8=<text>`.
-
-    Left out: Tamil (broken encoding), Kurdish without its script, zh_CN (rhymes, not captions), second
-    variants of a language, and captions equal to the English.
-    """
-    for path in sorted(folder.rglob("*.txt")):
-        first, *others = path.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
-        english = first.strip()
-        if english:
-            yield ENGLISH, english
-        for line in others:
-            code, found, text = line.partition(".utf8=")
-            text = text.strip()
-            left_out = {"ta", "ku", "zh_CN", "pt_BR", "es_MX"}
-            if (
-                not found
-                or not text
-                or text == english
-                or code in left_out
-                or "@" in code
-                or code[:3] == "en_"
-            ):
-                continue
-            try:
-                yield resolve("zho_Hant" if code == "zh_TW" else code).nllb, text
-            except UnknownLanguage:
-                continue
 
 
 # Detectors
@@ -207,8 +154,8 @@ def fasttext_file(path: Path) -> Detector:
     model = fasttext.load_model(str(path))
 
     def detect(texts: Sequence[str]) -> Named:
-        labels, _ = model.predict([normalised(text) for text in texts], 1)
-        return [frozenset(label.removeprefix("__label__") for label in found) for found in labels]
+        found = (model.predict(normalised(text), 1)[0] for text in texts)
+        return [frozenset(label.removeprefix("__label__") for label in labels) for labels in found]
 
     return detect
 
@@ -272,8 +219,8 @@ def lid176() -> Detector:
     model = fasttext.load_model(str(path))
 
     def detect(texts: Sequence[str]) -> Named:
-        labels, _ = model.predict([text.replace("\n", " ") for text in texts], 1)
-        return [frozenset(code_of(label.removeprefix("__label__")) for label in found) for found in labels]
+        found = (model.predict(text.replace("\n", " "), 1)[0] for text in texts)
+        return [frozenset(code_of(label.removeprefix("__label__")) for label in labels) for labels in found]
 
     return detect
 
@@ -387,9 +334,11 @@ def speeds(detectors: Mapping[str, Detector], sets: Mapping[str, TestSet], model
     ratios = []
     for _ in range(7):
         begun = time.perf_counter()
-        bare.predict(texts, 1)
+        for text in texts:
+            bare.predict(text, 1)
         middle = time.perf_counter()
-        bare.predict([normalised(text) for text in texts], 1)
+        for text in texts:
+            bare.predict(normalised(text), 1)
         ratios.append((time.perf_counter() - middle) / (middle - begun))
     begun = time.perf_counter()
     fasttext.load_model(str(model))

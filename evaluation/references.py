@@ -64,7 +64,7 @@ def references(folder: Path, part: str, tux: Path | None = None) -> Iterator[Ref
     """
     yield from _aligned(folder / "ntrex.parquet", "ntrex", "line", lambda line: _line_part(line) == part)
     yield from _aligned(
-        folder / "udhr.parquet", "udhr", "article", lambda number: _article_part(number) == part
+        folder / "udhr.parquet", "udhr", "article", lambda number: article_part(number) == part
     )
     for origin, name, text in (("tatoeba", "tatoeba", "text"), ("cldr", "cldr_emoji_names", "name")):
         yield from _with_english(folder / f"{name}.parquet", origin, text, part)
@@ -76,7 +76,8 @@ def _line_part(line: int) -> str:
     return FIT if line <= _LAST_FITTED_LINE else REPORT
 
 
-def _article_part(article: int) -> str:
+def article_part(article: int) -> str:
+    """Which part an article of the Declaration of Human Rights belongs to; 0 is the preamble."""
     return FIT if article in _FIT_ARTICLES else REPORT if article in _REPORT_ARTICLES else LEARN
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 ALL = "all"
 """The configuration with every language, the default one."""
 
-_LICENCES_HEAD = "| made with, made from | licence |\n|---|---|\n"
 _CELL_END = re.compile(r"(?<!\\)\|")
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -51,14 +50,6 @@ def dataset_card(manifest: Manifest, name: str, licences: Mapping[str, str]) -> 
         _licences(licences),
     )
     return f"---\n{front}---\n\n" + "\n\n".join(section for section in sections if section) + "\n"
-
-
-def licences_in(card: str) -> dict[str, str]:
-    """The `licences` that `dataset_card` was given, read from the card; empty if it has no such table."""
-    _, _, table = card.partition(_LICENCES_HEAD)
-    lines = table.split("\n\n")[0].splitlines()
-    rows = ([_text(cell) for cell in _CELL_END.split(line)[1:-1]] for line in lines)
-    return {row[0]: row[1] for row in rows if len(row) == 2}
 
 
 def _front_matter(manifest: Manifest, name: str) -> dict[str, Any]:
@@ -201,7 +192,7 @@ def _licences(licences: Mapping[str, str]) -> str:
     lines = [f"| {_cell(part)} | {_cell(licence)} |" for part, licence in licences.items()]
     return (
         "## Licences\n\n"
-        + _LICENCES_HEAD
+        + "| made with, made from | licence |\n|---|---|\n"
         + "\n".join(lines)
         + "\n\nA translation has the licence of its source; the licence of the model may bind its output "
         "too. NLLB's weights are CC-BY-NC-4.0."

@@ -92,7 +92,9 @@ def parser() -> argparse.ArgumentParser:
     calibrate = commands.add_parser(
         "calibrate", help="fit thresholds on reference translations (another detector, model, kind of text)"
     )
-    calibrate.add_argument("pairs", type=Path, metavar="PAIRS.tsv", help="source, target, nllb_code; - reads stdin")
+    calibrate.add_argument(
+        "pairs", type=Path, metavar="PAIRS.tsv", help="source, target, nllb_code; - reads stdin"
+    )
     calibrate.add_argument("--output", type=Path, default=Path("thresholds.tsv"), metavar="FILE")
     _model_options(calibrate)
     _filter_options(calibrate)
@@ -238,9 +240,7 @@ def _refilter(parsed: argparse.Namespace) -> int:
 
     console = _Console()
     try:
-        outcome = refilter(
-            parsed.directory, parsed.set, console, dry_run=parsed.dry_run, quiet=parsed.quiet
-        )
+        outcome = refilter(parsed.directory, parsed.set, console, dry_run=parsed.dry_run, quiet=parsed.quiet)
     except RefilterFailed as error:
         _complain(error)
         return FAILED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pipelines.filesystem import exists, join, read_text, write_text
@@ -74,6 +74,8 @@ class Manifest:
     files: tuple[ShardFile, ...]
     answers: AnswerTable | None = None
     """None if no short answer was translated."""
+    licences: Mapping[str, str] = field(default_factory=dict)
+    """What it was made with and from (`model small`, `source coco`) -> its licence."""
 
     @property
     def accepted(self) -> int:
@@ -151,6 +153,7 @@ def read_manifest(directory: str) -> Manifest:
             counts=tuple(LanguageCounts(**count) for count in content["counts"]),
             files=tuple(ShardFile(**file) for file in content["files"]),
             answers=AnswerTable(**content["answers"]) if content.get("answers") else None,
+            licences=content.get("licences", {}),
         )
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path}: damaged ({error}); run with --overwrite to make the mix again") from error

@@ -97,7 +97,9 @@ _JUDGES = ("labse", "metricx", "comet_kiwi")
 def _judge(spec: str) -> str:
     kind, separator, place = spec.partition(":")
     if kind not in _JUDGES or (separator and not place) or (kind == "comet_kiwi" and not place):
-        raise ValueError("`labse`, `metricx`, `labse:PLACE`, `metricx:PLACE` or `comet_kiwi:DIRECTORY` is wanted")
+        raise ValueError(
+            "`labse`, `metricx`, `labse:PLACE`, `metricx:PLACE` or `comet_kiwi:DIRECTORY` is wanted"
+        )
     return spec
 
 
@@ -265,8 +267,10 @@ class Recipe(_Model):
     """`small`, or the directory of a converted model."""
     identification: _Filled = OFFLINE
     """`shipped`, `cld`, a fastText model file, or a hub name."""
-    quality: Annotated[tuple[Annotated[str, AfterValidator(_judge)], ...], AfterValidator(_distinct_judges)] = ()
-    """Trained judges: `labse`, `metricx`, or `KIND:` and a directory or hub name; needs the extra `quality`."""
+    quality: Annotated[
+        tuple[Annotated[str, AfterValidator(_judge)], ...], AfterValidator(_distinct_judges)
+    ] = ()
+    """Trained judges: `labse`, `metricx`, or `KIND:` and a directory or hub name (extra `quality`)."""
     thresholds: _Filled | None = None
     """A table that `translate-mix calibrate` wrote; default: the one that ships."""
     translation: Decoding = Decoding()
@@ -395,16 +399,28 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     written = read_recipe_file(path, overrides)
     try:
-        # Strict JSON: "4" is no number and `true` no 1, but lists may become tuples.
-        values = json.dumps(_with_default_thresholds(written.values))
-        recipe = Recipe.model_validate_json(values, strict=True)
+        recipe = checked_recipe(written)
     except TypeError as error:
         remedy = f"holds a YAML tag that recipes do not use ({error})"
         raise RecipeError(str(path), None, "", None, remedy) from error
+    _check_files(recipe)
+    return recipe
+
+
+def checked_recipe(written: RecipeFile) -> Recipe:
+    """The recipe of values that were read, checked but for the files that it names.
+
+    Raises:
+        RecipeError: a key or value is wrong.
+        TypeError: a value is of no type that JSON has.
+    """
+    # Strict JSON: "4" is no number and `true` no 1, but lists may become tuples.
+    values = json.dumps(_with_default_thresholds(written.values))
+    try:
+        recipe = Recipe.model_validate_json(values, strict=True)
     except ValidationError as error:
         raise _first_error(written, error.errors(include_url=False)) from error
     recipe._written = written
-    _check_files(recipe)
     return recipe
 
 

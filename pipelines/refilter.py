@@ -6,7 +6,6 @@ Nothing is translated and no source is read. Rows that the filters did not decid
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,14 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pipelines import journal
-from pipelines.card import dataset_card, licences_in
+from pipelines.card import dataset_card
 from pipelines.filesystem import (
     OutputError,
     exists,
@@ -48,13 +46,13 @@ from pipelines.manifest import (
 )
 from pipelines.ownership import WORK, locked
 from pipelines.progress import RowProgress
-from pipelines.recipe import Recipe, RecipeError, _first_error, _with_default_thresholds
+from pipelines.recipe import Recipe, RecipeError, checked_recipe
 from pipelines.recipe_file import override_values
 from pipelines.resharding import JudgedFile, Layout, RefilterFailed, opened, stage_language
 from pipelines.rows import FILTER_RULES, JUDGED, row_reason
 from pipelines.sink import ShardFile
 from pipelines.summary import LanguageCounts, language_name, total
-from translation.answers import _unescaped as unescaped
+from translation.answers import unescaped
 from translation.filters import Policy, ScoreTable, Thresholds, load_thresholds, verdicts
 from translation.filters.thresholds import ThresholdsError
 from translation.row import PROMPT_PREFIX
@@ -195,11 +193,8 @@ def _recipe(manifest: Manifest, directory: str, overrides: Sequence[str]) -> Rec
             )
             raise RecipeError("--set", None, name, None, remedy)
     written = override_values(manifest.recipe, join(directory, MANIFEST), overrides)
-    try:
-        # As a recipe is checked, but for its files: a mix can be judged again without its sources.
-        return Recipe.model_validate_json(json.dumps(_with_default_thresholds(written.values)), strict=True)
-    except ValidationError as error:
-        raise _first_error(written, error.errors(include_url=False)) from error
+    # Not its files: a mix can be judged again without its sources.
+    return checked_recipe(written)
 
 
 def _thresholds(recipe: Recipe) -> Thresholds:
@@ -345,7 +340,7 @@ def _replace(
             others.insert(0, ANSWERS_FILE)
     write_text(
         journal.staged(directory, CARD),
-        dataset_card(after, recipe.name, _licences(directory, recipe, after)),
+        dataset_card(after, recipe.name, after.licences),
     )
     write_text(journal.staged(directory, MANIFEST), manifest_text(after))
     new = [file.path for file in after.files if file not in before.files]
@@ -380,15 +375,6 @@ def _answer_table(
             line[accepted] = str(int(answers[key]))
     failed = sum(line[accepted] == "0" for line in lines)
     return "".join("\t".join(line) + "\n" for line in (header, *lines)), failed
-
-
-def _licences(directory: str, recipe: Recipe, manifest: Manifest) -> Mapping[str, str]:
-    """Those of the card that is there; without it what the recipe says."""
-    path = join(directory, CARD)
-    licences = licences_in(read_text(path)) if exists(path) else {}
-    model = {f"model {manifest.signature.model}": "not known any more: the card of the mix was lost"}
-    sources = {f"source {one.name}": one.licence or "not stated in the recipe" for one in recipe.sources}
-    return licences or (model | sources)
 
 
 def render_refiltered(outcome: Refiltered, dry_run: bool, console: Console) -> None:

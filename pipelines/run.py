@@ -39,8 +39,8 @@ from translation.answers import read_answers
 from translation.engine import Engine
 from translation.filters import load_thresholds
 from translation.identification import load_identifier
-from translation.quality import load_quality
 from translation.model import SMALL, ModelDescription, model_directory, read_description
+from translation.quality import load_quality
 
 DISTRIBUTION = "translate-mix"
 PROGRESS, WORKERS_LOG = "progress", "workers.log"

@@ -215,7 +215,9 @@ def render_thresholds(thresholds: Thresholds, path: str, console: Console) -> No
             "-" if rejected is None else f"{rejected:.2%}",
         )
     console.print(table)
-    console.print(f"Fitted for identification {thresholds.identification}; written to {path}.", soft_wrap=True)
+    console.print(
+        f"Fitted for identification {thresholds.identification}; written to {path}.", soft_wrap=True
+    )
     console.print(f"Use it:  translate-mix run RECIPE --set thresholds={shlex.quote(path)}", soft_wrap=True)
 
 

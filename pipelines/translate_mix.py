@@ -230,6 +230,7 @@ def _write_card_and_manifest(
     manifest = Manifest(
         signature=plan.signature,
         recipe=plan.recipe.model_dump(mode="json"),
+        licences=plan.licences,
         read=read,
         counts=tuple(
             merge_counts(language, sum(number for _, number in found), found)

@@ -32,8 +32,8 @@ from translation.filters import (
     verdicts,
 )
 from translation.identification import Identifier, load_identifier
-from translation.quality import QualityModel, load_quality
 from translation.languages import ENGLISH
+from translation.quality import QualityModel, load_quality
 from translation.translations import Decoding, Request, Translation
 
 TextKey = tuple[str, str]

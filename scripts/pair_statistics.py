@@ -2,9 +2,10 @@
 
     python scripts/pair_statistics.py --data DIR --annotations DIR --output translation/filters
 
-How long a translation is for its English, and which English words a language leaves as they are, from the `fit`
-part of the references (`evaluation.references`), and which words, from the part that is neither to fit nor to
-report, and from the emoji names of CLDR (npm cldr-annotations-full and cldr-annotations-derived-full 48.2.0, unpacked in `--annotations`).
+How long a translation is for its English, from the `fit` part of the references (`evaluation.references`), and
+which English words a language leaves as they are, from the part that is neither to fit nor to report, and from
+the emoji names of CLDR (npm cldr-annotations-full and cldr-annotations-derived-full 48.2.0, unpacked in
+`--annotations`).
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def shared_words(pairs: Iterable[tuple[str, str, str]]) -> dict[str, list[str]]:
 
 
 def annotations(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """(NLLB code, English, text) of emoji names; keywords are left English in some languages, so they tell nothing."""
+    """(NLLB code, English, text) of emoji names; keywords are left in English in some languages."""
     english = _annotation_files(folder, {"en"})["en"]
     locales = {path.parent.name for path in folder.rglob("annotations.json")}
     wanted = {language.nllb for language in default_languages()} - {ENGLISH}
@@ -97,8 +98,8 @@ def _annotation_files(folder: Path, locales: Iterable[str]) -> dict[str, dict[st
 
 def write_lengths(path: Path, found: Mapping[str, tuple[float, int]]) -> None:
     lines = [
-        "# Characters of a translation per character of English: medians over so many texts of NTREX-128 lines",
-        "# 1-1000 (CC-BY-SA-4.0), Tatoeba (CC-BY-2.0-FR) and the Declaration of Human Rights.",
+        "# Visible characters of a translation per one of English: medians over so many texts of NTREX-128",
+        "# lines 1-1000 (CC-BY-SA-4.0), Tatoeba (CC-BY-2.0-FR) and the Declaration of Human Rights.",
         "nllb_code\tfactor\ttexts",
         *(f"{code}\t{factor:.3f}\t{texts}" for code, (factor, texts) in sorted(found.items())),
     ]
@@ -122,7 +123,7 @@ def main() -> int:
     parser.add_argument("--annotations", type=Path, required=True, metavar="DIR")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     arguments = parser.parse_args()
-    # Names of emoji are terser in some languages. The Declaration stands for languages that have nothing else.
+    # Names of emoji are terser in some languages. The Declaration stands for those that have nothing else.
     found = [one.pair for one in references(arguments.data, FIT) if one.origin != "cldr"]
     write_lengths(arguments.output / "lengths.tsv", lengths(found))
     learnt = (

@@ -271,7 +271,7 @@ def _chosen(question: WantedAnswer, candidates: Sequence[_Candidate], backs: _Ba
 
 
 def checked(answer: str, nllb_code: str) -> str | None:
-    """The translation of an answer that a shipped table has (`yes`, `red`) or that stays as it is (`12`, `A`)."""
+    """The translation of an answer that a table has (`yes`, `red`) or that stays as it is (`12`, `A`)."""
     if not any(segment.translate for segment in segments.split(answer, ENGLISH)):
         return answer
     return _checked(nllb_code).get(_plain(answer))
@@ -390,7 +390,7 @@ def _parsed(file: str, number: int, header: Sequence[str], line: str) -> tuple[t
     if len(cells) != len(header):
         remedy = f"{len(cells)} columns, {len(header)} wanted; a tab in a text is written \\t"
         raise AnswersError(file, number, remedy)
-    row = {name: _unescaped(cell).strip() for name, cell in zip(header, cells, strict=True)}
+    row = {name: unescaped(cell).strip() for name, cell in zip(header, cells, strict=True)}
     code = row["nllb_code"]
     if code not in languages() or languages()[code].english:
         remedy = f"{code!r} is no NLLB code to translate into (`translate-mix languages` lists all)"
@@ -406,5 +406,5 @@ def _parsed(file: str, number: int, header: Sequence[str], line: str) -> tuple[t
     return (code, row["answer"]), Given(row["translation"], accepted == "1")
 
 
-def _unescaped(cell: str) -> str:
+def unescaped(cell: str) -> str:
     return re.sub(r"\\[\\tnr]", lambda match: _UNESCAPED[match[0]], cell)

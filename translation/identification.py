@@ -70,7 +70,7 @@ class IdentifierError(ValueError):
 
 
 def load_identifier(spec: str) -> Identifier:
-    """The identifier of a spec: `shipped`, `cld`, the path of a fastText `.bin`/`.ftz` file, or a hub name.
+    """The identifier of a spec: `shipped`, `cld`, the path of a fastText file, or a hub name.
 
     A hub name is `owner/name` (its `model.bin`) or `owner/name/file.bin`, such as `cis-lmu/glotlid`.
 
@@ -87,8 +87,8 @@ def load_identifier(spec: str) -> Identifier:
     parts = spec.split("/")
     if path.is_absolute() or spec.startswith(".") or not 2 <= len(parts) <= 3 or not all(parts):
         raise IdentifierError(
-            f"language identification: no file {spec!r}; give {SHIPPED!r}, {CLD!r}, the path of a fastText .bin or"
-            " .ftz file, or a hub name such as 'cis-lmu/glotlid'"
+            f"language identification: no file {spec!r}; give {SHIPPED!r}, {CLD!r}, the path of a fastText"
+            " .bin or .ftz file, or a hub name such as 'cis-lmu/glotlid'"
         )
     if len(parts) == 2 and path.suffix in {".bin", ".ftz"}:
         raise IdentifierError(f"language identification: no file {spec!r} in {Path.cwd()}")

@@ -305,9 +305,14 @@ def _ends(shadow: str, tag: str) -> Iterator[int]:
     yield from (start + end for end in _block_ends(shadow[start:], tag))
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 def _block_ends(block: str, tag: str) -> list[int]:
     try:
         return list(accumulate(map(len, sentencex.segment(tag, block))))
+    except UnicodeEncodeError:
+        return _block_ends(_SURROGATE.sub("\ufffd", block), tag)
     except BaseException as error:
         # A Rust panic is no Exception and would take the worker down with it; the block stays one sentence.
         if type(error).__name__ != "PanicException":

@@ -15,7 +15,6 @@ Tatoeba (a tenth to report, a tenth to fit), by article of the Declaration of Hu
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -24,6 +23,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
+from evaluation.references import LEARN, article_part, part_of
 from scripts.identifier.cleaning import clean, keep, letters
 from scripts.identifier.labels import label_of
 from scripts.identifier.sources import SOURCES, Pair, Source, fetch, read_tatoeba
@@ -50,12 +50,12 @@ def split_of(source: str, pair: Pair) -> str:
     """`train`, `fit` or `report`: by English or by article, so that all languages of a text share its
     split.
     """
+    part = LEARN
     if pair.article is not None:
-        return "report" if pair.article >= 28 else "fit" if pair.article >= 25 else "train"
-    if source in SPLIT_BY_ENGLISH and pair.english is not None:
-        digest = hashlib.blake2b(pair.english.encode(), digest_size=8).hexdigest()
-        return {0: "report", 1: "fit"}.get(int(digest, 16) % 10, "train")
-    return "train"
+        part = article_part(pair.article)
+    elif source in SPLIT_BY_ENGLISH and pair.english is not None:
+        part = part_of(pair.english)
+    return "train" if part == LEARN else part
 
 
 def lines(source: str, pairs: Iterable[Pair]) -> Iterator[Line]:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from pipelines.card import dataset_card, licences_in
+from pipelines.card import dataset_card
 from pipelines.manifest import Manifest, Signature
 from pipelines.sink import ShardFile
 from pipelines.summary import LanguageCounts
@@ -177,13 +177,6 @@ def test_counts_signature_and_licences_stand_in_the_text() -> None:
     assert "| source coco \\| captions | CC BY 4.0 |" in card
     assert "No row was accepted in: Swahili." in card
     assert "10 rows (40% of them English)" in card
-
-
-def test_licences_are_read_back_from_a_card() -> None:
-    odd = LICENCES | {"source a|b": "x | y", "source  two  blanks": "z"}
-    read = licences_in(dataset_card(manifest_of(SHARDS), "my mix", odd))
-    assert read == LICENCES | {"source a|b": "x | y", "source two blanks": "z"}
-    assert licences_in("") == licences_in("# A card of somebody else\n\n| a | b |\n") == {}
 
 
 def test_the_small_model_is_named_as_a_stand_in_and_only_then() -> None:

@@ -14,11 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from translation import identification
 from translation.identification import (
+    CLD,
+    OFFLINE,
+    SHIPPED,
     Identifier,
     IdentifierError,
     _from_bare_code,
     load_identifier,
+    normalised,
     script_letters,
 )
 from translation.languages import default_languages, languages
@@ -51,6 +56,83 @@ def cld() -> Identifier:
 @pytest.fixture(scope="module")
 def glotlid() -> Identifier:
     return load_identifier(str(GLOTLID_LABELS))
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Identifier:
+    return load_identifier(SHIPPED)
+
+
+class TestShipped:
+    def test_is_what_is_used_unless_somebody_asks_for_another(self) -> None:
+        assert OFFLINE == SHIPPED == "shipped"
+        assert CLD == "cld"
+
+    @pytest.mark.parametrize("code", SENTENCES)
+    def test_is_sure_of_a_sentence(self, shipped: Identifier, code: str) -> None:
+        ((best, confidence), *_) = shipped.identify([SENTENCES[code]])[0].items()
+        assert best == code
+        assert confidence > 0.6
+
+    def test_can_name_every_default_language_and_some_neighbours(self, shipped: Identifier) -> None:
+        assert (
+            {language.nllb for language in default_languages()} <= shipped.languages() <= languages().keys()
+        )
+        assert {"nno_Latn", "hrv_Latn", "bos_Latn", "ckb_Arab"} <= shipped.languages()
+
+    def test_serbian_in_latin_letters_and_kurdish_in_arabic_ones_are_others(
+        self, shipped: Identifier
+    ) -> None:
+        latin, sorani = shipped.identify(
+            [
+                "Mali pas se igra crvenom loptom u bašti, a deca ga gledaju.",
+                "منداڵێک لە باخچەکەدا یاری بە تۆپێکی سوور دەکات و سەگەکە سەیری دەکات",
+            ]
+        )
+        assert next(iter(latin)) != "srp_Cyrl"
+        assert next(iter(sorani)) == "ckb_Arab"
+
+    @pytest.mark.parametrize(
+        "text", ["", " ", "12 + 3 = 15", "!?", "\x00\ufffe\ud800", "🦊🦊", "\n\n", "ⓐⅰ", "\u0345"]
+    )
+    def test_says_nothing_without_letters(self, shipped: Identifier, text: str) -> None:
+        assert shipped.identify([text]) == [{}]
+
+    def test_line_breaks_and_capitals_do_not_hide_the_text(self, shipped: Identifier) -> None:
+        text = SENTENCES["deu_Latn"]
+        one, *others = shipped.identify(
+            [text, text.replace(" ", "\n"), text.replace(" ", "\xa0"), text.upper()]
+        )
+        assert all(other == one for other in others)
+
+    def test_a_lone_surrogate_does_not_hide_the_text(self, shipped: Identifier) -> None:
+        broken = SENTENCES["deu_Latn"].replace("roten", "ro\udc80ten") + "\ud83d"
+        assert next(iter(shipped.identify([broken])[0])) == "deu_Latn"
+
+    @settings(deadline=None)
+    @given(st.lists(st.text(st.characters(codec=None, exclude_categories=())), max_size=4))
+    def test_takes_any_text(self, shipped: Identifier, texts: list[str]) -> None:
+        found = shipped.identify(texts)
+        assert len(found) == len(texts)
+        for text, candidates in zip(texts, found, strict=True):
+            assert all(0 < value <= 1 for value in candidates.values())
+            assert list(candidates.values()) == sorted(candidates.values(), reverse=True)
+            assert not candidates or any(unicodedata.category(one).startswith("L") for one in text)
+
+    def test_asks_cld_for_a_second_opinion(self, shipped: Identifier) -> None:
+        assert shipped.second_opinion is not None
+        assert shipped.second_opinion.name == load_identifier("cld").name
+        assert load_identifier("cld").second_opinion is None
+
+    def test_name_and_digest_are_those_of_the_file(self, shipped: Identifier) -> None:
+        file = Path(identification.__file__).parent / "models" / "identifier" / "identifier.ftz"
+        assert shipped.digest == hashlib.sha256(file.read_bytes()).hexdigest()
+        assert shipped.name == f"fasttext-shipped-{shipped.digest[:8]}"
+        assert file.stat().st_size < 10 * 2**20
+
+    def test_texts_are_read_as_they_were_in_training(self) -> None:
+        assert normalised("Ein\nRotes\xa0HERZ") == "ein rotes herz"
+        assert normalised("O\u0301") == "ó"
 
 
 class TestCld:

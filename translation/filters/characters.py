@@ -34,7 +34,8 @@ class Characters:
 
     def of_kind(self, kinds: int) -> NDArray[np.bool_]:
         """Per character of all texts whether it is of one of these kinds."""
-        return (self.flags & np.uint64(kinds)) != 0
+        chosen: NDArray[np.bool_] = (self.flags & np.uint64(kinds)) != 0
+        return chosen
 
     def sums(self, chosen: NDArray[np.bool_]) -> Counts:
         """Per text how many of its characters are chosen."""

@@ -40,8 +40,8 @@ def engine_flags(batch: Batch) -> dict[str, Column]:
     }
 
 
-# Translators make one sentence of two, and often two of one. Something is lost or added where the length says so
-# too: of NTREX's lines 0.3 % have fewer sentences than the English, and only 0.1 % are shorter as well.
+# Translators make one sentence of two, and often two of one. Something is lost or added where the length
+# says so too: of NTREX's lines 0.3 % have fewer sentences than the English, 0.1 % are shorter as well.
 _SHORTER, _LONGER = 1.05, 1.5
 
 
@@ -61,9 +61,10 @@ def sentences_kept(batch: Batch, length_ratio: Column) -> Column:
 
 
 def _counts(characters: Characters, texts: list[str], languages: list[str]) -> NDArray[np.int64]:
-    """Sentences of each text. Two letters and no break before the last one are one sentence."""
+    """Sentences of each text. Two letters, no break and no markup before the last one are one sentence."""
     letter = characters.of_kind(kind("letter"))
-    breaks = characters.between(characters.of_kind(kind("break")), characters.starts, characters.last(letter))
+    odd = characters.of_kind(kind("break") | kind("hint"))
+    breaks = characters.between(odd, characters.starts, characters.last(letter))
     counts = np.ones(len(texts), np.int64)
     for index in np.flatnonzero((breaks > 0) | (characters.sums(letter) < 2) | (characters.lengths > 900)):
         counts[index] = sentence_count(texts[index], languages[index])

@@ -25,8 +25,8 @@ _HALF_RUN = 2
 def copy_share(batch: Batch) -> Column:
     """1 for a copy of the source, else how many of its words the target has too, case ignored.
 
-    The larger of two: those words over all of the source plus one, and n / (n + 2) for n of them in a row. What
-    is added keeps loan words: `Un quetzal` for `a quetzal` gives 0.5.
+    The larger of two: those words over all of the source plus one, and n / (n + 2) for n of them in a row.
+    What is added keeps loan words: `Un quetzal` for `a quetzal` gives 0.5.
     Left out are words of one letter, names (capitalised words; the first only where other words are none) and
     words that the language is known to share with English (`pizza`, see `shared_words`); none where the
     target shares only such. In a source without lower case every word counts.
@@ -50,7 +50,8 @@ def _nothing_copied(pair: TextPair) -> bool:
     if pair.source.isupper():
         return False
     # The first word counts, though it has a capital.
-    common = set((pair.source[:1].lower() + pair.source[1:]).rstrip(_AROUND).split())
+    first = _WORD.search(pair.source)
+    common = {first[0].casefold() if first else "", *pair.source.rstrip(_AROUND).split()}
     common.intersection_update(pair.target.casefold().rstrip(_AROUND).split())
     return all(len(word) == 1 for word in common.difference(shared_words().get(pair.language, ())))
 

@@ -15,8 +15,8 @@ from translation.languages import ENGLISH, languages
 # Where the first identifier gives another language a smaller lead than this, the second is not asked.
 _DOUBT = 0.02
 
-# With it, one threshold finds 60 % of the other languages of the same script in names and answers, where 0.5 % of
-# the right ones are rejected; without it 49 %. In captions it makes no difference (99.6 %).
+# With it, one threshold finds 60 % of the other languages of the same script in names and answers, where
+# 0.5 % of the right ones are rejected; without it 49 %. In captions it makes no difference (99.6 %).
 _HALF_WEIGHT = 5
 
 
@@ -25,9 +25,9 @@ def language_scores(batch: Batch, identifier: Identifier) -> dict[str, Column]:
 
     `lid` is 1 minus the lead that another language has over the wanted one, `confusable` the same for the
     registry's confusable siblings (Danish for Norwegian), `english` the lead of English. In doubt the
-    identifier's second opinion is asked too, and leads are means of the two. A lead counts by n / (n + 5) with
-    n the letters (as many as English would need), for in a word or two it is a guess. None where the identifier
-    cannot tell, or cannot name the language.
+    identifier's second opinion is asked too, and leads are means of the two. A lead counts by n / (n + 5)
+    with n the letters (as many as English would need), for in a word or two it is a guess. None where the
+    identifier cannot tell, or cannot name the language.
     """
     found = identifier.identify(batch.targets)
     leads = np.zeros((3, len(batch)))

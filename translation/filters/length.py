@@ -42,9 +42,9 @@ def densities() -> Mapping[str, float]:
 def length_ratio(batch: Batch) -> Column:
     """Length of the target over the length that the source lets expect, about 1, never 0.
 
-    Both are counted in characters of English without spaces (target over its language's density), plus 15, so
-    that short texts stay near 1: a lost half of a sentence of 100 characters gives 0.57, a caption of 40 blown
-    up to 200 gives 3.9.
+    Both are counted in characters of English without spaces (target over its language's density), plus 15,
+    so that short texts stay near 1: a lost half of a sentence of 100 characters gives 0.57, a caption of 40
+    blown up to 200 gives 3.9.
     """
     expected = batch.per_language(densities())
     return column((visible(batch.target) / expected + _SLACK) / (visible(batch.source) + _SLACK))

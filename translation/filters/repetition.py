@@ -31,10 +31,10 @@ _LONGEST_UNIT = 8
 def repetition(batch: Batch) -> Column:
     """How much the target repeats itself, beyond what the source does; 0..1.
 
-    The largest of three. For a unit of at most 60 characters n times in a row, 1 - 2/n (0.33 for three times,
-    0.71 for seven), and the share of the text that it covers without its first time; units without a letter
-    aside, as in 1000000 and `-----`. And thrice the share of windows of 24 characters (fewer in dense scripts)
-    that were there before.
+    The largest of three. For a unit of at most 60 characters n times in a row, 1 - 2/n (0.33 for three
+    times, 0.71 for seven), and the share of the text that it covers without its first time; units without a
+    letter aside, as in 1000000 and `-----`. And thrice the share of windows of 24 characters (fewer in dense
+    scripts) that were there before.
     """
     shares = np.zeros(len(batch), np.float32)
     suspects = _runs(batch)

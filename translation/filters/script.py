@@ -15,7 +15,7 @@ _LATIN_WORD = regex.compile(r"[\p{Script=Latin}\p{M}\p{Nd}]+(?:['’.&-][\p{Scri
 _BRAND = regex.compile(r"\p{L}.*\p{Lu}|\p{L}.*\p{Nd}|\p{Nd}.*\p{L}")
 
 
-# Latin letters within Cyrillic or Greek words that look the same there: a slip of the keyboard, seen by no reader.
+# Latin letters within Cyrillic or Greek words that look the same there: a slip that no reader sees.
 _MIXED_WORD = regex.compile(
     r"(?<=[\p{Script=Cyrillic}\p{Script=Greek}])\p{Script=Latin}+|\p{Script=Latin}+(?=[\p{Script=Cyrillic}\p{Script=Greek}])"
 )
@@ -34,7 +34,7 @@ def script_share(batch: Batch) -> Column:
     with np.errstate(invalid="ignore"):
         shares = column(right / batch.letters)
     latin = batch.target.count(kind("Latin"))
-    for index in np.flatnonzero((right < batch.letters) & (latin > 0)):
+    for index in map(int, np.flatnonzero((right < batch.letters) & (latin > 0))):
         pair = batch.pairs[index]
         if "Latin" not in languages()[pair.language].scripts:
             shares[index] = _without_names(pair, int(right[index]), int(batch.letters[index]))

@@ -12,10 +12,8 @@ from benchmarks.identification import (
     accepted,
     false_acceptance,
     first_words,
-    held_out,
     measure,
     thinned,
-    tux_captions,
 )
 from benchmarks.identification import (
     test_sets as build_test_sets,
@@ -29,40 +27,38 @@ def test_first_words_by_script() -> None:
     assert first_words("两只小狗在厨房的桌子下面睡觉。", "zho_Hans") == "两只小狗在"
 
 
-def test_reported_texts_are_those_that_the_corpus_holds_out() -> None:
-    names = [f"name {number}" for number in range(300)]
-    assert [held_out(name) for name in names] == [
-        split_of("cldr-names", Pair("de", "x", name)) == "report" for name in names
-    ]
+def test_sets_hold_out_lines_articles_and_english_texts(tmp_path: Path) -> None:
+    def write(name: str, rows: list[dict[str, object]]) -> None:
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"{name}.parquet")
 
-
-def test_captions_without_the_traps(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text(
-        "A duck.\nde.utf8=Eine Ente.\nta.utf8=x\nku.utf8=werdek\nzh_CN.utf8=鸭\nzh_TW.utf8=一隻鴨子\n"
-        "pt_BR.utf8=Um pato.\nca@valencia.utf8=Un ànec.\nen_GB.utf8=A duck.\nnl.utf8=A duck.\nxx.utf8=?\n",
-        encoding="utf-8",
+    codes = {"eng_Latn": "Sentence", "deu_Latn": "Satz"}
+    write(
+        "ntrex",
+        [
+            {"line": number, "nllb_code": code, "text": f"{word} {number}"}
+            for number in range(990, 1061)
+            for code, word in codes.items()
+        ],
     )
-    assert list(tux_captions(tmp_path)) == [
-        ("eng_Latn", "A duck."),
-        ("deu_Latn", "Eine Ente."),
-        ("zho_Hant", "一隻鴨子"),
-    ]
-
-
-def test_sets_hold_out_ntrex_by_line_and_articles_by_number(tmp_path: Path) -> None:
-    lines = [
-        {"line": number, "nllb_code": "deu_Latn", "text": f"Satz {number}"} for number in range(990, 1061)
-    ]
-    pq.write_table(pa.Table.from_pylist(lines), tmp_path / "ntrex.parquet")
-    articles = [
-        {"nllb_code": "deu_Latn", "article": number, "text": f"Absatz {number}\nZweiter {number}"}
-        for number in (24, 27, 28, 30)
-    ]
-    pq.write_table(pa.Table.from_pylist(articles), tmp_path / "udhr.parquet")
+    write(
+        "udhr",
+        [
+            {"article": number, "nllb_code": code, "text": f"{word} {number}\n{word} two {number}"}
+            for number in (24, 27, 28, 30)
+            for code, word in codes.items()
+        ],
+    )
+    english = [f"name {number}" for number in range(900)]
+    write("tatoeba", [{"nllb_code": "deu_Latn", "english": text, "text": f"T {text}"} for text in english])
+    write("cldr_emoji_names", [{"nllb_code": "deu_Latn", "english": "x", "name": "y"}])
     sets = build_test_sets(tmp_path, None)
-    assert sorted(sets) == ["nine_words", "sentences", "udhr"]
+    assert sorted(sets) == ["nine_words", "sentences", "tatoeba", "udhr"]
     assert sets["sentences"]["deu_Latn"] == [f"Satz {number}" for number in range(1001, 1061)]
-    assert sets["udhr"]["deu_Latn"] == ["Absatz 28", "Zweiter 28", "Absatz 30", "Zweiter 30"]
+    assert sets["udhr"]["deu_Latn"] == ["Satz 28", "Satz two 28", "Satz 30", "Satz two 30"]
+    # The corpus learns none of what is reported.
+    reported = [text for text in english if split_of("tatoeba", Pair("de", "x", text)) == "report"]
+    assert sets["tatoeba"]["eng_Latn"] == reported
+    assert 50 < len(reported) < 150
 
 
 def test_acceptance_by_kind_of_the_other_language() -> None:

@@ -30,7 +30,19 @@ SEVERAL = ("deu_Latn", "jpn_Jpan", "tha_Thai", "arb_Arab", "hin_Deva", "amh_Ethi
 _ODD = "\x00\x07\x1c\x85\u2028\ud800\udfff\ufffe\U000e0001\U0001f98a\u0301\u200d\u202e<>{}%`@#&$\\/|٣५一"
 _PIECES = (
     *("Ein Hund läuft. ", "狗在跑。", "สุนัข", "كلب؟ ", "कुत्ता। ", "Dr. Smith ", "3.5 ", "1,000 ", "e.g. "),
-    *("<image>", "{name} ", "https://example.org/a ", "a@b.org ", "%s ", "```\n", "\n- ", "“", "”", "...", "<unk>"),
+    *(
+        "<image>",
+        "{name} ",
+        "https://example.org/a ",
+        "a@b.org ",
+        "%s ",
+        "```\n",
+        "\n- ",
+        "“",
+        "”",
+        "...",
+        "<unk>",
+    ),
     *("a ", "the dog ", "BBC ", "No. ", "! ", "\t", "\r\n", "  "),
 )
 
@@ -78,7 +90,16 @@ def test_any_unicode_gets_finite_scores_and_a_verdict(shipped: Identifier, batch
         assert all(value is None or math.isfinite(value) for value in scores.values()), scores
         assert all(
             scores[name] is None or 0 <= scores[name] <= 1
-            for name in ("script", "copy", "english", "lid", "confusable", "repetition", "numbers", "placeholders")
+            for name in (
+                "script",
+                "copy",
+                "english",
+                "lid",
+                "confusable",
+                "repetition",
+                "numbers",
+                "placeholders",
+            )
         ), scores
     made = verdicts(table, Policy(), load_thresholds(None))
     assert [one.accepted for one in made] == [one.reason is None for one in made]
@@ -112,7 +133,24 @@ def _alone(batch: list[TextPair], identifier: Identifier) -> list[dict[str, floa
 
 _TEXT = st.lists(
     st.sampled_from(
-        [*_PIECES, "။", "፡፡", "།", "។", "…", "?", "1. ", "* ", "\u200b", "\u2029", "Word", "слово. ", "말. ", " ", "x" * 300]
+        [
+            *_PIECES,
+            "။",
+            "፡፡",
+            "།",
+            "។",
+            "…",
+            "?",
+            "1. ",
+            "* ",
+            "\u200b",
+            "\u2029",
+            "Word",
+            "слово. ",
+            "말. ",
+            " ",
+            "x" * 300,
+        ]
     ),
     max_size=10,
 ).map("".join)
@@ -121,11 +159,15 @@ _TEXT = st.lists(
 @settings(deadline=None, max_examples=600)
 @given(st.lists(st.tuples(_TEXT | any_text, st.sampled_from(CODES) | st.sampled_from(SEVERAL)), max_size=4))
 def test_sentences_counted_by_the_batch_are_those_that_are_split(texts: list[tuple[str, str]]) -> None:
-    found = _counts(Characters([text for text, _ in texts]), [text for text, _ in texts], [code for _, code in texts])
+    found = _counts(
+        Characters([text for text, _ in texts]), [text for text, _ in texts], [code for _, code in texts]
+    )
     assert found.tolist() == [sentence_count(text, code) for text, code in texts]
 
 
-_ENGLISH = st.sampled_from(["a", "dog", "Dog", "big", "in", "on", "Berlin", "TV", "zebra", "bus", "man", "I", "2"])
+_ENGLISH = st.sampled_from(
+    ["a", "dog", "Dog", "big", "in", "on", "Berlin", "TV", "zebra", "bus", "man", "I", "2"]
+)
 
 
 @settings(max_examples=1000)
@@ -135,7 +177,9 @@ _ENGLISH = st.sampled_from(["a", "dog", "Dog", "big", "in", "on", "Berlin", "TV"
     st.sampled_from(["", ".", "!", "?"]),
     st.sampled_from(["deu_Latn", "fra_Latn", "jpn_Jpan", "swh_Latn"]),
 )
-def test_no_copied_word_is_overlooked_at_a_glance(source: list[str], target: list[str], end: str, code: str) -> None:
+def test_no_copied_word_is_overlooked_at_a_glance(
+    source: list[str], target: list[str], end: str, code: str
+) -> None:
     for words in (target, source, [word.lower() for word in source]):
         pair = TextPair(" ".join(source) + end, " ".join(words) + end, code)
         if _nothing_copied(pair):
@@ -143,7 +187,11 @@ def test_no_copied_word_is_overlooked_at_a_glance(source: list[str], target: lis
             assert math.isnan(share) or share == 0
 
 
-@given(st.lists(_ENGLISH, min_size=1, max_size=8), st.sampled_from(["", '"', "(", "'"]), st.sampled_from(["", ",", '"', "?!"]))
+@given(
+    st.lists(_ENGLISH, min_size=1, max_size=8),
+    st.sampled_from(["", '"', "(", "'"]),
+    st.sampled_from(["", ",", '"', "?!"]),
+)
 def test_a_copy_of_the_whole_source_is_never_overlooked(words: list[str], before: str, after: str) -> None:
     source = before + f"{after} ".join(words) + after
     pair = TextPair(source, source, "swh_Latn")
@@ -153,7 +201,9 @@ def test_a_copy_of_the_whole_source_is_never_overlooked(words: list[str], before
 
 
 def test_words_that_a_language_shares_are_no_copies() -> None:
-    assert "zebra" in shared_words()["swh_Latn"] or "pizza" in shared_words()["deu_Latn"]
+    assert shared_words().keys() <= languages().keys()
+    assert "banjo" in shared_words()["ces_Latn"]
+    assert math.isnan(_copied(TextPair("a banjo", "banjo", "ces_Latn"), ["banjo"]))
     assert all(word == word.casefold() for words in shared_words().values() for word in words)
 
 
@@ -182,7 +232,8 @@ def loops(draw: st.DrawFn) -> tuple[str, str, int]:
 def test_no_loop_is_overlooked_at_a_glance(loop: tuple[str, str, int], before: str, after: str) -> None:
     code, unit, times = loop
     (share,) = repetition(Batch([TextPair("something else", before + unit * times + after, code)]))
-    assert share >= 1 - 2 / times - 1e-6
+    # Space around the text is not part of it, so the last time may not be whole.
+    assert share >= 1 - 2 / (times - 1) - 1e-6
 
 
 @given(st.lists(st.tuples(any_text, any_text), max_size=6))
@@ -200,7 +251,9 @@ def test_words_and_visible_characters_are_counted_text_by_text(texts: list[tuple
 def test_characters_are_counted_text_by_text(texts: list[str]) -> None:
     together = Characters(texts)
     for name in ("letter", "upper", "digit", "space", "mark", "Latin"):
-        assert together.count(kind(name)).tolist() == [int(Characters([one]).count(kind(name))[0]) for one in texts]
+        assert together.count(kind(name)).tolist() == [
+            int(Characters([one]).count(kind(name))[0]) for one in texts
+        ]
     for name, right in (("digit", str.isdecimal), ("letter", str.isalpha)):
         ours = [sum(map(right, (c for c in one if ord(c) < 0x33480))) for one in texts]
         # Python's tables and regex's may be of two versions of Unicode.

@@ -258,9 +258,7 @@ _SCORE = st.none() | st.floats(-100, 100) | st.sampled_from([0.0, 0.5, 0.7, 0.9,
 
 @given(
     st.lists(
-        st.tuples(
-            st.sampled_from(sorted(languages())), st.fixed_dictionaries(dict.fromkeys(SCORES, _SCORE))
-        ),
+        st.tuples(st.sampled_from(sorted(languages())), st.fixed_dictionaries(dict.fromkeys(SCORES, _SCORE))),
         max_size=5,
     )
 )

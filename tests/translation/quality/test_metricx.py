@@ -77,9 +77,7 @@ def test_shards_are_read_as_one_file_is(metricx: Made, tmp_path: Path) -> None:
     copy = edited(metricx, tmp_path)
     state = load_file(copy / "model.safetensors")
     (copy / "model.safetensors").unlink()
-    shards: dict[str, dict[str, Any]] = {
-        f"model-0000{number}-of-00002.safetensors": {} for number in (1, 2)
-    }
+    shards: dict[str, dict[str, Any]] = {f"model-0000{number}-of-00002.safetensors": {} for number in (1, 2)}
     where = {}
     for index, key in enumerate(state):
         name = list(shards)[index % 2]
