@@ -110,7 +110,7 @@ def remove(path: str) -> None:
             # Beam takes the name for a pattern.
             if Path(path).is_dir():
                 shutil.rmtree(path)
-            else:
+            elif os.path.lexists(path):
                 Path(path).unlink(missing_ok=True)
         elif exists(path):
             FileSystems.delete([path])

@@ -3,8 +3,8 @@
     python scripts/pair_statistics.py --data DIR --annotations DIR --output translation/filters
 
 How long a translation is for its English, from the `fit` part of the references (`evaluation.references`), and
-which English words a language leaves as they are, from the part that is neither to fit nor to report, and from
-the emoji names of CLDR (npm cldr-annotations-full and cldr-annotations-derived-full 48.2.0, unpacked in
+which English words a language leaves as they are, from the part that is neither to fit nor to report and from the
+emoji names of CLDR (npm cldr-annotations-full and cldr-annotations-derived-full 48.2.0, unpacked in
 `--annotations`).
 """
 
@@ -59,7 +59,7 @@ def shared_words(pairs: Iterable[tuple[str, str, str]]) -> dict[str, list[str]]:
     }
 
 
-def annotations(folder: Path) -> Iterator[tuple[str, str, str]]:
+def emoji_names(folder: Path) -> Iterator[tuple[str, str, str]]:
     """(NLLB code, English, text) of emoji names; keywords are left in English in some languages."""
     english = _annotation_files(folder, {"en"})["en"]
     locales = {path.parent.name for path in folder.rglob("annotations.json")}
@@ -129,7 +129,7 @@ def main() -> int:
     learnt = (
         (one.pair.language, one.pair.source, one.pair.target) for one in references(arguments.data, LEARN)
     )
-    words = shared_words([*learnt, *annotations(arguments.annotations)])
+    words = shared_words([*learnt, *emoji_names(arguments.annotations)])
     write_shared_words(arguments.output / "shared_words.tsv", words)
     return 0
 

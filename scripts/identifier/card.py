@@ -1,7 +1,7 @@
 """Writes the card of the identifier that ships, from its recipe, its corpus and the benchmark's figures.
 
 python benchmarks/identification.py --tux DIR | tail -n 1 > build/identifier/figures.json
-python scripts/identifier/card.py --work build/identifier --output translation/models/identifier
+python -m scripts.identifier.card --work build/identifier --output translation/models/identifier
 """
 
 from __future__ import annotations
@@ -140,8 +140,8 @@ def _sections(
     yield "## How to make it again"
     options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in recipe.items())
     yield (
-        "```\npython scripts/identifier/corpus.py --output build/identifier --data DIR\n"
-        f"python scripts/identifier/train.py --corpus build/identifier/corpus.tsv {options}\n```"
+        "```\npython -m scripts.identifier.corpus --output build/identifier --data DIR\n"
+        f"python -m scripts.identifier.train --corpus build/identifier/corpus.tsv {options}\n```"
     )
     yield (
         "With `--threads 1` the same corpus gives the same bytes; with more, fastText's threads race."

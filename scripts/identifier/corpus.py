@@ -1,6 +1,6 @@
 """Builds the texts that the identifier learns from and is judged by, out of open packages.
 
-    python scripts/identifier/corpus.py --output build/identifier [--data DIR]
+    python -m scripts.identifier.corpus --output build/identifier [--data DIR]
 
 Fetches the packages of `sources.py` by name, cleans their texts, files each under a label and a split, and
 writes `corpus.tsv` (label, source, split, text) and `counts.tsv`. `--data` names a folder with

@@ -1,6 +1,6 @@
 """Trains the language identifier that ships: samples short and long texts, fits fastText, and quantises it.
 
-    python scripts/identifier/train.py --corpus build/identifier/corpus.tsv --output build/identifier
+    python -m scripts.identifier.train --corpus build/identifier/corpus.tsv --output build/identifier
 
 Needs `pip install fasttext-numpy2` (or fasttext-community), which train; the package itself only predicts.
 With one thread the same corpus and seed give the same file. Writes `train.txt`, `identifier.ftz` and

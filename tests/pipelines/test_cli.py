@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.options import split_arguments
+from translation.filters import load_thresholds
+from translation.identification import load_identifier
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -50,6 +53,11 @@ def test_options_of_beam_are_told_apart_with_their_values() -> None:
         (["run", "--output", "nowhere://x"], "nowhere://x"),
         (["show", "missing"], "no such directory"),
         (["score", "missing.tsv"], "missing.tsv"),
+        (["score", "missing.tsv", "--thresholds", "none.tsv"], "cannot read none.tsv"),
+        (["score", "missing.tsv", "--thresholds", "."], "Is a directory"),
+        (["calibrate", "missing.tsv"], "missing.tsv: No such file"),
+        (["calibrate", "."], "Is a directory"),
+        (["calibrate", "x.tsv", "--round-trip", "long"], "--round-trip"),
         (["show", "missing", "-n", "0"], "number from 1 up"),
         (["model", "add", "x", "--quantization", "int3"], "int3"),
     ],
@@ -135,6 +143,141 @@ def test_score_with_round_trip_uses_the_model(capsys: pytest.CaptureFixture[str]
     code, out, _ = call(capsys, "score", str(path), "--round-trip", "short")
     assert code == 0
     assert json.loads(out)["back_translation"]
+
+
+PARALLEL = {
+    "The dog is running in the park.": ("Der Hund läuft im Park herum.", "Le chien court dans le parc."),
+    "The cat sleeps on the sofa.": ("Die Katze schläft auf dem Sofa.", "Le chat dort sur le canapé."),
+    "It is raining again today.": ("Es regnet heute schon wieder.", "Il pleut encore aujourd'hui."),
+}
+
+
+def write_pairs(path: Path, *more: bytes) -> Path:
+    rows = [
+        f"{english}\t{text}\t{code}"
+        for english, texts in PARALLEL.items()
+        for text, code in zip(texts, ("deu_Latn", "fr"), strict=True)
+    ]
+    lines = ["source\ttarget\tnllb_code", *rows * 5]
+    path.write_bytes("\n".join(lines).encode() + b"\n" + b"".join(more))
+    return path
+
+
+class TestCalibrate:
+    def test_writes_thresholds_that_score_takes(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        pairs, table = write_pairs(tmp_path / "pairs.tsv"), tmp_path / "new" / "thresholds.tsv"
+        code, out, err = call(capsys, "calibrate", str(pairs), "--output", str(table))
+        assert (code, err) == (0, "")
+        assert f"--set thresholds={table}" in out
+        assert "fasttext-shipped-" in out
+        found = load_thresholds(table)
+        assert found.identification == load_identifier("shipped").name
+        own = {(line.nllb_code, line.rule): line.texts for line in found.lines if line.length == "caption"}
+        assert own["deu_Latn", "lid"] == own["fra_Latn", "lid"] == 15
+        assert [path.name for path in table.parent.iterdir()] == ["thresholds.tsv"]
+        code, out, _ = call(capsys, "score", str(pairs), "--thresholds", str(table))
+        assert code == 0
+        assert {json.loads(line)["verdict"] for line in out.splitlines()} == {"accept"}
+
+    def test_reads_standard_input_and_fits_for_another_identifier(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        table = tmp_path / "thresholds.tsv"
+        with write_pairs(tmp_path / "pairs.tsv").open("rb") as file:
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(file))
+            code, _, _ = call(capsys, "calibrate", "-", "--output", str(table), "--identification", "cld")
+        assert code == 0
+        assert load_thresholds(table).identification == load_identifier("cld").name
+
+    def test_names_lines_that_it_leaves_out(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        bad = [
+            b"a dog\tein Hund\txx_Xxxx\n",
+            b"\n",
+            b"dog\t\xff\tde\n",
+            b"dog\t \tde\n",
+            b"dog\n",
+            b"x\n",
+            b"y\n",
+        ]
+        pairs = write_pairs(tmp_path / "pairs.tsv", *bad)
+        code, _, err = call(capsys, "calibrate", str(pairs), "--output", str(tmp_path / "t.tsv"))
+        assert code == 0
+        lines = err.splitlines()
+        assert len(lines) == 6
+        assert f"{pairs}: line 32 left out: unknown language 'xx_Xxxx'" in lines[0]
+        assert "line 34 left out: no valid UTF-8" in lines[2]
+        assert "line 35 left out: no target" in lines[3]
+        assert lines[5].endswith("2 more lines left out")
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("", "no column source, target, nllb_code; found nothing"),
+            ("source\ttarget\n", "no column nllb_code"),
+            ("source\ttarget\tnllb_code\n", "no line that can be used; it is empty"),
+            ("source\ttarget\tnllb_code\na\tb\txx\n", "no line that can be used; unknown language 'xx'"),
+        ],
+    )
+    def test_nothing_to_fit_on_is_an_error_and_leaves_the_old_table(
+        self, content: str, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        (tmp_path / "pairs.tsv").write_text(content, encoding="utf-8")
+        (tmp_path / "t.tsv").write_text("old", encoding="utf-8")
+        code, _, err = call(
+            capsys, "calibrate", str(tmp_path / "pairs.tsv"), "--output", str(tmp_path / "t.tsv")
+        )
+        assert code == 2
+        assert message in err
+        assert len(err.splitlines()) == 1
+        assert (tmp_path / "t.tsv").read_text(encoding="utf-8") == "old"
+
+    def test_a_folder_that_cannot_be_written_to_is_one_message_and_exit_1(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        pairs = write_pairs(tmp_path / "pairs.tsv")
+        code, _, err = call(capsys, "calibrate", str(pairs), "--output", str(pairs / "t.tsv"))
+        assert code == 1
+        assert "cannot write" in err
+        assert len(err.splitlines()) == 1
+
+    def test_with_round_trip_the_model_translates_back(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        pairs, table = write_pairs(tmp_path / "pairs.tsv"), tmp_path / "t.tsv"
+        code, _, _ = call(capsys, "calibrate", str(pairs), "--output", str(table), "--round-trip", "all")
+        assert code == 0
+        fitted = [line for line in load_thresholds(table).lines if line.rule == "round_trip_chrf"]
+        assert {line.nllb_code: line.texts for line in fitted if line.length == "caption"}["deu_Latn"] == 15
+
+    @pytest.mark.parametrize("command", ["score", "calibrate"])
+    def test_a_missing_model_is_one_message_and_exit_1(
+        self,
+        command: str,
+        capsys: pytest.CaptureFixture[str],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        pairs = write_pairs(tmp_path / "pairs.tsv")
+        code, _, err = call(capsys, command, str(pairs), "--round-trip", "all", "--model", "nowhere")
+        assert code == 1
+        assert "nowhere" in err
+        assert len(err.splitlines()) == 1
+
+
+def test_score_with_thresholds_of_another_identifier_keeps_to_safe_ones(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pairs = write_pairs(tmp_path / "pairs.tsv", b"a dog runs in a park\tun chien court dans un parc\tde\n")
+    for identifier in ("shipped", "cld"):
+        code, out, _ = call(capsys, "score", str(pairs), "--identification", identifier)
+        assert code == 0
+        results = [json.loads(line) for line in out.splitlines()]
+        assert {result["verdict"] for result in results[:-1]} == {"accept"}
+        assert results[-1]["reason"].startswith("lid:")
+    assert results[-1]["reason"].endswith("at least 0.5 wanted")
 
 
 def test_languages_as_a_table_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:

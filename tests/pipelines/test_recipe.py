@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.recipe import CocoSource, JsonlSource, RecipeError, load_recipe
+from translation.filters import load_thresholds
 from translation.filters.policy import AtLeast, Between, Policy
 from translation.languages import default_languages
 
@@ -263,6 +264,66 @@ def test_model_and_identification_may_be_local(folder: Path) -> None:
     assert (local.model_directory, local.identification_file) == (folder / "nllb", folder / "lid.bin")
     hub = load_recipe(folder / "recipe.yaml", ["identification=cis-lmu/glotlid"])
     assert (hub.model_directory, hub.identification_file) == (None, None)
+
+
+@pytest.mark.parametrize("spec", ["shipped", "cld"])
+def test_identification_may_be_what_needs_no_file(folder: Path, spec: str) -> None:
+    assert load_recipe(folder / "recipe.yaml").identification == "shipped"
+    recipe = load_recipe(folder / "recipe.yaml", [f"identification={spec}"])
+    assert (recipe.identification, recipe.identification_file) == (spec, None)
+    # A file of that name is not meant.
+    (folder / spec).write_bytes(b"x")
+    assert recipe.identification_file is None
+
+
+def test_thresholds_may_be_a_table_beside_the_recipe(folder: Path) -> None:
+    assert load_recipe(folder / "recipe.yaml").thresholds_file is None
+    (folder / "mine.tsv").write_text(load_thresholds(None).text(), encoding="utf-8")
+    recipe = load_recipe(folder / "recipe.yaml", ["thresholds=mine.tsv"])
+    assert recipe.thresholds_file == folder / "mine.tsv"
+    assert recipe.digest != load_recipe(folder / "recipe.yaml").digest
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot read"),
+        ("nllb_code\n", "must name the columns"),
+        ("\n".join(load_thresholds(None).text().splitlines()[:20]), "was the table cut?"),
+    ],
+)
+def test_thresholds_that_cannot_be_used_are_named(folder: Path, content: str | None, words: str) -> None:
+    if content is not None:
+        (folder / "mine.tsv").write_text(content, encoding="utf-8")
+    error = failure(folder, RECIPE.replace("seed: 3", "thresholds: mine.tsv"))
+    assert (error.key, error.line) == ("thresholds", 2)
+    assert words in str(error)
+    assert "translate-mix calibrate" in str(error)
+
+
+def test_quality_names_judges_and_finds_their_directories(folder: Path) -> None:
+    assert load_recipe(folder / "recipe.yaml").quality_specs == ()
+    (folder / "labse").mkdir()
+    recipe = load_recipe(folder / "recipe.yaml", ["quality=[labse:labse, metricx:google/metricx-24]"])
+    assert recipe.quality_specs == (f"labse:{folder / 'labse'}", "metricx:google/metricx-24")
+    assert load_recipe(folder / "recipe.yaml", ["quality=[labse]"]).quality_specs == ("labse",)
+    assert recipe.digest != load_recipe(folder / "recipe.yaml").digest
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "words"),
+    [
+        ("labse", "quality", '"labse": must be a list'),
+        ("[sonar]", "quality.0", "`labse`, `metricx`, `labse:PLACE`"),
+        ("['labse:']", "quality.0", "is wanted"),
+        ("[comet_kiwi]", "quality.0", "`comet_kiwi:DIRECTORY` is wanted"),
+        ("[labse, 'labse:other/labse']", "quality", "each kind of judge has one score column"),
+    ],
+)
+def test_a_judge_that_is_none_is_named(folder: Path, value: str, key: str, words: str) -> None:
+    error = failure(folder, RECIPE.replace("seed: 3", f"quality: {value}"))
+    assert (error.key, error.line) == (key, 2)
+    assert words in str(error)
 
 
 def test_a_model_may_stand_in_the_working_directory(

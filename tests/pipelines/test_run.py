@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ import pytest
 from PIL import Image
 
 from pipelines.manifest import read_manifest
+from translation.filters import Thresholds, load_thresholds
 from translation.row import row_schema
 
 
@@ -374,3 +376,72 @@ def test_a_reason_says_when_it_is_the_prompt_that_failed(tiny_recipe: Path, tmp_
     }
     assert reasons
     assert any(reason.endswith("(in the prompt)") for reason in reasons)
+
+
+def strict_thresholds(path: Path) -> Path:
+    """As they ship, but no caption or answer of French is ever of its expected length."""
+    shipped = load_thresholds(None)
+    lines = tuple(
+        replace(line, min=50.0, max=60.0)
+        if (line.nllb_code, line.rule) == ("fra_Latn", "length_ratio")
+        else line
+        for line in shipped.lines
+    )
+    path.write_text(Thresholds(shipped.identification, lines).text(), encoding="utf-8")
+    return path
+
+
+def test_thresholds_of_the_recipe_decide_and_stand_in_the_signature(
+    mix: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    table = strict_thresholds(tiny_recipe.parent / "mine.tsv")
+    options = ["--quiet", "--set", "thresholds=mine.tsv", "--set", "answers.context=false"]
+    result = run("run", tiny_recipe, "--output", tmp_path / "mix", *options)
+    assert result.returncode == 0, result.stderr
+    signature = read_manifest(str(tmp_path / "mix")).signature
+    assert signature.thresholds == load_thresholds(table).digest
+    assert (
+        read_manifest(str(mix)).signature.thresholds == load_thresholds(None).digest != signature.thresholds
+    )
+    french = [row for row in rows_of(tmp_path / "mix", "rejected") if row["language"] == "fra_Latn"]
+    assert any("at least 50 wanted" in str(row["reason"]) for row in french)
+    captions = [row for row in rows_of(tmp_path / "mix") if row["task"] == "caption"]
+    assert "fra_Latn" not in {row["language"] for row in captions} != {"eng_Latn"}
+    others = {row["reason"] for row in rows_of(tmp_path / "mix", "rejected") if row["language"] == "deu_Latn"}
+    assert not any("50 wanted" in str(reason) for reason in others)
+
+
+def test_a_trained_judge_scores_rows_rules_them_and_stands_in_the_signature(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("sentence_transformers")
+    from tests.translation.quality.conftest import make_labse
+    from translation.quality import load_quality
+
+    judge = make_labse(tiny_recipe.parent / "judge")
+    options = ["--quiet", "--set", "quality=[labse:judge/model]"]
+    result = run("run", tiny_recipe, "--output", tmp_path / "mix", *options)
+    assert result.returncode == 0, result.stderr
+    signature = read_manifest(str(tmp_path / "mix")).signature
+    assert signature.quality == load_quality(f"labse:{judge.directory}", "cpu").name
+    rows = [row for kind in ("data", "rejected") for row in rows_of(tmp_path / "mix", kind)]
+    found = {row["id"]: similarity(row) for row in rows if row["task"] == "caption"}
+    told = {row["id"]: row["language"] for row in rows}
+    scored = {key: value for key, value in found.items() if told[key] != "eng_Latn"}
+    assert scored
+    assert all(value is not None and -1 <= value <= 1 for value in scored.values())
+    assert all(found[key] is None for key in found.keys() - scored.keys())
+    bound = sorted(value for value in scored.values() if value is not None)[len(scored) // 2]
+    stricter = ["--set", f"filters.similarity.min={bound}", "--set", "filters.script.min=0"]
+    result = run("run", tiny_recipe, "--output", tmp_path / "again", *options, *stricter)
+    assert result.returncode == 0, result.stderr
+    kept = {row["id"]: similarity(row) for row in rows_of(tmp_path / "again") if row["id"] in scored}
+    gone = [row for row in rows_of(tmp_path / "again", "rejected") if "similarity: " in str(row["reason"])]
+    assert all(value is not None and value >= bound - 1e-6 for value in kept.values())
+    assert gone
+    assert all("similarity of meaning, at least" in str(row["reason"]) for row in gone)
+
+
+def similarity(row: dict[str, object]) -> float | None:
+    value: float | None = row["scores"]["similarity"]  # type: ignore[index]
+    return value

@@ -1,4 +1,4 @@
-"""A bound costs no more good translations than its rule's budget, and is never stricter or looser than it may."""
+"""A bound costs no more good translations than its rule's budget, and keeps within its limits."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class TestOneBound:
     def test_lies_where_the_budget_is_used_up(self) -> None:
         values = [index / 1000 for index in range(1000)]
         found = thresholds(Budget("min", 0.01, 1.0), {"deu_Latn": values})[ANY]
-        assert found.min == pytest.approx(0.01)
+        assert found.min == pytest.approx(0.01, rel=1e-3)
         assert (found.max, found.texts, found.rejected) == (None, 1000, 0.01)
 
     def test_of_the_other_side_is_its_mirror(self) -> None:
         values = [index / 1000 for index in range(1000)]
         found = thresholds(Budget("max", 0.01, 0.0), {"deu_Latn": values})[ANY]
-        assert found.max == pytest.approx(0.989)
+        assert found.max == pytest.approx(0.989, rel=1e-3)
         assert (found.min, found.rejected) == (None, 0.01)
 
     def test_is_never_stricter_than_it_may_be(self) -> None:
@@ -58,8 +58,8 @@ class TestOneBound:
 
     def test_is_never_looser_than_it_may_be_and_faults_make_no_room_for_others(self) -> None:
         values = [0.1] * 400 + [0.8] * 10 + [1.0] * 590
-        found = thresholds(Budget("min", 0.02, 1.0, loosest=0.5), {"deu_Latn": values})["deu_Latn"]
-        assert found.min == pytest.approx(0.8)
+        found = thresholds(Budget("min", 0.01, 1.0, loosest=0.5), {"deu_Latn": values})["deu_Latn"]
+        assert found.min == pytest.approx(0.8, rel=1e-3)
         assert found.texts == 600
         low = thresholds(Budget("max", 0.0, 0.1, loosest=0.3), {"deu_Latn": [0.2] * 5 + [0.9] * 995})
         assert low["deu_Latn"].max == pytest.approx(0.2, abs=1e-3)
@@ -79,24 +79,25 @@ class TestOneBound:
         assert found.rejected == 0.01
 
     def test_of_few_texts_borrows_from_all(self) -> None:
-        budget = Budget("min", 0.01, 1.0)
+        budget = Budget("min", 0.011, 1.0)
         bad, good = [0.2] * 3, [0.8 + index / 1e5 for index in range(10_000)]
         found = thresholds(budget, {"deu_Latn": bad, "fra_Latn": good})
-        # 3 of 303 are within the budget, but use it up.
-        assert 0.01 * (3 + BORROWED) >= 3
+        # Of 3 texts none may be rejected, of 3 and those that are borrowed 3.
+        assert 3 < budget.share * (3 + BORROWED) < 4
         assert found["deu_Latn"].min == pytest.approx(0.8, abs=0.01)
         assert found["fra_Latn"].min == pytest.approx(0.8, abs=0.01)
         many = thresholds(budget, {"deu_Latn": bad * 1000, "fra_Latn": good})
-        assert many["deu_Latn"].min == pytest.approx(0.2)
+        assert many["deu_Latn"].min == pytest.approx(0.2, rel=1e-3)
 
     def test_is_one_for_all_languages_but_where_it_would_reject_too_many(self) -> None:
         budget = Budget("min", 0.01, 1.0, most=0.05)
         even = [index / 10_000 for index in range(10_000)]
         found = thresholds(
-            budget, {"deu_Latn": even, "fra_Latn": even, "yor_Latn": [0.001] * 300 + [1.0] * 300}
+            budget, {"deu_Latn": even, "fra_Latn": even, "yor_Latn": [0.001] * 90 + [1.0] * 90}
         )
         assert found["deu_Latn"].min == found["fra_Latn"].min == found[ANY].min
         assert found[ANY].min is not None
+        assert found["yor_Latn"].min is not None
         assert found["yor_Latn"].min == pytest.approx(0.001)
         assert found["yor_Latn"].min < found[ANY].min
 
@@ -125,6 +126,8 @@ def good_tables(languages: Sequence[str] = ("deu_Latn", "fra_Latn")) -> list[Sco
         for rule, budgets in BUDGETS.items():
             bad, good = (0.0, 1.0) if budgets[0].side == "min" else (1.0, 0.0)
             values = np.where(generator.random(size) < 0.002, bad, good)
+            if rule == "sentences":
+                values = np.ones(size)
             if rule == "length_ratio":
                 values = generator.normal(1, 0.2, size).clip(0.1)
             if rule == "round_trip_chrf":
@@ -169,7 +172,7 @@ class TestFit:
         ]
 
     def test_two_texts_in_one_may_make_the_bound_on_sentences_lower_but_not_higher(self) -> None:
-        values = {"deu_Latn": [0.5] * 400, "fra_Latn": [1.0] * 400}
+        values = {"deu_Latn": [0.5] * 60, "fra_Latn": [1.0] * 4000}
         joined = [table("sentences", values, "sentence")]
         before = {
             (line.nllb_code, line.length): line.min

@@ -143,7 +143,7 @@ class TestScript:
             ("a dog", "собака", "deu_Latn", 0),
             ("a dog", "犬がいる", "jpn_Jpan", 1),
             ("coffee", "コーヒー", "jpn_Jpan", 1),
-            # Serbian is Cyrillic in NLLB: Latin is wrong, a Latin letter among the others a slip of the keyboard.
+            # Serbian is Cyrillic in NLLB; a Latin letter within a word is a slip of the keyboard.
             ("a dog runs", "пас трчи", "srp_Cyrl", 1),
             ("a dog runs", "pas trči", "srp_Cyrl", 0),
             ("a dog", "cобакa", "srp_Cyrl", 1),

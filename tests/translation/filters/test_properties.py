@@ -1,4 +1,4 @@
-"""Whatever the texts are: finite scores and a verdict, each pair by itself, and no short cut that hides a fault."""
+"""Any texts get finite scores and a verdict, each pair by itself, and no short cut hides a fault."""
 
 from __future__ import annotations
 
@@ -81,6 +81,9 @@ def shipped() -> Identifier:
     return load_identifier("shipped")
 
 
+SHARES = ("script", "copy", "english", "lid", "confusable", "repetition", "numbers", "placeholders")
+
+
 @settings(deadline=None, max_examples=500, suppress_health_check=list(HealthCheck))
 @given(st.lists(pairs, min_size=20, max_size=20))
 def test_any_unicode_gets_finite_scores_and_a_verdict(shipped: Identifier, batch: list[TextPair]) -> None:
@@ -88,19 +91,8 @@ def test_any_unicode_gets_finite_scores_and_a_verdict(shipped: Identifier, batch
     table = score_pairs(batch, shipped)
     for scores in table.rows():
         assert all(value is None or math.isfinite(value) for value in scores.values()), scores
-        assert all(
-            scores[name] is None or 0 <= scores[name] <= 1
-            for name in (
-                "script",
-                "copy",
-                "english",
-                "lid",
-                "confusable",
-                "repetition",
-                "numbers",
-                "placeholders",
-            )
-        ), scores
+        shares = [scores[name] for name in SHARES]
+        assert all(share is None or 0 <= share <= 1 for share in shares), scores
     made = verdicts(table, Policy(), load_thresholds(None))
     assert [one.accepted for one in made] == [one.reason is None for one in made]
 
