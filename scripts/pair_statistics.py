@@ -2,9 +2,9 @@
 
     python scripts/pair_statistics.py --data DIR --annotations DIR --output translation/filters
 
-How long a translation is for its English, from the `fit` part of the references (`evaluation.references`), and
-which English words a language leaves as they are, from the part that is neither to fit nor to report and from the
-emoji names of CLDR (npm cldr-annotations-full and cldr-annotations-derived-full 48.2.0, unpacked in
+How long a translation is for its English, from the `fit` part of the references (`evaluation.references`),
+and which English words a language leaves as they are, from the part that is neither to fit nor to report and
+from the emoji names of CLDR (npm cldr-annotations-full and cldr-annotations-derived-full 48.2.0, unpacked in
 `--annotations`).
 """
 

@@ -49,11 +49,12 @@ def _nothing_copied(pair: TextPair) -> bool:
     """Whether no word that counts stands in both, at a glance: most pairs need no closer look."""
     if pair.source.isupper():
         return False
-    # The first word counts, though it has a capital.
-    first = _WORD.search(pair.source)
-    common = {first[0].casefold() if first else "", *pair.source.rstrip(_AROUND).split()}
-    common.intersection_update(pair.target.casefold().rstrip(_AROUND).split())
-    return all(len(word) == 1 for word in common.difference(shared_words().get(pair.language, ())))
+    target = pair.target.casefold().rstrip(_AROUND)
+    common = set(pair.source.rstrip(_AROUND).split())
+    common.intersection_update(target.split())
+    if any(len(word) > 1 for word in common.difference(shared_words().get(pair.language, ()))):
+        return False
+    return pair.source.casefold().rstrip(_AROUND) != target
 
 
 # Nouns have a capital there: `Zebra` is German, `zebra` is a copy.

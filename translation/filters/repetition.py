@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from translation.filters.characters import kind
 from translation.filters.length import densities
 from translation.filters.pairs import Batch, Column, column
 from translation.languages import ENGLISH, languages
@@ -48,7 +49,7 @@ def repetition(batch: Batch) -> Column:
 
 
 def _runs(batch: Batch) -> NDArray[np.bool_]:
-    """Which targets have a unit of up to 8 characters three times in a row."""
+    """Which targets have a unit of up to 8 characters three times in a row, or a word of more than 24."""
     found = np.zeros(len(batch), np.bool_)
     codes = batch.target.codes
     for size in range(1, _LONGEST_UNIT + 1):
@@ -60,6 +61,11 @@ def _runs(batch: Batch) -> NDArray[np.bool_]:
         texts = np.searchsorted(batch.target.ends, starts, side="right")
         # Not what goes on in the next text: no score depends on its neighbours.
         found[texts[starts + wanted + size <= batch.target.ends[texts]]] = True
+    # In halves of characters, to tell the end of a text from a space.
+    spaces = np.flatnonzero(batch.target.of_kind(kind("space")))
+    edges = np.sort(np.concatenate([[0], 2 * spaces + 1, 2 * batch.target.ends]))
+    before = (edges[:-1][np.diff(edges) > 2 * 3 * _LONGEST_UNIT + 1] + 1) // 2
+    found[np.searchsorted(batch.target.ends, before, side="right")] = True
     return found
 
 
@@ -68,8 +74,6 @@ def _words_again(text: str, language: str) -> bool:
     words = text.split()
     if language in _without_spaces():
         return len(text) > _PROBE
-    if max(map(len, words), default=0) > 3 * _LONGEST_UNIT:
-        return True
     if len(words) <= len(set(words)) + 1:
         return False
     # Three times in a row, or a window of several words again.
