@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from pydantic import (
@@ -26,7 +27,7 @@ from pydantic_core import ErrorDetails
 
 from pipelines.recipe_file import Key, RecipeError, RecipeFile, read_recipe_file, split
 from translation.answers import AnswersError, read_answers
-from translation.filters.policy import Policy
+from translation.filters.policy import CALIBRATED, RANGES, Bound, Policy
 from translation.filters.thresholds import ThresholdsError, load_thresholds
 from translation.identification import CLD, OFFLINE, SHIPPED
 from translation.languages import ENGLISH, default_languages, resolve
@@ -91,7 +92,20 @@ def _no_blank(text: str) -> str:
     return text
 
 
-_JUDGES = ("labse", "metricx", "comet_kiwi")
+_JUDGES = MappingProxyType({"labse": "similarity", "metricx": "metricx", "comet_kiwi": "comet_kiwi"})
+"""Kind of a trained judge to its score."""
+
+
+def _check_bound(rule: str, side: str, value: Bound) -> None:
+    """Raises _Misfit for a bound that passes or rejects everything."""
+    least, most = RANGES[rule]
+    if value == CALIBRATED:
+        if getattr(getattr(Policy(), rule), side) != CALIBRATED:
+            raise _Misfit(f"{rule}.{side}", "no bound was calibrated for this rule; give a number, or null")
+    elif value is not None and not least <= value <= most:
+        raise _Misfit(
+            f"{rule}.{side}", f"must be from {least:g} to {most:g}, for that is what the score can be"
+        )
 
 
 def _judge(spec: str) -> str:
@@ -314,10 +328,22 @@ class Recipe(_Model):
     def _possible_thresholds(cls, filters: Policy) -> Policy:
         for rule in dataclasses.fields(filters):
             bounds = getattr(filters, rule.name)
+            for side, value in vars(bounds).items():
+                _check_bound(rule.name, side, value)
             least, most = getattr(bounds, "min", None), getattr(bounds, "max", None)
             if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
                 raise _Misfit(rule.name, "`min` is larger than `max`, nothing would pass")
         return filters
+
+    @model_validator(mode="after")
+    def _judges_of_the_rules(self) -> Recipe:
+        present = {_JUDGES[spec.partition(":")[0]] for spec in self.quality}
+        for kind, score in _JUDGES.items():
+            if score not in present and any(
+                bound is not None for bound in vars(getattr(self.filters, score)).values()
+            ):
+                raise _Misfit(f"filters.{score}", f"no judge gives this score; add `quality: [{kind}]`")
+        return self
 
     @model_validator(mode="after")
     def _distinct_sources(self) -> Recipe:
@@ -479,7 +505,8 @@ def _check_files(recipe: Recipe) -> None:
 
 def _first_error(written: RecipeFile, details: Sequence[ErrorDetails]) -> RecipeError:
     """The error that stands first in the file, and how many more there are."""
-    errors = [_error(written, detail) for detail in details]
+    # A bound is of several types, each with an error of its own.
+    errors = list({error.key: error for error in (_error(written, detail) for detail in details)}.values())
     first = min(errors, key=lambda error: (error.line is None, error.line or 0))
     if len(errors) == 1:
         return first
@@ -489,6 +516,8 @@ def _first_error(written: RecipeFile, details: Sequence[ErrorDetails]) -> Recipe
 
 def _error(written: RecipeFile, detail: ErrorDetails) -> RecipeError:
     key = _without_tag(detail["loc"])
+    if "filters" in key and str(key[-1]).startswith(("float", "literal[")):
+        return written.error(key[:-1], "must be a number, `calibrated`, or null to switch the rule off")
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return written.error(key, _unknown(str(key[-1]), _valid_keys(detail["loc"][:-1])), show=False)

@@ -389,8 +389,8 @@ def render_refiltered(outcome: Refiltered, dry_run: bool, console: Console) -> N
     rate = after.read / max(outcome.deciding, 1e-3)
     console.print(
         Text(
-            f"Decided on {outcome.judged:,} rows (the rest has no translation, or another fault) in "
-            f"{outcome.deciding:,.1f} s, {rate:,.0f} rows a second."
+            f"Decided on {outcome.judged:,} of {outcome.after.read:,} rows (the others have no translation, "
+            f"or another fault) in {outcome.deciding:,.1f} s, {rate:,.0f} rows read a second."
         )
     )
     if dry_run:

@@ -17,6 +17,9 @@ from translation.translations import Request
 COLUMNS = ("source", "target", "nllb_code")
 CHUNK = 2000
 
+LEAST_REFERENCES = 300
+"""Lines that `calibrate` needs."""
+
 
 class PairError(ValueError):
     """The table cannot be read; the message names file, line and column."""
@@ -62,8 +65,12 @@ def calibrate_file(
             pairs[line] = _pair(row)
         except ValueError as error:
             problems[line] = str(error)
-    if not pairs:
-        raise PairError(f"{name}: no line that can be used; {next(iter(problems.values()), 'it is empty')}")
+    if len(pairs) < LEAST_REFERENCES:
+        problem = f"; line {next(iter(problems))}: {next(iter(problems.values()))}" if problems else ""
+        raise PairError(
+            f"{name}: {len(pairs)} lines that can be used, {LEAST_REFERENCES} wanted: fewer say nothing of"
+            f" rules that may reject one text in a thousand{problem}"
+        )
     identifier = load_identifier(identification)
     if round_trip != "none":
         pairs = _with_round_trip(pairs, Engine(model_directory(model), device="auto"), round_trip)
@@ -115,7 +122,7 @@ def _score_chunk(
             yield result | {"back_translation": None, "scores": None, "verdict": "reject", "reason": reason}
             continue
         decision = decisions[line]
-        known = {score: value for score, value in scored[line].items() if value is not None}
+        known = {score: float(f"{value:.4g}") for score, value in scored[line].items() if value is not None}
         yield result | {
             "nllb_code": pairs[line].language,
             "back_translation": pairs[line].back_translation,

@@ -1,6 +1,7 @@
-"""Makes what the filters know of pairs of languages: `lengths.tsv` and `shared_words.tsv`.
+r"""Makes what the filters know of pairs of languages: `lengths.tsv` and `shared_words.tsv`.
 
-    python scripts/pair_statistics.py --data DIR --annotations DIR --output translation/filters
+    python scripts/pair_statistics.py --data DIR --annotations DIR --corpus FILE \
+        --output translation/filters
 
 How long a translation is for its English, from the `fit` part of the references (`evaluation.references`),
 and which English words a language leaves as they are, from the part that is neither to fit nor to report and
@@ -30,6 +31,15 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 LEAST_CHARACTERS = 20
 """Of an English text whose length counts: short ones vary too much."""
 
+COGNATE_SHARE = 0.1
+
+INTERNATIONAL = (
+    "alpaca anime bikini blog burger dvd email emoji euro golf gps hotel internet jazz jeep judo karaoke karate "
+    "kimono kiwi koala laptop logo manga ninja online origami panda pizza polo pop radio rap robot rugby safari "
+    "samba samurai sari selfie ski snowboard sofa sushi tablet tango taxi tofu tsunami tv video wifi yoga zebra"
+)
+"""Words that languages in Latin letters mostly have as English has them; kept under `*`."""
+
 KEPT_SHARE = 0.5
 """A word is shared if at least this share of the references with it have it too."""
 
@@ -57,6 +67,37 @@ def shared_words(pairs: Iterable[tuple[str, str, str]]) -> dict[str, list[str]]:
         code: sorted(word for word, count in found.items() if count >= KEPT_SHARE * held[code][word])
         for code, found in kept.items()
     }
+
+
+def cognates(corpus: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Per NLLB code the words that its own texts (code, text) use at least a tenth as often as English does.
+
+    `water` in Dutch and `animal` in French do, an English name in a translation does not. Seen once proves
+    nothing.
+    """
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for code, text in corpus:
+        counts[code].update(_WORD.findall(text.casefold()))
+    english = counts.pop(ENGLISH)
+    total = english.total()
+    return {
+        code: sorted(
+            word
+            for word, count in own.items()
+            if count > 1 and english[word] and count * total >= COGNATE_SHARE * english[word] * own.total()
+        )
+        for code, own in counts.items()
+    }
+
+
+def _learnt(path: Path) -> Iterator[tuple[str, str]]:
+    """Label and text of what the identifier learnt from, of the default languages."""
+    codes = {language.nllb for language in default_languages()}
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            label, _, split, text = line.rstrip("\n").split("\t")
+            if split == "train" and label in codes:
+                yield label, text
 
 
 def emoji_names(folder: Path) -> Iterator[tuple[str, str, str]]:
@@ -109,7 +150,9 @@ def write_lengths(path: Path, found: Mapping[str, tuple[float, int]]) -> None:
 def write_shared_words(path: Path, found: Mapping[str, list[str]]) -> None:
     lines = [
         "# English words that translations into a language mostly keep, from the emoji names of CLDR 48",
-        "# (Unicode-3.0), Tatoeba (CC-BY-2.0-FR) and the Declaration of Human Rights.",
+        "# (Unicode-3.0), Tatoeba (CC-BY-2.0-FR), the Declaration of Human Rights, and the open texts that",
+        "# the identifier learnt from (see its card); single words only. `*`: any language in Latin letters.",
+        f"*\t{INTERNATIONAL}",
         *(f"{code}\t{' '.join(words)}" for code, words in sorted(found.items()) if words),
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -121,6 +164,9 @@ def main() -> int:
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
     parser.add_argument("--annotations", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--corpus", type=Path, required=True, metavar="FILE", help="what the identifier learnt"
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     arguments = parser.parse_args()
     # Names of emoji are terser in some languages. The Declaration stands for those that have nothing else.
@@ -130,6 +176,8 @@ def main() -> int:
         (one.pair.language, one.pair.source, one.pair.target) for one in references(arguments.data, LEARN)
     )
     words = shared_words([*learnt, *emoji_names(arguments.annotations)])
+    for code, more in cognates(_learnt(arguments.corpus)).items():
+        words[code] = sorted({*words.get(code, ()), *more})
     write_shared_words(arguments.output / "shared_words.tsv", words)
     return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
 from translation.filters.characters import Characters, kind
@@ -45,6 +46,12 @@ def engine_flags(batch: Batch) -> dict[str, Column]:
 _SHORTER, _LONGER = 1.05, 1.5
 
 
+# A mark after a word of three letters or more, and a letter that is not lower case.
+_PLAIN_END = regex.compile(
+    r"\p{L}\p{M}*\p{L}\p{M}*\p{L}\p{M}*[.!?…][\p{Pf}\"')]*\s+[\p{Pi}\"'„¿¡(]*(?=[\p{Lu}\p{Lo}])"
+)
+
+
 def sentences_kept(batch: Batch, length_ratio: Column) -> Column:
     """The smaller count of sentences over the larger one, 1 added to both (1 against 3 is 0.5).
 
@@ -53,6 +60,10 @@ def sentences_kept(batch: Batch, length_ratio: Column) -> Column:
     """
     ours = _counts(batch.source, batch.sources, [ENGLISH] * len(batch))
     theirs = _counts(batch.target, batch.targets, batch.languages)
+    for index in np.flatnonzero(theirs < ours):
+        # Lists of abbreviations hold words of every day: Spanish `mar.` is Tuesday, and the sea.
+        ends = len(_PLAIN_END.findall(batch.targets[index].rstrip(_AFTER_END)))
+        theirs[index] = min(ours[index], max(theirs[index], ends + 1))
     kept = column((np.minimum(ours, theirs) + 1) / (np.maximum(ours, theirs) + 1))
     kept[(theirs > ours) & (length_ratio < _LONGER)] = 1
     kept[(theirs < ours) & (length_ratio >= _SHORTER)] = 1

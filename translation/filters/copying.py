@@ -13,7 +13,8 @@ import numpy as np
 
 from translation.filters.characters import kind
 from translation.filters.pairs import Batch, Column, TextPair, column
-from translation.languages import ENGLISH
+from translation.languages import ENGLISH, languages
+from translation.segments import placeholders
 
 # Combining marks end a word here: English has none, and only words equal to English ones matter.
 _WORD = re.compile(r"[^\W\d_]{2,}(?:-[^\W\d_]+)*")
@@ -37,7 +38,7 @@ def copy_share(batch: Batch) -> Column:
         if pair.language == ENGLISH:
             shares[index] = np.nan
         elif latin[index] and not _nothing_copied(pair):
-            shares[index] = _copied(pair, _words(pair))
+            shares[index] = _copied(_without_verbatim(pair))
     return column(shares)
 
 
@@ -52,9 +53,23 @@ def _nothing_copied(pair: TextPair) -> bool:
     target = pair.target.casefold().rstrip(_AROUND)
     common = set(pair.source.rstrip(_AROUND).split())
     common.intersection_update(target.split())
-    if any(len(word) > 1 for word in common.difference(shared_words().get(pair.language, ()))):
+    if any(len(word) > 1 for word in common.difference(shared_words()[pair.language])):
         return False
     return pair.source.casefold().rstrip(_AROUND) != target
+
+
+# What must or may stay as it is: placeholders, and units after a number (`10 km`).
+_UNIT = re.compile(r"(?<=\d)\s?[A-Za-z]{1,3}\b")
+
+
+def _without_verbatim(pair: TextPair) -> TextPair:
+    return TextPair(_cut_out(pair.source), _cut_out(pair.target), pair.language)
+
+
+def _cut_out(text: str) -> str:
+    for verbatim in placeholders(text):
+        text = text.replace(verbatim, " ")
+    return _UNIT.sub(" ", text)
 
 
 # Nouns have a capital there: `Zebra` is German, `zebra` is a copy.
@@ -68,7 +83,8 @@ def _words(pair: TextPair) -> list[str]:
     return _WORD.findall(pair.target.casefold())
 
 
-def _copied(pair: TextPair, target: list[str]) -> float:
+def _copied(pair: TextPair) -> float:
+    target = _words(pair)
     found = _WORD.findall(pair.source)
     shouted = len(found) > 1 and pair.source == pair.source.upper()
     titled = all(word != word.lower() for word in found)
@@ -77,7 +93,7 @@ def _copied(pair: TextPair, target: list[str]) -> float:
         for index, word in enumerate(found)
         if shouted or word == word.lower() or (index == 0 and not titled)
     )
-    for word in words.keys() & shared_words().get(pair.language, frozenset()):
+    for word in words.keys() & shared_words()[pair.language]:
         del words[word]
     if not words:
         return np.nan
@@ -116,4 +132,6 @@ def shared_words() -> Mapping[str, frozenset[str]]:
     """Per NLLB code the English words that people leave as they are when they translate."""
     text = files("translation.filters").joinpath("shared_words.tsv").read_text(encoding="utf-8")
     lines = (line.split("\t") for line in text.splitlines() if line and not line.startswith("#"))
-    return MappingProxyType({code: frozenset(words.split()) for code, words in lines})
+    table = {code: frozenset(words.split()) for code, words in lines}
+    everywhere = table.pop("*")
+    return MappingProxyType({code: table.get(code, frozenset()) | everywhere for code in languages()})

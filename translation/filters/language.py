@@ -48,9 +48,9 @@ def language_scores(batch: Batch, identifier: Identifier) -> dict[str, Column]:
     leads *= size / (size + _HALF_WEIGHT)
     nameable = identifier.languages()
     told = np.fromiter((bool(candidates) for candidates in found), np.bool_, len(batch))
-    known = told & np.fromiter((code in nameable for code in batch.languages), np.bool_, len(batch))
-    resembled = np.fromiter((bool(_siblings(code)) for code in batch.languages), np.bool_, len(batch))
-    foreign = np.fromiter((code != ENGLISH for code in batch.languages), np.bool_, len(batch))
+    known = told & batch.where_language(nameable.__contains__)
+    resembled = batch.where_language(lambda code: bool(_siblings(code)))
+    foreign = batch.where_language(lambda code: code != ENGLISH)
     return {
         "lid": np.where(known, 1 - leads[0], np.nan).astype(np.float32),
         "confusable": np.where(known & resembled, 1 - leads[1], np.nan).astype(np.float32),

@@ -239,7 +239,7 @@ def _tokens(text: str, language: str) -> list[_Token]:
             if "." in values[0]:
                 pieces = re.findall(r"\d+", text[start:end])
                 parts = frozenset(value for piece in pieces for value in numbers(piece))
-                if parts and values[0].startswith("0."):
+                if parts and "." in (text[start : start + 1], text[start - 1 : start]):
                     readings.update(numbers(pieces[-1]))  # .500, without its zero in English
         tokens.append(_Token(values, frozenset(readings | scaled), frozenset(scaled), parts, start, end))
     return tokens

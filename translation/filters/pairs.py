@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -135,9 +135,22 @@ class Batch:
         starts[first] = ~space[first]
         return self.source.sums(starts)
 
+    @cached_property
+    def _codes(self) -> tuple[list[str], NDArray[np.intp]]:
+        """The distinct languages, and per pair which one it is in."""
+        rows: dict[str, int] = {}
+        places = [rows.setdefault(code, len(rows)) for code in self.languages]
+        return list(rows), np.array(places, np.intp)
+
     def per_language(self, values: Mapping[str, float]) -> NDArray[np.float64]:
         """Per pair the value of its language."""
-        return np.fromiter((values[code] for code in self.languages), np.float64, len(self))
+        codes, rows = self._codes
+        return np.array([values[code] for code in codes], np.float64)[rows]
+
+    def where_language(self, holds: Callable[[str], bool]) -> NDArray[np.bool_]:
+        """Which pairs are in a language (NLLB code) for which this holds."""
+        codes, rows = self._codes
+        return np.array([holds(code) for code in codes], np.bool_)[rows]
 
 
 def column(values: object) -> Column:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Literal
 
 CALIBRATED: Literal["calibrated"] = "calibrated"
@@ -73,6 +74,21 @@ class Policy:
     def rules(self) -> Iterator[tuple[str, Rule]]:
         """Name and bounds of each rule, in order."""
         return ((field.name, getattr(self, field.name)) for field in fields(self))
+
+
+RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    dict.fromkeys((field.name for field in fields(Policy)), (0.0, 1.0))
+    | {
+        "length_ratio": (0.0, 100.0),
+        "ending": (0.0, 100.0),
+        "round_trip_chrf": (0.0, 100.0),
+        "similarity": (-1.0, 1.0),
+        "comet_kiwi": (-10.0, 10.0),
+        "metricx": (0.0, 25.0),
+        "model_score": (-1000.0, 0.0),
+    }
+)
+"""What each score can be; a bound outside would pass or reject everything."""
 
 
 @dataclass(frozen=True)

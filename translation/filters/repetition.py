@@ -87,8 +87,9 @@ def _without_spaces() -> frozenset[str]:
 
 def _repeated(text: str, characters: float) -> tuple[float, float]:
     """How much comes several times in a row, and how much comes again."""
-    text = text.casefold().strip()
-    if not text:
+    # The last of several phrases has no space or comma behind it.
+    text = text.casefold().strip().rstrip(".!?,;。！？।") + " "
+    if text.isspace():
         return 0.0, 0.0
     if len(_windows(text, _PROBE)) == len(text) - _PROBE + 1 or len(text) < _PROBE:
         return _in_a_row(text, _SHORT_LOOP), 0.0
