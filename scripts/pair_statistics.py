@@ -34,9 +34,10 @@ LEAST_CHARACTERS = 20
 COGNATE_SHARE = 0.1
 
 INTERNATIONAL = (
-    "alpaca anime bikini blog burger dvd email emoji euro golf gps hotel internet jazz jeep judo karaoke karate "
-    "kimono kiwi koala laptop logo manga ninja online origami panda pizza polo pop radio rap robot rugby safari "
-    "samba samurai sari selfie ski snowboard sofa sushi tablet tango taxi tofu tsunami tv video wifi yoga zebra"
+    "alpaca anime bikini blog burger dvd email emoji euro golf gps hotel internet jazz jeep judo "
+    "karaoke karate kimono kiwi koala laptop logo manga ninja online origami panda pizza polo pop "
+    "radio rap robot rugby safari samba samurai sari selfie ski snowboard sofa sushi tablet tango "
+    "taxi tofu tsunami tv video wifi yoga zebra"
 )
 """Words that languages in Latin letters mostly have as English has them; kept under `*`."""
 

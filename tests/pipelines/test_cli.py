@@ -158,7 +158,7 @@ def write_pairs(path: Path, *more: bytes) -> Path:
         for english, texts in PARALLEL.items()
         for text, code in zip(texts, ("deu_Latn", "fr"), strict=True)
     ]
-    lines = ["source\ttarget\tnllb_code", *rows * 5]
+    lines = ["source\ttarget\tnllb_code", *rows * 100]
     path.write_bytes("\n".join(lines).encode() + b"\n" + b"".join(more))
     return path
 
@@ -175,7 +175,7 @@ class TestCalibrate:
         found = load_thresholds(table)
         assert found.identification == load_identifier("shipped").name
         own = {(line.nllb_code, line.rule): line.texts for line in found.lines if line.length == "caption"}
-        assert own["deu_Latn", "lid"] == own["fra_Latn", "lid"] == 15
+        assert own["deu_Latn", "lid"] == own["fra_Latn", "lid"] == 300
         assert [path.name for path in table.parent.iterdir()] == ["thresholds.tsv"]
         code, out, _ = call(capsys, "score", str(pairs), "--thresholds", str(table))
         assert code == 0
@@ -206,9 +206,9 @@ class TestCalibrate:
         assert code == 0
         lines = err.splitlines()
         assert len(lines) == 6
-        assert f"{pairs}: line 32 left out: unknown language 'xx_Xxxx'" in lines[0]
-        assert "line 34 left out: no valid UTF-8" in lines[2]
-        assert "line 35 left out: no target" in lines[3]
+        assert f"{pairs}: line 602 left out: unknown language 'xx_Xxxx'" in lines[0]
+        assert "line 604 left out: no valid UTF-8" in lines[2]
+        assert "line 605 left out: no target" in lines[3]
         assert lines[5].endswith("2 more lines left out")
 
     @pytest.mark.parametrize(
@@ -216,8 +216,9 @@ class TestCalibrate:
         [
             ("", "no column source, target, nllb_code; found nothing"),
             ("source\ttarget\n", "no column nllb_code"),
-            ("source\ttarget\tnllb_code\n", "no line that can be used; it is empty"),
-            ("source\ttarget\tnllb_code\na\tb\txx\n", "no line that can be used; unknown language 'xx'"),
+            ("source\ttarget\tnllb_code\n", "0 lines that can be used, 300 wanted"),
+            ("source\ttarget\tnllb_code\na\tb\txx\n", "line 2: unknown language 'xx'"),
+            ("source\ttarget\tnllb_code\n" + "a dog\tein Hund\tde\n" * 299, "299 lines that can be used"),
         ],
     )
     def test_nothing_to_fit_on_is_an_error_and_leaves_the_old_table(
@@ -249,7 +250,7 @@ class TestCalibrate:
         code, _, _ = call(capsys, "calibrate", str(pairs), "--output", str(table), "--round-trip", "all")
         assert code == 0
         fitted = [line for line in load_thresholds(table).lines if line.rule == "round_trip_chrf"]
-        assert {line.nllb_code: line.texts for line in fitted if line.length == "caption"}["deu_Latn"] == 15
+        assert {line.nllb_code: line.texts for line in fitted if line.length == "caption"}["deu_Latn"] == 300
 
     @pytest.mark.parametrize("command", ["score", "calibrate"])
     def test_a_missing_model_is_one_message_and_exit_1(

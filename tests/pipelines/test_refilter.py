@@ -498,7 +498,7 @@ def test_the_summary_names_rules_languages_and_time(
         assert rule[2] == "0"
         assert int(rule[1]) == -int(rule[3])
         assert {line[0] for line in lines if line} & {"deu_Latn", "fra_Latn"}
-        assert "rows a second" in text
+        assert "rows read a second" in text
     assert "would be accepted" in dry
     assert "Nothing was written." in dry
     assert "Wrote " in done

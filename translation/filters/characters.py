@@ -118,7 +118,6 @@ def _kinds_of(language: Language) -> int:
 
 
 _PATTERNS = {
-    "letter": r"\p{L}",
     "upper": r"\p{Lu}",
     "digit": r"\p{Nd}",
     "space": r"\s",
@@ -136,7 +135,8 @@ def _table() -> Flags:
     """Code point to flags."""
     # Lone surrogates are characters of Python's strings too.
     everything = "".join(map(chr, range(_LAST)))
-    letters = "".join(regex.findall(r"\p{L}", everything))
+    # Python's letters, as everywhere else; `regex` may know a later version of Unicode.
+    letters = "".join(filter(str.isalpha, everything))
     table = np.zeros(_LAST + 1, np.uint64)
 
     def mark(found: Iterable[str], name: str) -> None:
@@ -145,6 +145,8 @@ def _table() -> Flags:
     for name in _bits():
         if name in _PATTERNS:
             mark(regex.findall(_PATTERNS[name], everything, regex.V1), name)
+        elif name == "letter":
+            mark(letters, name)
         elif name not in (_SIMPLIFIED, _TRADITIONAL):
             mark(regex.findall(rf"\p{{Script_Extensions={name}}}", letters), name)
     han = regex.findall(r"\p{Script_Extensions=Han}", letters)

@@ -214,7 +214,7 @@ class TestCopy:
             ("a quetzal", "Ein quetzal", 1 / 2),
             # A noun of German, which has a capital.
             ("a zebra in a zoo", "Ein Zebra in einem Zoo", 0),
-            ("a man riding a wave on a board", "ein Mann riding a wave on a board", 4 / 6),
+            ("a man riding a wave on a board", "ein Mann riding a wave on a board", 0.8),
             ("42", "42", 0),
             ("a small dog", "ein kleiner Hund", 0),
         ],
