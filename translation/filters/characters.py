@@ -119,7 +119,6 @@ def _kinds_of(language: Language) -> int:
 
 _PATTERNS = {
     "upper": r"\p{Lu}",
-    "digit": r"\p{Nd}",
     "space": r"\s",
     # Punctuation but what surely stands within sentences, and whatever parts lines and columns.
     "break": r"[\p{Po}--[,'\"،、，·%&*/@#\\¿¡†‡•‰״׳՛՝]]|[\p{Cc}\u2028\u2029|។៕៚]",
@@ -135,7 +134,7 @@ def _table() -> Flags:
     """Code point to flags."""
     # Lone surrogates are characters of Python's strings too.
     everything = "".join(map(chr, range(_LAST)))
-    # Python's letters, as everywhere else; `regex` may know a later version of Unicode.
+    # Python's letters and digits, as everywhere else; `regex` may know a later version of Unicode.
     letters = "".join(filter(str.isalpha, everything))
     table = np.zeros(_LAST + 1, np.uint64)
 
@@ -147,6 +146,8 @@ def _table() -> Flags:
             mark(regex.findall(_PATTERNS[name], everything, regex.V1), name)
         elif name == "letter":
             mark(letters, name)
+        elif name == "digit":
+            mark(filter(str.isdecimal, everything), name)
         elif name not in (_SIMPLIFIED, _TRADITIONAL):
             mark(regex.findall(rf"\p{{Script_Extensions={name}}}", letters), name)
     han = regex.findall(r"\p{Script_Extensions=Han}", letters)
