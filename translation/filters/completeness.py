@@ -77,7 +77,10 @@ def _counts(characters: Characters, texts: list[str], languages: list[str]) -> N
     odd = characters.of_kind(kind("break") | kind("hint"))
     breaks = characters.between(odd, characters.starts, characters.last(letter))
     counts = np.ones(len(texts), np.int64)
-    for index in np.flatnonzero((breaks > 0) | (characters.sums(letter) < 2) | (characters.lengths > 900)):
+    # Three spaces part columns.
+    odd_texts = np.fromiter(("   " in text for text in texts), np.bool_, len(texts))
+    odd_texts |= (breaks > 0) | (characters.sums(letter) < 2) | (characters.lengths > 900)
+    for index in np.flatnonzero(odd_texts):
         counts[index] = sentence_count(texts[index], languages[index])
     return counts
 
