@@ -99,7 +99,7 @@ def copy(reference: Reference, pool: Pool, draw: random.Random) -> TextPair | No
     """The source; not where it is all names or words that the language shares, which are no fault."""
     pair = reference.pair
     words = {word for word in re.findall(r"[^\W\d_]{2,}", pair.source) if word == word.lower()}
-    if words <= shared_words().get(pair.language, frozenset()):
+    if words <= shared_words()[pair.language]:
         return None
     return replace(pair, target=pair.source)
 

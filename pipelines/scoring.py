@@ -12,6 +12,7 @@ from translation.filters import Policy, TextPair, Thresholds, is_short, score_pa
 from translation.identification import Identifier, load_identifier
 from translation.languages import ENGLISH, UnknownLanguage, resolve
 from translation.model import model_directory
+from translation.row import ACCEPT, REJECT
 from translation.translations import Request
 
 COLUMNS = ("source", "target", "nllb_code")
@@ -58,13 +59,7 @@ def calibrate_file(
         PairError: a column is missing, or no line can be used.
         ValueError: the model or the identifier cannot be loaded.
     """
-    pairs: dict[int, TextPair] = {}
-    problems: dict[int, str] = {}
-    for line, row in _rows(lines, name):
-        try:
-            pairs[line] = _pair(row)
-        except ValueError as error:
-            problems[line] = str(error)
+    pairs, problems = _pairs(_rows(lines, name))
     if len(pairs) < LEAST_REFERENCES:
         problem = f"; line {next(iter(problems))}: {next(iter(problems.values()))}" if problems else ""
         raise PairError(
@@ -102,13 +97,7 @@ def _score_chunk(
     engine: Engine | None,
     round_trip: str,
 ) -> Iterator[dict[str, Any]]:
-    problems: dict[int, str] = {}
-    pairs: dict[int, TextPair] = {}
-    for line, row in chunk:
-        try:
-            pairs[line] = _pair(row)
-        except ValueError as error:
-            problems[line] = f"input: {error}"
+    pairs, problems = _pairs(chunk)
     if engine is not None:
         pairs = _with_round_trip(pairs, engine, round_trip)
     table = score_pairs(list(pairs.values()), identifier)
@@ -118,8 +107,8 @@ def _score_chunk(
         result: dict[str, Any] = {column: row.get(column) for column in COLUMNS}
         if line in problems:
             result = {column: _printable(text) for column, text in result.items()}
-            reason = f"{problems[line]} (line {line})"
-            yield result | {"back_translation": None, "scores": None, "verdict": "reject", "reason": reason}
+            reason = f"input: {problems[line]} (line {line})"
+            yield result | {"back_translation": None, "scores": None, "verdict": REJECT, "reason": reason}
             continue
         decision = decisions[line]
         known = {score: float(f"{value:.4g}") for score, value in scored[line].items() if value is not None}
@@ -127,13 +116,24 @@ def _score_chunk(
             "nllb_code": pairs[line].language,
             "back_translation": pairs[line].back_translation,
             "scores": known,
-            "verdict": "accept" if decision.accepted else "reject",
+            "verdict": ACCEPT if decision.accepted else REJECT,
             "reason": decision.reason,
         }
 
 
 def _printable(text: str | None) -> str | None:
     return None if text is None else text.encode("utf-8", errors="backslashreplace").decode()
+
+
+def _pairs(rows: Iterable[tuple[int, dict[str, str]]]) -> tuple[dict[int, TextPair], dict[int, str]]:
+    """Line number to pair, and to what is wrong where a row is none."""
+    pairs, problems = {}, {}
+    for line, row in rows:
+        try:
+            pairs[line] = _pair(row)
+        except ValueError as error:
+            problems[line] = str(error)
+    return pairs, problems
 
 
 def _pair(row: dict[str, str]) -> TextPair:

@@ -8,20 +8,14 @@ shapes. A keyword that at least two of the three share, and no emoji of another 
 
 from __future__ import annotations
 
-import argparse
-import csv
-import io
 import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from scripts.number_words import fetch, locale
+from scripts.cldr import fetch, locale, parsed_options, tsv, write
 from translation.languages import Language, default_languages
-
-VERSION = "48.2.0"
-"""Of npm `cldr-annotations-full`; Unicode-3.0."""
 
 EMOJI: Mapping[str, str] = {
     "red": "🔴🟥❤", "orange": "🟠🟧🧡", "yellow": "🟡🟨💛", "green": "🟢🟩💚", "blue": "🔵🟦💙",
@@ -30,12 +24,14 @@ EMOJI: Mapping[str, str] = {
 
 
 def colours(keywords: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Colour -> its names in one language, those that most emoji have first."""
+    """Colour -> its names in one language: those that most emoji have first, then as CLDR has them."""
     counts = {
         colour: Counter(
             word
             for character in characters
-            for word in {unicodedata.normalize("NFC", word).lower() for word in keywords.get(character, ())}
+            for word in dict.fromkeys(
+                unicodedata.normalize("NFC", word).lower() for word in keywords.get(character, ())
+            )
         )
         for colour, characters in EMOJI.items()
     }
@@ -49,9 +45,7 @@ def colours(keywords: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 
 def table(languages: Iterable[Language], folder: Path) -> str:
     """The TSV of all languages that CLDR has keywords for."""
-    out = io.StringIO()
-    writer = csv.writer(out, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
-    writer.writerow(("nllb_code", "english", "names"))
+    rows = []
     for language in languages:
         path = folder / locale(language) / "annotations.json"
         if path.exists():
@@ -60,21 +54,14 @@ def table(languages: Iterable[Language], folder: Path) -> str:
             for colour, names in colours(keywords).items():
                 # Where CLDR has not been translated, the English word stands.
                 if language.english or names != [colour]:
-                    writer.writerow((language.nllb, colour, "|".join(sorted(names, key=len)[:3])))
-    return out.getvalue()
+                    rows.append((language.nllb, colour, "|".join(sorted(names, key=len)[:3])))
+    return tsv(("nllb_code", "english", "names"), rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--cache", type=Path, default=Path("build/cldr"), help="folder of the npm packages")
-    parser.add_argument("--output", type=Path, default=Path("translation/colours.tsv"))
-    options = parser.parse_args()
-    package = fetch("cldr-annotations-full", VERSION, options.cache)
-    text = table(default_languages(), package / "annotations")
-    options.output.write_text(text, encoding="utf-8")
-    print(f"{options.output}: {text.count(chr(10)) - 1} rows")
+    options = parsed_options(__doc__, "colours.tsv")
+    package = fetch("cldr-annotations-full", options.cache)
+    write(options.output, table(default_languages(), package / "annotations"))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python -m scripts.number_words --cache build/cldr --output translation/number_words.tsv
 
-Fetches two npm packages by name (pinned below). `cldr-rbnf` has the rules (rule-based number formats,
+Fetches two npm packages by name. `cldr-rbnf` has the rules (rule-based number formats,
 https://www.unicode.org/reports/tr35/tr35-numbers.html#Rule-Based_Number_Formatting); all genders, cases and
 variants of the cardinals of 0 to 100, the hundreds and a thousand are spelled with them, less those that are
 tens and a unit side by side (`twenty-one`). `cldr-numbers-full` has the words of compact notation: thousand,
@@ -11,13 +11,8 @@ million, lakh, 万. Languages without spell-out rules are listed in the end.
 
 from __future__ import annotations
 
-import argparse
-import csv
-import io
 import json
 import re
-import subprocess
-import tarfile
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,13 +20,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from scripts.cldr import fetch, locale, parsed_options, tsv, write
 from translation.languages import Language, default_languages
-
-PACKAGES = {"cldr-rbnf": "48.2.0", "cldr-numbers-full": "48.2.0"}
-"""npm packages and versions; Unicode-3.0."""
-
-CLDR_LOCALES = {"nob_Latn": "no", "zho_Hans": "zh", "kmr_Latn": "ku"}
-"""Where CLDR's locale is not the registry's BCP-47 tag."""
 
 CORRECTIONS = {"npi_Deva": {"करोड": 10**7}, "ben_Beng": {"কো": 10**7, "শত কো": 10**9, "লা কো": 10**12}}
 """Compact notation that CLDR gives a wrong power of ten (`1 crore` for a million), and the right one."""
@@ -184,24 +174,6 @@ def clean(words: str) -> str:
     return " ".join(unicodedata.normalize("NFC", words.replace("\u00ad", "").casefold()).split())
 
 
-def fetch(package: str, version: str, folder: Path) -> Path:
-    """The unpacked npm package, downloaded once with `npm pack`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    archive, unpacked = folder / f"{package}-{version}.tgz", folder / f"{package}-{version}"
-    if not archive.exists():
-        command = ["npm", "pack", "--silent", f"{package}@{version}"]
-        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    if not unpacked.exists():
-        with tarfile.open(archive) as tar:
-            tar.extractall(unpacked, filter="data")
-    return unpacked / "package"
-
-
-def locale(language: Language) -> str:
-    """CLDR's name of a language."""
-    return CLDR_LOCALES.get(language.nllb, language.bcp47)
-
-
 def words_of(language: Language, rbnf: Path, numbers: Path) -> dict[int, list[str]]:
     """Value -> spellings of a language, in the order of CLDR; regional ones (`fr-CH`) too."""
     found: dict[int, dict[str, None]] = defaultdict(dict)
@@ -238,10 +210,7 @@ def words_of(language: Language, rbnf: Path, numbers: Path) -> dict[int, list[st
 
 def table(languages: Iterable[Language], rbnf: Path, numbers: Path) -> tuple[str, list[str]]:
     """The TSV, and the languages without the numbers from two on."""
-    out = io.StringIO()
-    writer = csv.writer(out, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
-    writer.writerow(COLUMNS)
-    without = []
+    rows, without = [], []
     for language in languages:
         words = words_of(language, rbnf, numbers)
         if 2 not in words:
@@ -249,21 +218,15 @@ def table(languages: Iterable[Language], rbnf: Path, numbers: Path) -> tuple[str
         doubtful = set(HOMOGRAPHS.get(language.nllb, "").split())
         for value, spellings in words.items():
             homographs = "|".join(word for word in spellings if word in doubtful)
-            writer.writerow((language.nllb, value, "|".join(spellings), homographs))
-    return out.getvalue(), without
+            rows.append((language.nllb, value, "|".join(spellings), homographs))
+    return tsv(COLUMNS, rows), without
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--cache", type=Path, default=Path("build/cldr"), help="folder of the npm packages")
-    parser.add_argument("--output", type=Path, default=Path("translation/number_words.tsv"))
-    options = parser.parse_args()
-    rbnf, numbers = (fetch(name, version, options.cache) for name, version in PACKAGES.items())
+    options = parsed_options(__doc__, "number_words.tsv")
+    rbnf, numbers = (fetch(name, options.cache) for name in ("cldr-rbnf", "cldr-numbers-full"))
     text, without = table(default_languages(), rbnf / "rbnf", numbers / "main")
-    options.output.write_text(text, encoding="utf-8")
-    print(f"{options.output}: {len(text.encode()):,} bytes, {text.count(chr(10)) - 1:,} rows")
+    write(options.output, text)
     print(f"without number words ({len(without)}): {' '.join(without)}")
 
 

@@ -8,20 +8,14 @@ From the POSIX messages of npm `cldr-misc-full`, whose entries are a word and th
 
 from __future__ import annotations
 
-import argparse
-import csv
-import io
 import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from scripts.number_words import fetch, locale
+from scripts.cldr import fetch, locale, parsed_options, tsv, write
 from translation.languages import Language, default_languages
-
-VERSION = "48.2.0"
-"""Of npm `cldr-misc-full`; Unicode-3.0."""
 
 LEFT_OUT = {"hat_Latn"}
 """Languages whose words are those of another: French in Haitian Creole."""
@@ -47,10 +41,7 @@ def _clean(word: str) -> str:
 
 def table(languages: Iterable[Language], folder: Path) -> tuple[str, list[str]]:
     """The TSV, and the languages without words of their own."""
-    out = io.StringIO()
-    writer = csv.writer(out, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
-    writer.writerow(("nllb_code", "yes", "no"))
-    without = []
+    rows, without = [], []
     for language in languages:
         tag = locale(language)
         path = folder / tag / "posix.json"
@@ -62,21 +53,14 @@ def table(languages: Iterable[Language], folder: Path) -> tuple[str, list[str]]:
         if not all(found) or (found == ("yes", "no") and not language.english):
             without.append(language.nllb)
         else:
-            writer.writerow((language.nllb, *found))
-    return out.getvalue(), without
+            rows.append((language.nllb, *found))
+    return tsv(("nllb_code", "yes", "no"), rows), without
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--cache", type=Path, default=Path("build/cldr"), help="folder of the npm packages")
-    parser.add_argument("--output", type=Path, default=Path("translation/yes_no.tsv"))
-    options = parser.parse_args()
-    package = fetch("cldr-misc-full", VERSION, options.cache)
-    text, without = table(default_languages(), package / "main")
-    options.output.write_text(text, encoding="utf-8")
-    print(f"{options.output}: {text.count(chr(10)) - 1} languages")
+    options = parsed_options(__doc__, "yes_no.tsv")
+    text, without = table(default_languages(), fetch("cldr-misc-full", options.cache) / "main")
+    write(options.output, text)
     print(f"without yes and no ({len(without)}): {' '.join(without)}")
 
 

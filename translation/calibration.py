@@ -24,8 +24,10 @@ from translation.filters.thresholds import (
     LENGTHS,
     Threshold,
     Thresholds,
+    calibrated_rules,
     default_thresholds,
     length_class,
+    lengths_of,
 )
 from translation.identification import Identifier
 from translation.languages import languages
@@ -49,11 +51,7 @@ class Budget:
     """What stays a fault whatever the references have."""
     most: float | None = None
     """One bound for all languages, but for those where it would reject more than this share."""
-    lengths: tuple[str, ...] = LENGTHS
 
-
-# Answers and names have one sentence at most, and an end mark or none as people like.
-_TEXTS = ("caption", "sentence")
 
 BUDGETS: Mapping[str, tuple[Budget, ...]] = MappingProxyType(
     {
@@ -64,8 +62,8 @@ BUDGETS: Mapping[str, tuple[Budget, ...]] = MappingProxyType(
         "confusable": (Budget("min", 0.0008, 0.9),),
         "repetition": (Budget("max", 0.0005, 0.55, 0.95, 0.003),),
         "length_ratio": (Budget("min", 0.0015, 0.9), Budget("max", 0.0007, 1.1)),
-        "sentences": (Budget("min", 0.003, 0.9, most=0.008, lengths=_TEXTS),),
-        "ending": (Budget("min", 0.0005, 0.8, most=0.003, lengths=_TEXTS),),
+        "sentences": (Budget("min", 0.003, 0.9, most=0.008),),
+        "ending": (Budget("min", 0.0005, 0.8, most=0.003),),
         "numbers": (Budget("min", 0.001, 1.0, 0.5),),
         "round_trip_exact": (Budget("min", 0.05, 0.9),),
         "round_trip_chrf": (Budget("min", 0.01, 100.0),),
@@ -78,12 +76,8 @@ JOINED = Budget("min", 0.05, 0.9)
 """For `sentences` in two references as one text: languages whose ends are not found may lose more."""
 
 
-UNFITTED = tuple(
-    Threshold(ANY, length, rule, least, None, 0, 0.0)
-    for rule, least in (("round_trip_exact", 0.9), ("round_trip_chrf", 30.0))
-    for length in LENGTHS
-)
-"""Bounds that hold where the references have no back-translations: the same words, and chrF++ that no text on
+UNFITTED: Mapping[str, float] = MappingProxyType({"round_trip_exact": 0.9, "round_trip_chrf": 30.0})
+"""`min` by rule where the references have no back-translations: the same words, and chrF++ that no text on
 another subject reaches."""
 
 
@@ -105,8 +99,6 @@ def fit(tables: Sequence[ScoreTable], joined: Sequence[ScoreTable], identificati
         for budget in budgets:
             lines += _Scores(rule, tables).thresholds(budget)
     lines = _lenient(lines, _Scores("sentences", joined).thresholds(JOINED))
-    fitted = {line.rule for line in lines}
-    lines += [line for line in UNFITTED if line.rule not in fitted]
     lines += _unfitted(lines, identification)
     order = {code: index for index, code in enumerate((ANY, *languages()))}
     lines.sort(key=lambda line: (order[line.nllb_code], LENGTHS.index(line.length)))
@@ -114,15 +106,21 @@ def fit(tables: Sequence[ScoreTable], joined: Sequence[ScoreTable], identificati
 
 
 def _unfitted(lines: Iterable[Threshold], identification: str) -> list[Threshold]:
-    """The general bounds that ship, for rules and lengths of which the references tell nothing."""
+    """General bounds for rules and lengths that the references tell nothing of: `UNFITTED`, or what ships."""
     fitted = {(line.rule, line.length) for line in lines if line.nllb_code == ANY}
-    if len(fitted) == sum(len(budget[0].lengths) for budget in BUDGETS.values()):
-        return []
-    return [
-        replace(line, texts=0, rejected=0.0)
-        for line in default_thresholds().for_identification(identification).lines
-        if line.nllb_code == ANY and (line.rule, line.length) not in fitted
+    missing = [key for key in calibrated_rules() if key not in fitted]
+    made = [
+        Threshold(ANY, length, rule, UNFITTED[rule], None, 0, 0.0)
+        for rule, length in missing
+        if rule in UNFITTED
     ]
+    if len(made) < len(missing):
+        made += [
+            replace(line, texts=0, rejected=0.0)
+            for line in default_thresholds().for_identification(identification).lines
+            if line.nllb_code == ANY and line.rule not in UNFITTED and (line.rule, line.length) in missing
+        ]
+    return made
 
 
 def _lenient(lines: Iterable[Threshold], others: Iterable[Threshold]) -> list[Threshold]:
@@ -132,12 +130,12 @@ def _lenient(lines: Iterable[Threshold], others: Iterable[Threshold]) -> list[Th
     """
     lower: dict[tuple[str, str], float] = {}
     for line in others:
-        if line.length in _TEXTS and line.min is not None:
+        if line.min is not None:
             key = (line.nllb_code, line.rule)
             lower[key] = min(line.min, lower.get(key, line.min))
     kept = []
     for line in lines:
-        other = lower.get((line.nllb_code, line.rule)) if line.length in _TEXTS else None
+        other = lower.get((line.nllb_code, line.rule))
         both = [bound for bound in (line.min, other) if bound is not None]
         kept.append(replace(line, min=min(both)) if other is not None else line)
     return kept
@@ -176,7 +174,6 @@ class _Scores:
 
     def __init__(self, rule: str, tables: Sequence[ScoreTable]) -> None:
         self.rule = rule
-        self.values: dict[tuple[str, str], NDArray[np.float32]] = {}
         gathered: dict[tuple[str, str], list[Column]] = defaultdict(list)
         for table in tables:
             if rule not in table.columns:
@@ -191,7 +188,7 @@ class _Scores:
         self.values = {key: np.concatenate(parts) for key, parts in gathered.items()}
 
     def thresholds(self, budget: Budget) -> Iterator[Threshold]:
-        for length in budget.lengths:
+        for length in lengths_of(self.rule):
             own = {code: values for (code, name), values in self.values.items() if name == length}
             everything = np.concatenate([*own.values(), np.empty(0, np.float32)])
             if np.isnan(everything).all():

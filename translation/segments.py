@@ -133,7 +133,10 @@ _PLACEHOLDER = re.compile(
     )
 )
 # Every placeholder holds one of these; most captions hold none, which spares them the scan.
-_HINT = re.compile(r"[`<{%@#&/\\]|~~~|\.[A-Za-z]")
+_HINTS = r"`<{%@#&/\\"
+_HINT = re.compile(rf"[{_HINTS}]|~~~|\.[A-Za-z]")
+HINT = rf"[{_HINTS}~.]"
+"""Pattern of the characters that every placeholder has one of."""
 
 
 def _spans(text: str) -> list[tuple[int, int]]:

@@ -34,9 +34,14 @@ class Decoding:
     """How the engine decodes; part of every mix's signature."""
 
     beam_size: int = 4
+    """Hypotheses that are followed at once; 1 is greedy, faster and a little worse."""
     length_penalty: float = 1.0
+    """Exponent of the length that a hypothesis's score is divided by; larger favours longer ones."""
     repetition_penalty: float = 1.0
+    """Divides the scores of tokens that are there already; 1 does nothing."""
     no_repeat_ngram_size: int = 0
+    """Runs of so many tokens come only once; 0 does nothing."""
     max_input_tokens: int = 512
     """Tokens of one sentence; NLLB was trained with 512."""
     max_output_tokens: int = 512
+    """Tokens of one sentence's translation; a longer one is cut off, and rejected."""

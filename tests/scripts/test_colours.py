@@ -19,6 +19,11 @@ def test_a_colour_is_what_its_emoji_share_with_no_other() -> None:
     assert colours(GERMAN) == {"red": ["rot"], "blue": ["blau"]}
 
 
+def test_names_as_frequent_stay_in_the_order_of_the_keywords() -> None:
+    names = ["rouge", "rougeâtre", "vermeil", "carmin", "pourpre"]
+    assert colours({"🔴": names, "🟥": names}) == {"red": names}
+
+
 def test_a_table(tmp_path: Path) -> None:
     untranslated = {"🔴": ["red"], "🟥": ["red"]}
     for tag, keywords in (("de", GERMAN), ("zu", untranslated), ("en", untranslated)):

@@ -11,6 +11,7 @@ import regex
 from numpy.typing import NDArray
 
 from translation.languages import Language, languages
+from translation.segments import HINT
 
 Flags = NDArray[np.uint64]
 Counts = NDArray[np.int64]
@@ -122,8 +123,7 @@ _PATTERNS = {
     "space": r"\s",
     # Punctuation but what surely stands within sentences, and whatever parts lines and columns.
     "break": r"[\p{Po}--[,'\"،、，·%&*/@#\\¿¡†‡•‰״׳՛՝]]|[\p{Cc}\u2028\u2029|។៕៚]",
-    # See `segments._HINT`.
-    "hint": r"[`<{%@#&/\\~.]",
+    "hint": HINT,
     "unknown": "[\u2047\ufffd<]",
     "mark": r"\p{M}",
 }

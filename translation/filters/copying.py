@@ -76,15 +76,17 @@ def _cut_out(text: str) -> str:
 _WITH_CAPITALS = frozenset({"deu_Latn", "ltz_Latn"})
 
 
-def _words(pair: TextPair) -> list[str]:
-    """Words of the target that may be copies, in lower case."""
+def _words(pair: TextPair) -> tuple[list[str], bool]:
+    """Words of the target that may be copies, in lower case, and whether they are all that it has."""
     if pair.language in _WITH_CAPITALS and pair.source.islower():
-        return [word for word in _WORD.findall(pair.target) if not word.istitle()]
-    return _WORD.findall(pair.target.casefold())
+        found = _WORD.findall(pair.target)
+        words = [word for word in found if not word.istitle()]
+        return words, len(words) == len(found)
+    return _WORD.findall(pair.target.casefold()), True
 
 
 def _copied(pair: TextPair) -> float:
-    target = _words(pair)
+    target, is_all = _words(pair)
     found = _WORD.findall(pair.source)
     shouted = len(found) > 1 and pair.source == pair.source.upper()
     titled = all(word != word.lower() for word in found)
@@ -98,7 +100,7 @@ def _copied(pair: TextPair) -> float:
     if not words:
         return np.nan
     folded = [word.casefold() for word in found]
-    if target == folded and len(_WORD.findall(pair.target)) == len(target):
+    if is_all and target == folded:
         return 1.0
     kept = (words & Counter(target)).total()
     run = _longest_run(folded, words.keys(), target) if kept > 1 else kept

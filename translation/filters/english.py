@@ -59,7 +59,7 @@ def same_lemma(first: str, second: str) -> bool:
     Inflection only, not derivation: `skier` is not `ski`. Forms are made from the bases that a word may have
     and must come out right (`caring` is of `care`, since `car` doubles its r), so no dictionary is needed.
     """
-    return first == second or not _bases(first).isdisjoint(_bases(second))
+    return first == second or not bases(first).isdisjoint(bases(second))
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ _ENDINGS = ("s", "es", "ed", "d", "ing", "er", "r", "est", "st")
 
 
 @lru_cache(1 << 16)
-def _bases(word: str) -> frozenset[str]:
-    """The word and every base that it may be a form of."""
+def bases(word: str) -> frozenset[str]:
+    """A word, as `words` returns it, and every base that it may be a form of."""
     regular = {base for base in _stripped(word) if _is_form(word, base)}
     return frozenset({word} | _lexicon().irregular.get(word, frozenset()) | regular)
 

@@ -89,12 +89,7 @@ class ScoreTable:
     def of_rows(cls, languages: Iterable[str], rows: Iterable[Scores]) -> ScoreTable:
         """The table of scores that were taken apart, as `rows` gives them or Parquet stores them."""
         rows = list(rows)
-        columns = {
-            name: np.array([row.get(name) for row in rows], dtype=np.float32)
-            if rows
-            else np.empty(0, np.float32)
-            for name in SCORES
-        }
+        columns = {name: column([row.get(name) for row in rows]) for name in SCORES}
         return cls(tuple(languages), columns)
 
 
@@ -137,10 +132,7 @@ class Batch:
 
     @cached_property
     def _codes(self) -> tuple[list[str], NDArray[np.intp]]:
-        """The distinct languages, and per pair which one it is in."""
-        rows: dict[str, int] = {}
-        places = [rows.setdefault(code, len(rows)) for code in self.languages]
-        return list(rows), np.array(places, np.intp)
+        return distinct(self.languages)
 
     def per_language(self, values: Mapping[str, float]) -> NDArray[np.float64]:
         """Per pair the value of its language."""
@@ -151,6 +143,13 @@ class Batch:
         """Which pairs are in a language (NLLB code) for which this holds."""
         codes, rows = self._codes
         return np.array([holds(code) for code in codes], np.bool_)[rows]
+
+
+def distinct(languages: Iterable[str]) -> tuple[list[str], NDArray[np.intp]]:
+    """The distinct languages, and per text which one of them it is in."""
+    places: dict[str, int] = {}
+    rows = [places.setdefault(code, len(places)) for code in languages]
+    return list(places), np.array(rows, np.intp)
 
 
 def column(values: object) -> Column:

@@ -38,6 +38,15 @@ ANY = "*"
 """In place of an NLLB code: languages that have no line of their own."""
 
 
+# Answers and names have one sentence at most, and an end mark or none as people like.
+_OF_SENTENCES = frozenset({"sentences", "ending"})
+
+
+def lengths_of(rule: str) -> tuple[str, ...]:
+    """The length classes that a rule has bounds for."""
+    return LENGTHS[1:] if rule in _OF_SENTENCES else LENGTHS
+
+
 def length_class(words: Column) -> NDArray[np.int8]:
     """Index into `LENGTHS` per text, from its source's number of words; NaN counts as an answer."""
     # NaN compares as False.
@@ -169,7 +178,7 @@ def parse_thresholds(text: str, name: str) -> Thresholds:
         identification, tuple(_parse(cells, f"{name}: line {number}") for number, cells in table[1:])
     )
     general = {(line.rule, line.length) for line in found.lines if line.nllb_code == ANY}
-    for rule, length in _calibrated():
+    for rule, length in calibrated_rules():
         if (rule, length) not in general:
             raise ThresholdsError(
                 f"{name}: no bound of {rule} for {ANY!r} and length {length}; was the table cut?"
@@ -178,16 +187,10 @@ def parse_thresholds(text: str, name: str) -> Thresholds:
 
 
 @cache
-def _calibrated() -> tuple[tuple[str, str], ...]:
+def calibrated_rules() -> tuple[tuple[str, str], ...]:
     """Rules and lengths that every table has a bound for."""
     rules = [name for name, rule in Policy().rules() if CALIBRATED in vars(rule).values()]
-    # Of answers and names nobody expects whole sentences.
-    return tuple(
-        (rule, length)
-        for rule in rules
-        for length in LENGTHS
-        if length != "answer" or rule not in ("sentences", "ending")
-    )
+    return tuple((rule, length) for rule in rules for length in lengths_of(rule))
 
 
 def _parse(cells: list[str], where: str) -> Threshold:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 
-from translation.filters.pairs import Column, ScoreTable
+from translation.filters.pairs import Column, ScoreTable, distinct
 from translation.filters.policy import CALIBRATED, Bound, Policy, Verdict
 from translation.filters.thresholds import Thresholds, length_class
 
@@ -67,10 +69,7 @@ class _Bounds:
 
     def __init__(self, table: ScoreTable, thresholds: Thresholds) -> None:
         self._thresholds = thresholds
-        self._codes: dict[str, int] = {}
-        self._rows = np.fromiter(
-            (self._codes.setdefault(code, len(self._codes)) for code in table.languages), np.intp, len(table)
-        )
+        self._codes, self._rows = distinct(table.languages)
         nothing = np.full(len(table), np.nan, np.float32)
         self._lengths = length_class(table.columns.get("words", nothing))
 
@@ -80,10 +79,32 @@ class _Bounds:
             return None
         if bound != CALIBRATED:
             return np.full(self._rows.size, bound, np.float32)
-        table = self._thresholds.bounds(rule, side, list(self._codes))
+        table = self._thresholds.bounds(rule, side, self._codes)
         return None if table is None else table[self._rows, self._lengths]
 
 
+@dataclass(frozen=True)
+class Broken:
+    """What the reason of a verdict says of the rule that was broken."""
+
+    rule: str
+    side: str
+    """Of the bound, `min` or `max`."""
+    bound: str
+    """As it is written."""
+
+
+_REASON = re.compile(r"(\w+): .*, at (least|most) (\S+) wanted", re.DOTALL)
+
+
 def _reason(name: str, side: str, value: float, wanted: float) -> str:
-    limit = "at least" if side == "min" else "at most"
-    return f"{name}: {_FINDINGS[name].format(f'{value:.3g}')}, {limit} {wanted:.3g} wanted"
+    limit = "least" if side == "min" else "most"
+    return f"{name}: {_FINDINGS[name].format(f'{value:.3g}')}, at {limit} {wanted:.3g} wanted"
+
+
+def parse_reason(reason: str) -> Broken | None:
+    """What `verdicts` wrote as the reason of a text; None for a reason of another kind."""
+    found = _REASON.fullmatch(reason)
+    if found is None:
+        return None
+    return Broken(found[1], "min" if found[2] == "least" else "max", found[3])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import torch
 
+K = TypeVar("K")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -58,6 +59,23 @@ def in_batches(
         results.update(zip(chosen, run([items[index] for index in chosen]), strict=True))
         start += size
     return [results[index] for index in range(len(items))]
+
+
+def scored(
+    texts: Iterable[K],
+    inputs: Mapping[K, list[int]],
+    device: torch.device,
+    run: Callable[[list[list[int]]], Sequence[float]],
+) -> list[float | None]:
+    """`run` over all inputs in batches; per text the value of its input, None where it has none.
+
+    Args:
+        inputs: token ids by text, only of texts that fit into the model.
+    """
+    sequences = list(inputs.values())
+    values = in_batches(sequences, list(map(len, sequences)), token_budget(device), run)
+    scores = dict(zip(inputs, values, strict=True))
+    return [scores.get(text) for text in texts]
 
 
 def padded(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from translation.model import sha256
 
@@ -56,11 +56,9 @@ def fetch(repository: str, revision: str | None = None, files: tuple[str, ...] =
     Raises:
         QualityError: the repository is missing or gated, the hub is out of reach, or the extra is missing.
     """
-    try:
+    with needed_for(f"fetching {repository}"):
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
-    except ImportError as error:
-        raise QualityError(f"fetching {repository} needs {error.name}: {EXTRA}") from error
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=list(files)))
     except GatedRepoError as error:
@@ -118,6 +116,53 @@ def weights(directory: Path) -> list[Path]:
     return found
 
 
+@contextmanager
+def needed_for(what: str) -> Iterator[None]:
+    """Around imports of packages that the extra brings.
+
+    Raises:
+        QualityError: one is missing.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise QualityError(f"{what} needs {error.name}: {EXTRA}") from error
+
+
+@contextmanager
+def loading(problem: str) -> Iterator[None]:
+    """Around what loads a model: quiet, and what the libraries raise over its files comes out as one error.
+
+    Raises:
+        QualityError: `problem`, and what the library says.
+    """
+    try:
+        with quietly():
+            yield
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise QualityError(f"{problem}: {error}") from error
+
+
+def check_complete(place: str | Path, loaded: Mapping[str, Any], prefix: str = "") -> None:
+    """Looks at transformers' `output_loading_info` for weights that the files did not have.
+
+    Args:
+        prefix: of their names in the files.
+
+    Raises:
+        QualityError: some are missing or of another shape.
+    """
+    lacking = sorted(prefix + str(key) for key in (*loaded["missing_keys"], *loaded["mismatched_keys"]))
+    if lacking:
+        raise QualityError(f"{place}: weights lack {', '.join(lacking[:3])} ({len(lacking)} in all)")
+
+
+def judge_name(kind: str, files: Checkpoint, digest: str, dtype: torch.dtype) -> str:
+    """The name for signatures: `labse-LaBSE-1f0c9a2b`, with the precision where it is not float32."""
+    precision = str(dtype).removeprefix("torch.")
+    return f"{kind}-{files.label}-{digest[:8]}" + ("" if precision == "float32" else f"-{precision}")
+
+
 def digest(*directories: Path) -> str:
     """SHA-256 over names and contents of all that `READ` names (2 GB take a few seconds)."""
     total = hashlib.sha256()
@@ -134,10 +179,8 @@ def torch_device(device: str) -> torch.device:
     Raises:
         QualityError: no such device here, or torch is missing.
     """
-    try:
+    with needed_for("judging translations"):
         import torch
-    except ImportError as error:
-        raise QualityError(f"judging translations needs {error.name}: {EXTRA}") from error
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

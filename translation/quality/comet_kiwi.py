@@ -30,13 +30,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import yaml
 
 from translation.filters.pairs import TextPair
-from translation.quality.batches import in_batches, padded, readable, token_budget, too_long, windows
+from translation.quality.batches import padded, readable, scored, too_long, windows
 from translation.quality.checkpoint import (
-    EXTRA,
     QualityError,
+    check_complete,
     checkpoint,
     digest,
-    quietly,
+    judge_name,
+    loading,
+    needed_for,
     require,
     torch_device,
     weights,
@@ -76,11 +78,9 @@ class CometKiwi:
             QualityError: a file or the extra is missing, or it is another kind of COMET model.
         """
         self._device = torch_device(device)
-        try:
+        with needed_for("COMETKiwi"):
             import torch
             from transformers import AutoTokenizer
-        except ImportError as error:
-            raise QualityError(f"COMETKiwi needs {error.name}: {EXTRA}") from error
         if not Path(place or "?").is_dir():
             raise QualityError(
                 f"comet_kiwi: no directory {place!r}; name a converted one, 'comet_kiwi:DIRECTORY'; {_ADVICE}"
@@ -90,12 +90,10 @@ class CometKiwi:
         state = _state(files.directory)
         self._encoder = _encoder(files.directory, _part(state, _ENCODER))
         self._layers, self._estimator = _head(files.directory, settings, state, self._encoder.config)
-        try:
+        with loading(f"{place}: transformers cannot load its tokenizer"):
             self._tokenizer = AutoTokenizer.from_pretrained(
                 files.directory, trust_remote_code=False, local_files_only=True
             )
-        except (OSError, ValueError) as error:
-            raise QualityError(f"{place}: transformers cannot load its tokenizer: {error}") from error
         # float16 suits this encoder; the head stays in float32.
         dtype = torch.float16 if self._device.type == "cuda" else torch.float32
         self._encoder.to(self._device, dtype).eval()
@@ -104,8 +102,7 @@ class CometKiwi:
         # XLM-R counts its positions from 2.
         self._limit = int(self._encoder.config.max_position_embeddings) - 2
         self.digest = digest(files.directory)
-        precision = "" if dtype == torch.float32 else "-float16"
-        self.name = f"comet_kiwi-{files.label}-{self.digest[:8]}{precision}"
+        self.name = judge_name("comet_kiwi", files, self.digest, dtype)
 
     def score(self, pairs: Sequence[TextPair]) -> list[float | None]:
         """Per pair the estimated quality, about 0..1; None where a side is empty or both are too long."""
@@ -127,11 +124,7 @@ class CometKiwi:
                 joint = [start, *ids[target], end, end, *ids[source], end]
                 if len(joint) <= self._limit:
                     inputs[source, target] = joint
-        sequences = list(inputs.values())
-        lengths = [len(sequence) for sequence in sequences]
-        values = in_batches(sequences, lengths, token_budget(self._device), self._run)
-        scores = dict(zip(inputs, values, strict=True))
-        return [scores.get(both) for both in texts]
+        return scored(texts, inputs, self._device, self._run)
 
     def _run(self, sequences: list[list[int]]) -> list[float]:
         import torch
@@ -180,17 +173,12 @@ def _encoder(directory: Path, state: dict[str, torch.Tensor]) -> Any:
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
     path = require(directory, "config.json", f"it is the encoder's; {_ADVICE}")
-    try:
+    with loading(f"{path}: not the encoder of these weights"):
         config = XLMRobertaConfig.from_pretrained(directory, local_files_only=True)
-        with quietly():
-            encoder, found = XLMRobertaModel.from_pretrained(
-                None, config=config, state_dict=state, add_pooling_layer=False, output_loading_info=True
-            )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise QualityError(f"{path}: not the encoder of these weights: {error}") from error
-    lacking = sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]]))
-    if lacking:
-        raise QualityError(f"{directory}: weights lack {_ENCODER}{lacking[0]} ({len(lacking)} in all)")
+        encoder, found = XLMRobertaModel.from_pretrained(
+            None, config=config, state_dict=state, add_pooling_layer=False, output_loading_info=True
+        )
+    check_complete(directory, found, _ENCODER)
     return encoder
 
 
@@ -212,10 +200,8 @@ def _head(
         parts.append(activations[settings["final_activation"]]())
     estimator = nn.Sequential(*parts)
     mix = _part(state, _MIX)
-    try:
+    with loading(f"{directory / 'model.safetensors'}: not COMETKiwi's weights"):
         estimator.load_state_dict(_part(state, f"{_ESTIMATOR}ff."))
         parameters = [mix[f"scalar_parameters.{layer}"] for layer in range(config.num_hidden_layers + 1)]
         layers = mix["gamma"].float() * torch.softmax(torch.cat(parameters).float(), 0)
-    except (RuntimeError, KeyError) as error:
-        raise QualityError(f"{directory / 'model.safetensors'}: not COMETKiwi's weights: {error}") from error
     return layers, estimator.float()

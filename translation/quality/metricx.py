@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from translation.filters.pairs import TextPair
-from translation.quality.batches import in_batches, padded, readable, token_budget, too_long, windows
+from translation.quality.batches import padded, readable, scored, too_long, windows
 from translation.quality.checkpoint import (
-    EXTRA,
     QualityError,
+    check_complete,
     checkpoint,
     digest,
     fetch,
-    quietly,
+    judge_name,
+    loading,
+    needed_for,
     require,
     torch_device,
     weights,
@@ -59,11 +61,9 @@ class MetricX:
                 or the extra is missing.
         """
         self._device = torch_device(device)
-        try:
+        with needed_for("MetricX"):
             import torch
             from transformers import AutoTokenizer, MT5Model
-        except ImportError as error:
-            raise QualityError(f"MetricX needs {error.name}: {EXTRA}") from error
         if "metricx-23" in place.lower():
             raise QualityError(
                 f"{place}: MetricX-23 reads its input in another order; give a MetricX-24 model"
@@ -75,27 +75,21 @@ class MetricX:
         # transformers 5 ties lm_head to the embeddings of every mT5; here they differ, so it is read apart.
         self._readout = _readout(files.directory).float().to(self._device)
         tokenizer = _tokenizer_directory(files.directory, files.from_hub)
-        try:
+        with loading(f"{place}: transformers cannot load it"):
             self._tokenizer = AutoTokenizer.from_pretrained(
                 tokenizer, trust_remote_code=False, local_files_only=True
             )
-            with quietly():
-                model, found = MT5Model.from_pretrained(
-                    files.directory,
-                    dtype=dtype,
-                    use_safetensors=True,
-                    local_files_only=True,
-                    output_loading_info=True,
-                )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise QualityError(f"{place}: transformers cannot load it: {error}") from error
-        if found["missing_keys"] or found["mismatched_keys"]:
-            lacking = sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]]))
-            raise QualityError(f"{place}: weights lack {', '.join(lacking[:3])} ({len(lacking)} in all)")
+            model, found = MT5Model.from_pretrained(
+                files.directory,
+                dtype=dtype,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+        check_complete(place, found)
         self._model = model.to(self._device).eval()
         self.digest = digest(*dict.fromkeys((files.directory, tokenizer)))
-        precision = "" if dtype == torch.float32 else "-bfloat16"
-        self.name = f"metricx-{files.label}-{self.digest[:8]}{precision}"
+        self.name = judge_name("metricx", files, self.digest, dtype)
 
     def score(self, pairs: Sequence[TextPair]) -> list[float | None]:
         """Per pair the predicted errors, 0..25; None where a side is empty or both together are too long."""
@@ -119,11 +113,7 @@ class MetricX:
             verbose=False,
         )["input_ids"]
         inputs = {key: tokens for key, tokens in zip(prompts, ids, strict=True) if len(tokens) <= LIMIT}
-        sequences = list(inputs.values())
-        lengths = [len(sequence) for sequence in sequences]
-        values = in_batches(sequences, lengths, token_budget(self._device), self._run)
-        scores = dict(zip(inputs, values, strict=True))
-        return [scores.get(both) for both in texts]
+        return scored(texts, inputs, self._device, self._run)
 
     def _run(self, sequences: list[list[int]]) -> list[float]:
         import torch

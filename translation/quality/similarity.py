@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, ClassVar
 from translation.filters.pairs import TextPair
 from translation.quality.batches import in_batches, readable, token_budget, too_long, windows
 from translation.quality.checkpoint import (
-    EXTRA,
     QualityError,
     checkpoint,
     digest,
-    quietly,
+    judge_name,
+    loading,
+    needed_for,
     require,
     torch_device,
     weights,
@@ -49,33 +50,27 @@ class Similarity:
                 the extra is missing.
         """
         self._device = torch_device(device)
-        try:
+        with needed_for("sentence similarity"):
             import torch
             from sentence_transformers import SentenceTransformer
-        except ImportError as error:
-            raise QualityError(f"sentence similarity needs {error.name}: {EXTRA}") from error
         files = checkpoint(place)
         _check_modules(files.directory)
         # float16 keeps 11 bits of a cosine and halves the time; CPUs have no fast float16.
         dtype = torch.float16 if self._device.type == "cuda" else torch.float32
-        try:
-            with quietly():
-                self._model = SentenceTransformer(
-                    str(files.directory),
-                    device=str(self._device),
-                    trust_remote_code=False,
-                    local_files_only=True,
-                    model_kwargs={"use_safetensors": True},
-                ).to(dtype)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise QualityError(f"{place}: sentence-transformers cannot load it: {error}") from error
+        with loading(f"{place}: sentence-transformers cannot load it"):
+            self._model = SentenceTransformer(
+                str(files.directory),
+                device=str(self._device),
+                trust_remote_code=False,
+                local_files_only=True,
+                model_kwargs={"use_safetensors": True},
+            ).to(dtype)
         limit = self._model.max_seq_length
         if not limit:
             raise QualityError(f"{place}: names no max_seq_length; LaBSE's sentence_bert_config.json has 256")
         self._limit = int(limit)
         self.digest = digest(files.directory)
-        precision = "" if dtype == torch.float32 else "-float16"
-        self.name = f"labse-{files.label}-{self.digest[:8]}{precision}"
+        self.name = judge_name("labse", files, self.digest, dtype)
 
     def score(self, pairs: Sequence[TextPair]) -> list[float | None]:
         """Per pair the cosine of source and target in -1..1; None where a side is empty or too long."""

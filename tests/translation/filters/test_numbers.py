@@ -49,6 +49,13 @@ from translation.languages import UnknownLanguage, default_languages
         ("5km", "5 km", "deu_Latn"),
         ("50% of it", "50 Prozent davon", "deu_Latn"),
         ("10 inches of rain", "25 cm Regen", "deu_Latn"),
+        ("It is 75°F outside.", "Es sind 24 °C.", "deu_Latn"),
+        ("bake at 350 °F", "bei 180 Grad backen", "deu_Latn"),
+        ("It is 14°F.", "Es sind -10 °C.", "deu_Latn"),
+        ("half past nine", "9.30 Uhr", "deu_Latn"),
+        ("one and a half million", "1,5 Millionen", "deu_Latn"),
+        ("half past nine", "21:30 Uhr", "deu_Latn"),
+        ("half past nine", "saa tatu na nusu", "swh_Latn"),
         ("call 0800 555 111", "۰۸۰۰۵۵۵۱۱۱", "pes_Arab"),
     ],
 )
@@ -76,6 +83,13 @@ def test_a_number_in_another_form_is_kept(source: str, target: str, language: st
         ("2 dogs", "1 Hund", "deu_Latn"),
         ("in 2016, 16 percent", "im Jahr 2061 16 Prozent", "deu_Latn"),
         ("10 inches of rain", "70 cm Regen", "deu_Latn"),
+        ("It is 75°F outside.", "Es sind 50 °C.", "deu_Latn"),
+        ("bake at 350°F", "bei 300 °F backen", "deu_Latn"),
+        ("half past nine", "halb elf", "deu_Latn"),
+        ("half past nine", "8:30 Uhr", "deu_Latn"),
+        ("quarter to nine", "7:45 Uhr", "deu_Latn"),
+        ("half a million", "400.000", "deu_Latn"),
+        ("two and a half million", "3,5 Millionen", "deu_Latn"),
     ],
 )
 def test_another_number_in_its_place_is_a_change(source: str, target: str, language: str) -> None:
@@ -92,6 +106,12 @@ def test_another_number_in_its_place_is_a_change(source: str, target: str, langu
         ("two dogs", "كلبان", "arb_Arab"),
         ("2 dogs and 3 cats in May", "Hunde und 3 Katzen im Mai", "deu_Latn"),
         ("2 dogs", "une chienne et un chien", "fra_Latn"),
+        ("half a million", "500.000", "deu_Latn"),
+        ("two and a half million", "2,5 Millionen", "deu_Latn"),
+        ("half past nine", "halb zehn", "deu_Latn"),
+        ("half past nine", "half tien", "nld_Latn"),
+        ("It is 9:30.", "Es ist halb zehn.", "deu_Latn"),
+        ("quarter to nine", "8:45 Uhr", "deu_Latn"),
     ],
 )
 def test_a_number_that_vanished_is_between(source: str, target: str, language: str) -> None:
@@ -114,6 +134,7 @@ def test_the_more_is_changed_the_lower() -> None:
         ("two dogs", "zul_Latn"),  # no number words known
         ("", "deu_Latn"),
         ("often tense, weighty", "deu_Latn"),
+        ("the twenty-first century", "deu_Latn"),
     ],
 )
 def test_a_source_without_numbers_has_no_score(source: str, language: str) -> None:

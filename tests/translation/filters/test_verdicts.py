@@ -29,6 +29,7 @@ from translation.filters import (
 )
 from translation.filters.policy import CALIBRATED
 from translation.filters.thresholds import ANY, Threshold
+from translation.filters.verdicts import Broken, parse_reason
 from translation.languages import languages
 
 BAD = {
@@ -100,6 +101,22 @@ def test_each_rule_rejects_and_its_name_starts_the_reason(rule: str, language: s
     assert made.reason is not None
     assert made.reason.startswith(f"{rule}: ")
     assert made.reason.endswith(" wanted")
+
+
+@pytest.mark.parametrize("side", ["min", "max"])
+@pytest.mark.parametrize("rule", SCORES[2:])
+def test_a_reason_is_read_again(rule: str, side: str) -> None:
+    bound = Between(0.1234, None) if side == "min" else Between(None, 0.1234)
+    reason = judge({rule: 0.0 if side == "min" else 1.0}, changed(rule, bound)).reason
+    assert reason is not None
+    assert parse_reason(reason) == Broken(rule, side, "0.123")
+
+
+@pytest.mark.parametrize(
+    "reason", ["", "lid", "image: gone", "lid: at least 2", "source: at least 3 keys wanted, not 2"]
+)
+def test_a_reason_of_another_kind_names_no_rule(reason: str) -> None:
+    assert parse_reason(reason) is None
 
 
 def test_every_rule_is_tried_here() -> None:
