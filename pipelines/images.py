@@ -1,7 +1,13 @@
 """Pictures: where they are, their stable ids, their bytes, and whether they can be decoded.
 
-A locator says where a picture is: the path of a file, or `FILE.parquet#column=image&row=12` for the
-cell of a Parquet file. A cell that holds only a path is located by that path.
+A locator says where a picture is:
+
+    FOLDER/./a/b.jpg                  a file; where `/./` stands, links must not lead out of FOLDER
+    FILE.parquet#column=image&row=12  a cell of a Parquet file; one that holds only a path goes by that path
+    FILE.tar#offset=1536&size=20480   a member of an uncompressed tar
+    FILE.zip#member=a%2Fb.jpg         a member of a zip
+    CACHE#url=https%3A%2F%2F...       a download, kept in the folder CACHE
+    odd#row=1.jpg#file                a file whose name would read as one of these
 """
 
 from __future__ import annotations
@@ -9,9 +15,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import os
 import posixpath
 import re
 import stat
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -21,13 +30,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
+from pipelines.archives import BadArchive, BadMember, tar_bytes, zip_bytes
+from pipelines.downloading import DownloadError, downloaded
+
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 """Pillow's names of the formats that are opened; its other decoders never see the data."""
 
 MAX_BYTES = 100 * 1024 * 1024
 """Of an encoded picture; a larger file is none that a captioning data set holds."""
 
-_CELL = re.compile(r"(?P<path>.+)#column=(?P<column>[^&#]+)&row=(?P<row>\d+)", re.DOTALL)
+_QUOTED = r"[A-Za-z0-9_.~%-]+"  # what `quote(..., safe="")` makes
+
+# What stands after the last `#` of a locator that is no plain path.
+_FRAGMENT = re.compile(
+    rf"#(?:(?P<file>file)|column=(?P<column>{_QUOTED})&row=(?P<row>[0-9]+)"
+    rf"|offset=(?P<offset>[0-9]+)&size=(?P<size>[0-9]+)|member=(?P<member>{_QUOTED})|url=(?P<url>{_QUOTED}))\Z"
+)
+
+_INSIDE = "/./"
 
 # COCO's and VQAv2's pictures go by several names: COCO_train2014_000000391895.jpg, 000000391895.jpg.
 _COCO_NAME = re.compile(r"(?:.*/)?(?:COCO_(?:train|val|test)\d{4}_)?(\d{12})(?:\.[^./]*)?", re.ASCII)
@@ -50,6 +70,49 @@ class Cell:
     @property
     def locator(self) -> str:
         return f"{self.path}#column={quote(self.column, safe='')}&row={self.row}"
+
+
+def file_locator(path: str) -> str:
+    """The locator of a file by its path alone."""
+    return f"{path}#file" if _FRAGMENT.search(path) else path
+
+
+def folder_locator(folder: str, relative: str) -> str:
+    """The locator of a file in a folder that links must not lead out of.
+
+    Args:
+        folder: absolute and normalised, as `os.path.abspath` makes it.
+        relative: as `relative_image_path` returns it.
+    """
+    return file_locator(f"{folder}{_INSIDE}{relative}")
+
+
+def tar_locator(path: str, offset: int, size: int) -> str:
+    """The locator of a member of a tar by the place of its content, in bytes."""
+    return f"{path}#offset={offset}&size={size}"
+
+
+def zip_locator(path: str, member: str) -> str:
+    """The locator of a member of a zip by its name as the zip has it."""
+    return f"{path}#member={quote(member, safe='')}"
+
+
+def url_locator(cache: str, url: str) -> str:
+    """The locator of a download that is kept in the folder `cache`."""
+    return f"{cache}#url={quote(url, safe='')}"
+
+
+def picture_name(locator: str) -> str:
+    """The file name of a picture, as a mix that embeds it calls it."""
+    fragment = _FRAGMENT.search(locator)
+    inner = fragment and (fragment["member"] or fragment["url"])
+    if inner:
+        return posixpath.basename(unquote(inner).split("?")[0].rstrip("/"))
+    if fragment and not fragment["file"]:
+        # A place in a file has no name of its own.
+        path = posixpath.basename(locator[: fragment.start()])
+        return f"{path}{fragment[0]}"
+    return posixpath.basename(locator[: fragment.start()] if fragment else locator)
 
 
 def relative_image_path(written: str) -> str:
@@ -82,7 +145,8 @@ def image_id(relative: str) -> str:
     It is the same in every source that shows the picture, so that a split by it never leaks: COCO's
     `train2014/COCO_train2014_000000391895.jpg` and LLaVA's `000000391895.jpg` are both `391895`.
     """
-    return coco_id(relative) or posixpath.splitext(relative)[0]
+    # Composed, since archives made on a Mac store the accents of the same name apart.
+    return coco_id(relative) or unicodedata.normalize("NFC", posixpath.splitext(relative)[0])
 
 
 def coco_id(path: str) -> str | None:
@@ -100,14 +164,14 @@ def image_bytes(locator: str) -> bytes:
     """The encoded picture behind a locator.
 
     Raises:
-        BadImage: there is no such file or cell, or it is empty, no plain file, unreadable, or too large.
+        BadImage: there is no such file, cell or member, it cannot be downloaded, or it is empty, no plain
+            file, unreadable, or too large.
     """
-    cell = _CELL.fullmatch(locator)
-    data = (
-        _cell_bytes(Cell(cell["path"], unquote(cell["column"]), int(cell["row"])))
-        if cell
-        else _file_bytes(locator)
-    )
+    found = _FRAGMENT.search(locator)
+    try:
+        data = _bytes_at(locator[: found.start()], found) if found else _file_bytes(locator)
+    except (BadArchive, BadMember, DownloadError) as error:
+        raise BadImage(str(error)) from error
     if not data:
         raise BadImage("empty: 0 bytes")
     if len(data) > MAX_BYTES:
@@ -115,23 +179,68 @@ def image_bytes(locator: str) -> bytes:
     return data
 
 
+def _bytes_at(path: str, fragment: re.Match[str]) -> bytes:
+    if fragment["column"] is not None:
+        return _cell_bytes(Cell(path, unquote(fragment["column"]), int(fragment["row"])))
+    if fragment["offset"] is not None:
+        return tar_bytes(path, int(fragment["offset"]), int(fragment["size"]), MAX_BYTES)
+    if fragment["member"] is not None:
+        return zip_bytes(path, unquote(fragment["member"]), MAX_BYTES)
+    if fragment["url"] is not None:
+        return downloaded(path, unquote(fragment["url"]), MAX_BYTES)
+    return _file_bytes(path)
+
+
 def _file_bytes(path: str) -> bytes:
     name = _shown(PurePosixPath(path).name)
-    try:
-        status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise BadImage(f"{name} is no plain file")
-        if status.st_size > MAX_BYTES:
-            raise BadImage(f"{name} is too large: {status.st_size:,} bytes, at most {MAX_BYTES:,}")
-        return Path(path).read_bytes()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise BadImage(f"missing: no file {name} in the images folder") from error
-    except PermissionError as error:
-        raise BadImage(f"unreadable: no permission for {name}") from error
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:  # A failing disk must stop the run.
-            raise
-        raise BadImage(f"missing: {name} is too long for a file name") from error
+    for spelling in _spellings(path):
+        try:
+            return _plain_file_bytes(_inside(spelling, name), name)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError as error:
+            raise BadImage(f"unreadable: no permission for {name}") from error
+        except OSError as error:  # A failing disk must stop the run.
+            if error.errno == errno.ELOOP:
+                raise BadImage(f"{name} is a link that leads in a circle") from error
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            raise BadImage(f"missing: {name} is too long for a file name") from error
+    raise BadImage(f"missing: no file {name} in the images folder")
+
+
+def _spellings(path: str) -> Iterator[str]:
+    """The path as it is written, then with accents composed and apart: macOS once stored them apart."""
+    yield path
+    if not path.isascii():
+        folder, mark, relative = path.partition(_INSIDE)
+        if not mark:
+            folder, mark, relative = path.rpartition("/")
+        for form in ("NFC", "NFD"):
+            yield folder + mark + unicodedata.normalize(form, relative)
+
+
+def _inside(path: str, name: str) -> str:
+    """Where the file is after links were followed. Raises `BadImage` where one leads out of the folder."""
+    folder, mark, _ = path.partition(_INSIDE)
+    if not mark:
+        return path
+    real = os.path.realpath(path)
+    if not real.startswith(os.path.realpath(folder or "/").rstrip("/") + "/"):
+        raise BadImage(
+            f"{name} is a link, or stands behind one, that leads out of the images folder; name the folder "
+            "where the pictures are"
+        )
+    return real
+
+
+def _plain_file_bytes(path: str, name: str) -> bytes:
+    status = Path(path).stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise BadImage(f"{name} is no plain file")
+    if status.st_size > MAX_BYTES:
+        raise BadImage(f"{name} is too large: {status.st_size:,} bytes, at most {MAX_BYTES:,}")
+    return Path(path).read_bytes()
 
 
 def _cell_bytes(cell: Cell) -> bytes:

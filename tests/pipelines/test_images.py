@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
+import tarfile
+import unicodedata
+import zipfile
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,9 +24,14 @@ from pipelines.images import (
     Cell,
     check_image,
     content_id,
+    file_locator,
+    folder_locator,
     image_bytes,
     image_id,
     relative_image_path,
+    tar_locator,
+    url_locator,
+    zip_locator,
 )
 
 
@@ -51,6 +61,37 @@ def test_accepts_whole_pictures_and_rejects_halves(file_format: str) -> None:
     for share in (0.95, 0.5, 0.1):
         with pytest.raises(BadImage, match=r"broken or truncated|unknown format"):
             check_image(data[: int(len(data) * share)], max_pixels=1200)
+
+
+def saved(picture: Image.Image, file_format: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def test_accepts_animations_colour_models_depths_and_orientations() -> None:
+    noise = Image.open(io.BytesIO(encoded()))
+    frames = [noise.rotate(angle) for angle in (90, 180)]
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    pictures = {
+        "animated GIF": saved(noise, "GIF", save_all=True, append_images=frames),
+        "animated WEBP": saved(noise, "WEBP", save_all=True, append_images=frames),
+        "animated PNG": saved(noise, "PNG", save_all=True, append_images=frames),
+        "several pictures in one JPEG": saved(noise, "MPO", save_all=True, append_images=frames),
+        "CMYK": saved(noise.convert("CMYK"), "JPEG"),
+        "16-bit grey": saved(Image.new("I;16", (40, 30), 40_000), "PNG"),
+        "1 bit": saved(noise.convert("1"), "PNG"),
+        "palette with a transparent colour": saved(noise.convert("P"), "PNG", transparency=3),
+        "grey with transparency": saved(noise.convert("LA"), "PNG"),
+        "progressive": saved(noise, "JPEG", progressive=True),
+        "turned by its Exif": saved(noise, "JPEG", exif=exif),
+        "lossless WEBP": saved(noise.convert("RGBA"), "WEBP", lossless=True),
+    }
+    for data in pictures.values():
+        check_image(data, max_pixels=1200)
+        with pytest.raises(BadImage):  # Not even the first of several pictures is whole then.
+            check_image(data[: len(data) // 10], max_pixels=1200)
 
 
 def test_refuses_other_formats() -> None:
@@ -91,6 +132,104 @@ def test_reads_files(tmp_path: Path) -> None:
     ):
         with pytest.raises(BadImage, match=words) as caught:
             image_bytes(str(tmp_path / name))
+        assert str(tmp_path) not in str(caught.value)
+
+
+def test_links_must_not_lead_out_of_the_images_folder(tmp_path: Path) -> None:
+    images, outside = tmp_path / "images", tmp_path / "outside"
+    (images / "real").mkdir(parents=True)
+    outside.mkdir()
+    (images / "real" / "a.png").write_bytes(b"inside")
+    (outside / "b.png").write_bytes(b"outside")
+    (tmp_path / "images-too").mkdir()
+    (tmp_path / "images-too" / "b.png").write_bytes(b"outside")
+    (images / "near").symlink_to("real")
+    (images / "a.png").symlink_to(images / "real" / "a.png")
+    (images / "far").symlink_to(outside)
+    (images / "b.png").symlink_to("../outside/b.png")
+    (images / "c.png").symlink_to("../images-too/b.png")
+    (images / "round.png").symlink_to("round.png")
+    (tmp_path / "linked").symlink_to(images)
+    for folder in (images, tmp_path / "linked"):
+        for name in ("real/a.png", "near/a.png", "a.png"):
+            assert image_bytes(folder_locator(str(folder), name)) == b"inside"
+        for name in ("far/b.png", "b.png", "c.png"):
+            with pytest.raises(
+                BadImage, match=r"png' is a link, .* leads out of the images folder"
+            ) as caught:
+                image_bytes(folder_locator(str(folder), name))
+            assert str(tmp_path) not in str(caught.value)
+        with pytest.raises(BadImage, match=r"'round\.png' is a link that leads in a circle"):
+            image_bytes(folder_locator(str(folder), "round.png"))
+        with pytest.raises(BadImage, match=r"missing: no file 'gone\.png'"):
+            image_bytes(folder_locator(str(folder), "gone.png"))
+    # A path without an images folder is opened as it is.
+    assert image_bytes(str(images / "b.png")) == b"outside"
+
+
+Form = Literal["NFC", "NFD"]
+
+
+@pytest.mark.parametrize(("form", "other"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_are_found_composed_or_apart(tmp_path: Path, form: Form, other: Form) -> None:
+    name = unicodedata.normalize(form, "Çeşme é.png")
+    (tmp_path / name).write_bytes(b"data")
+    assert image_bytes(folder_locator(str(tmp_path), unicodedata.normalize(other, name))) == b"data"
+    assert image_id(name) == unicodedata.normalize("NFC", "Çeşme é")
+
+
+ODD_NAMES = [
+    "a#file",
+    "a#file#file",
+    "a.parquet#column=image&row=3",
+    "a.tar#offset=512&size=4",
+    "a.zip#member=b",
+    "cache#url=http%3A%2F%2Fexample.org",
+    "#url=a",
+    "a#url=b#c",
+    "a b%20c&d=e.jpg",
+    "a\n#member=b",
+    "x#member=b\n",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_names_that_read_like_locators_are_files_all_the_same(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"file")
+    assert image_bytes(file_locator(str(tmp_path / name))) == b"file"
+    assert image_bytes(folder_locator(str(tmp_path), name)) == b"file"
+    # And as folders and archives.
+    (tmp_path / "inside" / name).mkdir(parents=True)
+    (tmp_path / "inside" / name / "a.png").write_bytes(b"deeper")
+    assert image_bytes(folder_locator(str(tmp_path / "inside" / name), "a.png")) == b"deeper"
+    with zipfile.ZipFile(tmp_path / "inside" / name / "a.zip", "w") as archive:
+        archive.writestr(name.strip(), b"member")
+    assert image_bytes(zip_locator(str(tmp_path / "inside" / name / "a.zip"), name.strip())) == b"member"
+    os.rename(tmp_path / "inside" / name / "a.zip", tmp_path / name)
+    assert image_bytes(zip_locator(str(tmp_path / name), name.strip())) == b"member"
+    with tarfile.open(tmp_path / name, "w") as tar:
+        info = tarfile.TarInfo("a")
+        info.size = 4
+        tar.addfile(info, io.BytesIO(b"four"))
+    assert image_bytes(tar_locator(str(tmp_path / name), 512, 4)) == b"four"
+
+
+def test_faults_of_archives_are_faults_of_the_picture(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("empty.png", b"")
+    (tmp_path / "b.zip").write_bytes(b"no zip")
+    for locator, words in (
+        (zip_locator(str(tmp_path / "a.zip"), "empty.png"), "empty: 0 bytes"),
+        (zip_locator(str(tmp_path / "a.zip"), "gone.png"), r"missing: no member 'gone\.png' of a\.zip"),
+        (zip_locator(str(tmp_path / "b.zip"), "a.png"), r"b\.zip is no zip"),
+        (zip_locator(str(tmp_path / "c.zip"), "a.png"), r"missing: no file c\.zip"),
+        (tar_locator(str(tmp_path / "a.zip"), 512, 5), r"a\.zip has no member of 5 bytes at byte 512"),
+        (tar_locator(str(tmp_path / "c.tar"), 512, 5), r"missing: no file c\.tar"),
+        (tar_locator(str(tmp_path / "a.zip"), 512, MAX_BYTES + 1), "too large: 104,857,601 bytes"),
+        (url_locator(str(tmp_path), "http://a.example/b"), "downloading was not asked for"),
+    ):
+        with pytest.raises(BadImage, match=words) as caught:
+            image_bytes(locator)
         assert str(tmp_path) not in str(caught.value)
 
 

@@ -1,0 +1,309 @@
+"""Members of tar and zip files: one pass lists them, later each is read alone, without the others."""
+
+from __future__ import annotations
+
+import errno
+import io
+import lzma
+import os
+import posixpath
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+OPEN_ZIPS = 64
+"""Zip files whose lists of members a process keeps; opening one anew reads its list again."""
+
+_MAX_HEADER = 4 * 1024 * 1024
+"""Bytes of the longest name or record in a tar's headers; a damaged one may claim gigabytes."""
+
+_BLOCK = tarfile.BLOCKSIZE
+
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+
+# WebDataset's rule: the key goes up to the first dot of the file name, the extension is all after it.
+_KEY = re.compile(r"(?P<key>(?:.*/)?[^./][^./]*)\.(?P<extension>[^/]+)", re.DOTALL)
+
+# WebDataset's notes about a shard: __meta__, __index__/...
+_META = re.compile(r"(?:.*/)?__[^/]*__(?:/.*)?", re.DOTALL)
+
+
+class BadArchive(ValueError):
+    """A file that is no tar or zip, or a damaged one; the message has its name, no folder, and the byte."""
+
+
+class BadMember(ValueError):
+    """A member that is missing or cannot be read; the message says why and has no folder of this machine."""
+
+
+class Member(NamedTuple):
+    """A file in a tar; its content is `size` bytes from byte `offset` of the tar."""
+
+    name: str
+    """As the tar has it; what is not UTF-8 in it stands as backslash sequences."""
+    position: int
+    """Byte at which its headers start."""
+    offset: int
+    size: int
+    link: str | None = None
+    """Name of the member that this one is a link to; then there is no content."""
+    sparse: bool = False
+    """Its content is not in one piece, so it cannot be read by its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Files of a WebDataset shard that stand together and share a key."""
+
+    key: str
+    position: int
+    """Byte of the tar at which its first header starts."""
+    files: Mapping[str, tuple[int, int]]
+    """Extension in lower case, as `jpg` or `seg.png` -> (offset, size) in the tar."""
+    faults: tuple[str, ...] = ()
+    """What makes the sample unsafe to use: an extension that stands twice, or a link."""
+
+
+class _HeaderFile(io.FileIO):
+    """A tar file of which only headers are read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0 or size > _MAX_HEADER:
+            raise tarfile.HeaderError(f"a header says it is {size} bytes long")
+        return super().read(size) or b""
+
+
+def tar_members(path: str | os.PathLike[str]) -> Iterator[Member]:
+    """The files of an uncompressed tar, in order, in one pass that reads headers alone.
+
+    Raises:
+        BadArchive: compressed, no tar, damaged or truncated; after the members that stand before the damage.
+    """
+    name = PurePosixPath(path).name
+    with _HeaderFile(path) as file:
+        _refuse_compressed(file.read(6), name)
+        end = os.fstat(file.fileno()).st_size
+        file.seek(0)
+        try:
+            tar = tarfile.TarFile(fileobj=file, encoding="utf-8")
+        except _DAMAGE as error:
+            raise BadArchive(f"{name} is no tar, or damaged at byte 0: {error}") from error
+        position = 0
+        while True:
+            file.seek(position)
+            try:
+                # Not tar.next(): that takes damage for the end of the archive, and keeps every member.
+                info = tarfile.TarInfo.fromtarfile(tar)
+            except _DAMAGE as error:
+                if _at_end_mark(file, position):
+                    _refuse_more(file, position, name)
+                    return
+                words = "truncated" if position >= end else f"damaged ({error})"
+                raise BadArchive(f"{name} is {words} at byte {position:,}") from error
+            if tar.offset <= position or info.size < 0:
+                raise BadArchive(f"{name} is damaged (a size below 0) at byte {position:,}")
+            if info.isreg() and not info.issparse() and info.offset_data + info.size > end:
+                raise BadArchive(
+                    f"{name} is truncated at byte {end:,}: its member at byte {position:,} goes on to byte "
+                    f"{info.offset_data + info.size:,}"
+                )
+            member = _member(info, position)
+            if member is not None:
+                yield member
+            position = tar.offset
+
+
+_DAMAGE = (tarfile.TarError, ValueError, OverflowError, IndexError)
+
+
+def _member(info: tarfile.TarInfo, position: int) -> Member | None:
+    name = _printable(info.name)
+    if info.isreg():
+        return Member(name, position, info.offset_data, info.size, sparse=info.issparse())
+    if info.islnk():
+        return Member(name, position, info.offset_data, 0, link=_printable(info.linkname))
+    if info.issym():
+        # A symbolic link is relative to its folder, a hard link to the whole archive.
+        target = posixpath.join(posixpath.dirname(name), _printable(info.linkname))
+        return Member(name, position, info.offset_data, 0, link=target)
+    return None
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _at_end_mark(file: io.FileIO, position: int) -> bool:
+    file.seek(position)
+    return file.read(_BLOCK) == bytes(_BLOCK)
+
+
+def _refuse_more(file: io.FileIO, position: int, name: str) -> None:
+    """Tars that were joined with `cat` end for every reader at the first one's end mark."""
+    while block := file.read(_MAX_HEADER):
+        if block.strip(b"\0"):
+            where = file.tell() - len(block.lstrip(b"\0"))
+            raise BadArchive(
+                f"{name} goes on at byte {where:,} after its end mark at byte {position:,}: joined tars must "
+                "be split again"
+            )
+
+
+def _refuse_compressed(start: bytes, name: str) -> None:
+    for magic, kind in _COMPRESSED.items():
+        if start.startswith(magic):
+            raise BadArchive(
+                f"{name} is compressed with {kind}; members can be read only from an uncompressed tar: "
+                "decompress it first"
+            )
+
+
+def tar_bytes(path: str, offset: int, size: int, limit: int) -> bytes:
+    """The content of a member whose place `tar_members` told; its header is read again as a check.
+
+    Raises:
+        BadMember: larger than `limit` bytes, or the tar has no such member there any more.
+    """
+    name = PurePosixPath(path).name
+    if size > limit:
+        raise BadMember(f"member of {name} is too large: {size:,} bytes, at most {limit:,}")
+    changed = BadMember(f"missing: {name} has no member of {size:,} bytes at byte {offset:,}; it was changed")
+    if offset < _BLOCK:
+        raise changed
+    with _opened(path) as file:
+        data = os.pread(file.fileno(), _BLOCK + size, offset - _BLOCK)
+    try:
+        info = tarfile.TarInfo.frombuf(data[:_BLOCK], "utf-8", "surrogateescape")
+    except _DAMAGE as error:
+        raise changed from error
+    if len(data) != _BLOCK + size or info.size != size:
+        raise changed
+    return data[_BLOCK:]
+
+
+def _opened(path: str) -> io.FileIO:
+    try:
+        return io.FileIO(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BadMember(f"missing: no file {PurePosixPath(path).name}") from error
+    except PermissionError as error:
+        raise BadMember(f"unreadable: no permission for {PurePosixPath(path).name}") from error
+
+
+def zip_members(path: str) -> list[str]:
+    """Names of the files in a zip, as `zip_bytes` takes them.
+
+    Raises:
+        BadArchive: no zip, or its list of members is damaged.
+    """
+    return [name for name, info in _zip_at(path).NameToInfo.items() if not info.is_dir()]
+
+
+def zip_bytes(path: str, member: str, limit: int) -> bytes:
+    """The content of a member of a zip, checked against its checksum.
+
+    Raises:
+        BadArchive: no zip, or its list of members is damaged.
+        BadMember: missing, larger than `limit` bytes, encrypted, broken, or packed in an unknown way.
+    """
+    shown = f"{member!r} of {PurePosixPath(path).name}"
+    archive = _zip_at(path)
+    info = archive.NameToInfo.get(member)
+    if info is None or info.is_dir():
+        raise BadMember(f"missing: no member {shown}")
+    if info.flag_bits & 0x1:
+        raise BadMember(f"{shown} is encrypted; unpack the zip with its password first")
+    if info.file_size > limit:
+        raise BadMember(f"{shown} is too large: {info.file_size:,} bytes, at most {limit:,}")
+    try:
+        with archive.open(info) as file:
+            # One more than the header says: a member that holds more is broken, however much it unpacks to.
+            data = file.read(info.file_size + 1)
+    except NotImplementedError as error:
+        raise BadMember(f"{shown} is packed in an unknown way: {error}; pack the zip anew") from error
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
+        raise BadMember(f"{shown} is broken: {type(error).__name__}: {error}") from error
+    except OSError as error:
+        # bz2 reports bad data as an error without a number; a failing disk has one and must stop the run.
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise BadMember(f"{shown} is broken: {error}") from error
+    if len(data) != info.file_size:
+        raise BadMember(f"{shown} is broken: {len(data):,} bytes, its header says {info.file_size:,}")
+    return data
+
+
+def _zip_at(path: str) -> zipfile.ZipFile:
+    try:
+        status = Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BadMember(f"missing: no file {PurePosixPath(path).name}") from error
+    return _open_zip(path, (status.st_mtime_ns, status.st_size), os.getpid())
+
+
+# Closed by their last user when they fall out. A process that was forked must not share the file's position.
+@lru_cache(maxsize=OPEN_ZIPS)
+def _open_zip(path: str, version: tuple[int, int], process: int) -> zipfile.ZipFile:
+    name = PurePosixPath(path).name
+    try:
+        return zipfile.ZipFile(path)
+    except PermissionError as error:
+        raise BadMember(f"unreadable: no permission for {name}") from error
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
+        raise BadArchive(f"{name} is no zip, or its list of members is damaged: {error}") from error
+
+
+@dataclass(slots=True)
+class _Gathering:
+    """A sample whose files are still being read."""
+
+    key: str
+    position: int
+    files: dict[str, tuple[int, int]] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    def add(self, extension: str, member: Member) -> None:
+        if member.link is not None or member.sparse:
+            self.faults.append(f"{extension!r} is a {'link' if member.link is not None else 'sparse file'}")
+        elif extension in self.files:
+            self.faults.append(f"{extension!r} stands twice")
+        else:
+            self.files[extension] = (member.offset, member.size)
+
+    def done(self) -> Sample:
+        return Sample(self.key, self.position, self.files, tuple(self.faults))
+
+
+def samples(path: str | os.PathLike[str]) -> Iterator[Sample]:
+    """The samples of a WebDataset shard, in order: runs of files whose names agree up to the first dot.
+
+    Files without an extension and notes such as `__meta__` belong to none.
+
+    Raises:
+        BadArchive: as `tar_members`, after the samples before the damage; that right before it may lack
+            files, so it is not among them, but named in the message.
+    """
+    gathering: _Gathering | None = None
+    try:
+        for member in tar_members(path):
+            name = posixpath.normpath(member.name)
+            split = None if _META.fullmatch(name) else _KEY.fullmatch(name)
+            if split is None:
+                continue
+            if gathering is None or gathering.key != split["key"]:
+                if gathering is not None:
+                    yield gathering.done()
+                gathering = _Gathering(split["key"], member.position)
+            gathering.add(split["extension"].lower(), member)
+    except BadArchive as error:
+        if gathering is None:
+            raise
+        raise BadArchive(f"{error}; the sample {gathering.key!r} right before may not be whole") from error
+    if gathering is not None:
+        yield gathering.done()

@@ -1,0 +1,206 @@
+"""Where a source's pictures are: in a folder, in tar or zip files, or at URLs."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import posixpath
+import threading
+import unicodedata
+from functools import lru_cache
+
+from pipelines.archives import BadArchive, BadMember, tar_members, zip_members
+from pipelines.downloading import DownloadError, canonical_url
+from pipelines.images import (
+    MAX_BYTES,
+    BadImage,
+    folder_locator,
+    image_id,
+    relative_image_path,
+    tar_locator,
+    url_locator,
+    zip_locator,
+)
+from pipelines.records import Picture
+
+STORES = 64
+"""`images:` values whose lists of members a process keeps."""
+
+_ARCHIVES = (".zip", ".tar")
+
+
+class UnusableImages(ValueError):
+    """What a source's `images` names cannot be used; the message says what would be right."""
+
+
+def picture_files(images: str) -> list[str]:
+    """The folder or archives that `images` names, checked to exist, not to be whole; archives sorted.
+
+    Args:
+        images: absolute; a folder, a `.zip` or `.tar` file, or a pattern of such files (`train-*.tar`).
+
+    Raises:
+        UnusableImages: nothing is there, or something else.
+    """
+    if os.path.isdir(images):
+        return [os.path.abspath(images)]
+    found = [images] if os.path.exists(images) else sorted(glob.glob(images, recursive=True))
+    if not found:
+        raise UnusableImages(f"no folder or file {images}; name a folder, a .zip or .tar file, or a pattern")
+    for path in found:
+        if not os.path.isfile(path) or not path.lower().endswith(_ARCHIVES):
+            raise UnusableImages(
+                f"{path} is no .zip or uncompressed .tar file; unpack it and name the folder"
+            )
+    return [os.path.abspath(path) for path in found]
+
+
+@lru_cache(maxsize=STORES)
+def picture_store(images: str) -> PictureStore:
+    """The store of what `images` names, resolved once per process. Raises as `PictureStore`."""
+    return PictureStore(images)
+
+
+def url_picture(cache: str, url: str) -> Picture:
+    """The picture at a URL, downloaded into `cache` when it is first read, if downloads are allowed there.
+
+    Raises:
+        BadImage: the URL is not of http or https, or is broken.
+    """
+    try:
+        url = canonical_url(url)
+    except DownloadError as error:
+        raise BadImage(str(error)) from error
+    try:
+        digest = hashlib.sha256(url.encode()).hexdigest()
+    except UnicodeEncodeError as error:
+        raise BadImage("URL holds half of a surrogate pair") from error
+    return Picture(url_locator(os.path.abspath(cache), url), digest[:32])
+
+
+class PictureStore:
+    """The pictures of a source, found by the paths that the source writes.
+
+    The members of archives are listed when the first picture is asked for, in each process anew; a list
+    holds names and places, no content.
+
+    Args:
+        images: as of `picture_files`.
+
+    Raises:
+        UnusableImages: as `picture_files`.
+    """
+
+    def __init__(self, images: str) -> None:
+        self._files = picture_files(images)
+        self._folder = self._files[0] if os.path.isdir(self._files[0]) else None
+        self._members: dict[str, _Found] | None = None
+        self._tops: tuple[str, ...] = ()
+        self._listing = threading.Lock()
+
+    def picture(self, written: str) -> Picture:
+        """The picture that a source names by its path.
+
+        In archives, a name that is not there is also looked for in their single top folder: `train2014.zip`
+        holds `train2014/...`.
+
+        Raises:
+            BadImage: the path leaves the folder, or no archive, or more than one, has such a member.
+            UnusableImages: an archive is damaged.
+        """
+        relative = relative_image_path(written)
+        if self._folder is not None:
+            return Picture(folder_locator(self._folder, relative), image_id(relative))
+        return Picture(self._locator(relative), image_id(relative))
+
+    def _locator(self, relative: str) -> str:
+        members = self._listed()
+        name = unicodedata.normalize("NFC", relative)
+        found = members.get(name)
+        if found is None:
+            inside = [members[path] for top in self._tops if (path := f"{top}/{name}") in members]
+            if len(inside) > 1:
+                raise BadImage(
+                    f"{relative!r} is in {len(inside)} of the archives; write it with its top folder"
+                )
+            if not inside:
+                where = ", ".join(posixpath.basename(path) for path in self._files[:3])
+                more = f" and {len(self._files) - 3} more" if len(self._files) > 3 else ""
+                raise BadImage(f"missing: no member {relative[-100:]!r} in {where}{more}")
+            found = inside[0]
+        if isinstance(found, str):
+            raise BadImage(f"{relative[-100:]!r} {found}")
+        archive = self._files[found[0]]
+        return zip_locator(archive, found[1]) if len(found) == 2 else tar_locator(archive, found[1], found[2])
+
+    def _listed(self) -> dict[str, _Found]:
+        with self._listing:
+            if self._members is None:
+                self._tops, self._members = _listed(self._files)
+            return self._members
+
+
+_Found = tuple[int, str] | tuple[int, int, int] | str
+"""Of a member: (number of the zip, name in it), (number of the tar, offset, size), or why it is unusable."""
+
+
+def _listed(files: list[str]) -> tuple[tuple[str, ...], dict[str, _Found]]:
+    """The single top folders of the archives that have one, and all members by their paths."""
+    members: dict[str, _Found] = {}
+    tops = set()
+    for number, path in enumerate(files):
+        try:
+            listed = _in_tar(number, path) if path.lower().endswith(".tar") else _in_zip(number, path)
+        except (BadArchive, BadMember) as error:
+            raise UnusableImages(f"{path}: {error}") from error
+        folders = {name.partition("/")[0] if "/" in name else "" for name in listed}
+        if len(folders) == 1 and "" not in folders:
+            tops |= folders
+        for name in members.keys() & listed.keys() if members else ():
+            listed[name] = "is in more than one of the archives; name one of them alone as images"
+        members.update(listed)
+    return tuple(sorted(tops)), members
+
+
+def _in_zip(number: int, path: str) -> dict[str, _Found]:
+    listed: dict[str, _Found] = {}
+    for member in zip_members(path):
+        if member.startswith("__MACOSX/"):  # Notes of the Mac's packer, beside the only folder.
+            continue
+        # Some old packers of Windows write its separator.
+        name = _normal(member.replace("\\", "/") if "/" not in member else member)
+        if name is not None:
+            listed[name] = (number, member)
+    return listed
+
+
+def _in_tar(number: int, path: str) -> dict[str, _Found]:
+    listed: dict[str, _Found] = {}
+    links: dict[str, str] = {}
+    for member in tar_members(path):
+        name = _normal(member.name)
+        if name is None:
+            continue
+        # A later member of the same name replaces the earlier one, as when the tar is unpacked.
+        links.pop(name, None)
+        if member.link is not None:
+            links[name] = member.link
+        elif member.sparse:
+            listed[name] = "is stored as a sparse file; pack the tar without --sparse"
+        elif member.size > MAX_BYTES:
+            listed[name] = f"is too large: {member.size:,} bytes, at most {MAX_BYTES:,}"
+        else:
+            listed[name] = (number, member.offset, member.size)
+    for name, link in links.items():
+        target = _normal(link)
+        listed[name] = listed.get(target or "", "is a link to no file of the tar")
+    return listed
+
+
+def _normal(name: str) -> str | None:
+    """The path that sources write for a member; None where it leads out of the archive."""
+    path = posixpath.normpath(name)
+    if path.startswith(("/", "../")) or path in (".", ".."):
+        return None
+    return unicodedata.normalize("NFC", path)
