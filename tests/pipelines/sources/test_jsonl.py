@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.examples import Example, Text
-from pipelines.recipe import RecipeError
-from pipelines.sources import jsonl, pieces, read_piece
+from pipelines.examples import Example, Reject, Text
+from pipelines.images import BadImage, image_bytes
+from pipelines.recipe import Recipe, RecipeError, load_recipe
+from pipelines.records import Asked, Written
+from pipelines.sources import SourceError, lines, pieces, read_piece, read_records
 from tests.pipelines.sources.conftest import MakeRecipe, examples, read_all, rejects
 
 SHARED = Path(__file__).parents[3].parent / "shared/data/source"
 
-VQA = {"format": "jsonl", "path": "x.jsonl", "images": "images", "task": "vqa"}
-CAPTION = {"format": "jsonl", "path": "x.jsonl", "images": "images", "task": "caption"}
-INSTRUCT = {"format": "jsonl", "path": "x.jsonl", "images": "images", "task": "instruct"}
+VQA = {"format": "jsonl", "path": "x.jsonl", "images": "images", "tasks": ["vqa"]}
+CAPTION = {"format": "jsonl", "path": "x.jsonl", "images": "images", "tasks": ["caption"]}
+INSTRUCT = {"format": "jsonl", "path": "x.jsonl", "images": "images", "tasks": ["instruct"]}
 
 # The record that LLaVA's conversation_58k.json starts with, in one line.
 LLAVA = {
@@ -47,7 +51,13 @@ def test_questions_and_answers(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     write(tmp_path, {"id": 7, "image": "a/dog.png", "question": " What is it? ", "answer": "dog"})
     assert read_all(make_recipe(**VQA, prompt="keep")) == [
         Example(
-            "s", "7", "vqa", f"{tmp_path}/images/a/dog.png", "a/dog", Text("What is it?", False), Text("dog")
+            "s",
+            "7",
+            "vqa",
+            f"{tmp_path}/images/./a/dog.png",
+            "a/dog",
+            Text("What is it?", False),
+            Text("dog"),
         )
     ]
 
@@ -96,7 +106,11 @@ def test_instructions_in_two_columns(tmp_path: Path, make_recipe: MakeRecipe) ->
 def test_a_list_of_captions_makes_several_examples(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     write(tmp_path, {"id": "9", "img_path": "9.jpg", "sentences": ["A dog.", "", "A cat."]})
     records = read_all(make_recipe(**CAPTION, columns={"caption": "sentences", "image": "img_path"}))
-    assert [(one.source_id, one.image_id) for one in records] == [("9#0", "9"), ("9#1", "9"), ("9#2", "9")]
+    assert sorted((one.source_id, one.image_id) for one in records) == [
+        ("9#0", "9"),
+        ("9#1", "9"),
+        ("9#2", "9"),
+    ]
     (bad,) = rejects(records)
     assert bad.reason == "source: x.jsonl byte 0: caption 'sentences' item 1 is empty"
     assert all(one.prompt is None for one in examples(records))
@@ -104,8 +118,8 @@ def test_a_list_of_captions_makes_several_examples(tmp_path: Path, make_recipe: 
 
 def test_images_lie_beside_the_file_by_default(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     write(tmp_path, {"image": "a.png", "caption": "A dog."})
-    (found,) = examples(read_all(make_recipe(format="jsonl", path="x.jsonl", task="caption")))
-    assert found.image == f"{tmp_path}/a.png"
+    (found,) = examples(read_all(make_recipe(format="jsonl", path="x.jsonl", tasks=["caption"])))
+    assert found.image == f"{tmp_path}/./a.png"
 
 
 def test_an_image_id_column(tmp_path: Path, make_recipe: MakeRecipe) -> None:
@@ -163,6 +177,7 @@ MALFORMED: list[tuple[dict[str, Any], bytes, str]] = [
     (CAPTION, b'{"image": "/etc/passwd", "caption": "A."}', "image: '/etc/passwd' is absolute"),
     (CAPTION, b'{"image": "http://x/a.jpg", "caption": "A."}', "is a URL"),
     (CAPTION, b'{"image": "\\ud83d.png", "caption": "A."}', "holds half of a surrogate pair"),
+    (CAPTION, b'{"id": 123456789012345678901, "image": "a.png", "caption": "A."}', "more than 64 bits"),
     (CAPTION, b"[" * 100_000, "nested too deeply"),
     (CAPTION, b'{"id": ' + b"9" * 5_000 + b"}", "no usable JSON: Exceeds the limit"),
     (INSTRUCT, b'{"image": "a.png", "conversations": "hi"}', "must be a list of turns"),
@@ -179,6 +194,104 @@ MALFORMED: list[tuple[dict[str, Any], bytes, str]] = [
     (INSTRUCT, talk(("human", "<image> a"), ("gpt", "b"), image=""), "`<image>` in the text, but no column"),
     (INSTRUCT, talk(("human", "<image><image> a"), ("gpt", "b")), "2 marks `<image>`"),
 ]
+
+
+REASON = {"format": "jsonl", "path": "x.jsonl", "images": "images", "tasks": ["reason"]}
+TEXT = {"format": "jsonl", "path": "x.jsonl", "tasks": ["text"]}
+
+
+def test_questions_may_have_rationales(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    record = {"image": "a.png", "question": "Q?", "answer": "a"}
+    write(
+        tmp_path,
+        {**record, "id": 1, "rationale": "One."},
+        {**record, "id": 2, "rationale": ["One.", " Two. ", "One."]},
+        {**record, "id": 3, "rationale": []},
+        {**record, "id": 4},
+    )
+    recipe = make_recipe(**REASON)
+    one, two, *bad = [one for piece in pieces(recipe) for one in read_records(recipe, piece)]
+    assert isinstance(one, Asked)
+    assert isinstance(two, Asked)
+    assert (one.rationales, two.rationales) == (("One.",), ("One.", "Two."))
+    assert [(one.source_id, one.reason.split(": ", 2)[2]) for one in bad if isinstance(one, Reject)] == [
+        ("3", "rationale 'rationale' is an empty list"),
+        ("4", "no column 'rationale'; there: 'image, question, answer, id'"),
+    ]
+
+
+def test_texts_need_no_picture(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    write(tmp_path, {"id": 1, "text": " Once. "}, {"id": 2, "text": ["Once."]})
+    recipe = make_recipe(**TEXT)
+    good, bad = [one for piece in pieces(recipe) for one in read_records(recipe, piece)]
+    assert isinstance(good, Written)
+    assert (good.source_id, good.text, good.language) == ("1", "Once.", None)
+    assert isinstance(bad, Reject)
+    assert bad.reason == "source: x.jsonl byte 29: text 'text' is a list, must be text"
+
+
+def url_recipe(folder: Path, **source: Any) -> Recipe:
+    values = {"name": "r", "download": {"cache": "kept"}, "sources": [{"name": "s", **source}]}
+    (folder / "recipe.yaml").write_text(json.dumps(values))
+    return load_recipe(folder / "recipe.yaml")
+
+
+def test_pictures_by_url(tmp_path: Path) -> None:
+    lines_of = [
+        '{"link": "https://e.org/a b.jpg#top", "image": "b.png", "caption": "A."}',
+        '{"link": "ftp://e.org/a.jpg", "caption": "A."}',
+        '{"link": "https://e.org/\\ud83d.jpg", "caption": "A."}',
+        '{"link": ["https://e.org/a.jpg"], "caption": "A."}',
+        '{"image": "b.png", "caption": "A."}',
+    ]
+    (tmp_path / "x.jsonl").write_text("\n".join(lines_of))
+    columns = {"url": "link"}
+    recipe = url_recipe(tmp_path, format="jsonl", path="x.jsonl", tasks=["caption"], columns=columns)
+    (good,) = examples(records := read_all(recipe))
+    assert good.image == f"{tmp_path}/kept#url=https%3A%2F%2Fe.org%2Fa%20b.jpg"
+    assert good.image_id == hashlib.sha256(b"https://e.org/a b.jpg").hexdigest()[:32]
+    with pytest.raises(BadImage, match="downloading was not asked for"):
+        image_bytes(good.image)
+    not_http, surrogate, a_list, missing = [one.reason for one in rejects(records)]
+    assert "image: 'ftp://e.org/a.jpg' is not of http or https" in not_http
+    assert "image: " in surrogate
+    assert "column 'link' is a list, must be the URL of a picture" in a_list
+    assert "no column 'link'; there: 'image, caption'" in missing
+
+
+def test_a_conversation_whose_url_is_named_needs_it(tmp_path: Path) -> None:
+    turns = [{"from": "human", "value": "Q?"}, {"from": "gpt", "value": "A."}]
+    write(tmp_path, {"link": "https://e.org/a.jpg", "conversations": turns}, {"conversations": turns})
+    columns = {"url": "link"}
+    recipe = url_recipe(tmp_path, format="jsonl", path="x.jsonl", tasks=["instruct"], columns=columns)
+    good, bad = read_all(recipe)
+    assert good.image_id is not None
+    assert "no column 'link'" in rejects([bad])[0].reason
+
+
+def test_archives_of_pictures(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("top/a.png", b"png")
+    write(tmp_path, {"image": "a.png", "caption": "A."}, {"image": "b.png", "caption": "B."})
+    good, bad = read_all(make_recipe(**{**CAPTION, "images": "all.zip"}))
+    assert isinstance(good, Example)
+    assert good.image == f"{tmp_path}/all.zip#member=top%2Fa.png"
+    assert "byte 36: image: missing: no member 'b.png' in all.zip" in rejects([bad])[0].reason
+
+
+def test_an_archive_of_another_kind_is_a_wrong_recipe(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    (tmp_path / "all.rar").write_bytes(b"Rar!")
+    write(tmp_path, {"image": "a.png", "caption": "A."})
+    with pytest.raises(RecipeError, match=r"no \.zip or uncompressed \.tar") as caught:
+        pieces(make_recipe(**{**CAPTION, "images": "all.rar"}))
+    assert caught.value.key == "sources.0.images"
+
+
+def test_a_damaged_archive_stops_the_run(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    (tmp_path / "all.zip").write_bytes(b"no zip")
+    write(tmp_path, {"image": "a.png", "caption": "A."})
+    with pytest.raises(SourceError, match=r"all\.zip"):
+        read_all(make_recipe(**{**CAPTION, "images": "all.zip"}))
 
 
 @pytest.mark.parametrize(
@@ -202,7 +315,7 @@ def test_a_malformed_line_is_rejected_alone(
     (reject,) = rejects([bad])
     assert reject.reason.startswith(f"source: x.jsonl byte {len(before)}: ")
     assert words in reject.reason
-    assert (reject.dataset, reject.task) == ("s", source["task"])
+    assert (reject.dataset, reject.task) == ("s", source["tasks"][0])
     assert len(reject.reason) < 400
     assert len(reject.record) <= 2_000
     reject.record.encode()
@@ -253,16 +366,16 @@ def test_a_huge_line_is_skipped_without_being_held(tmp_path: Path, make_recipe: 
 def test_the_pieces_decide_nothing(
     tmp_path: Path, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch, piece_bytes: int, ending: str
 ) -> None:
-    lines = [
+    written = [
         json.dumps({"image": f"{n}.png", "caption": "é" * n}, ensure_ascii=False) if n % 5 else "broken" * n
         for n in range(30)
     ]
-    (tmp_path / "x.jsonl").write_bytes(b"\xef\xbb\xbf" + ending.join(lines).encode())
+    (tmp_path / "x.jsonl").write_bytes(b"\xef\xbb\xbf" + ending.join(written).encode())
     recipe = make_recipe(**CAPTION)
     whole = read_all(recipe)
-    assert len(whole) == len([line for line in lines if line])
+    assert len(whole) == len([line for line in written if line])
     assert whole[0].source_id == "x@" + str(3 + len(ending))
-    monkeypatch.setattr(jsonl, "PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(lines, "PIECE_BYTES", piece_bytes)
     assert len(pieces(recipe)) > 1 or piece_bytes == 1_000_000
     assert read_all(recipe) == whole
     content = (tmp_path / "x.jsonl").read_bytes()
@@ -291,6 +404,7 @@ def test_ids_differ_between_the_files_of_a_glob(tmp_path: Path, make_recipe: Mak
     [
         (b"\n [\n{", "is one JSON list"),
         (b"\x1f\x8b\x08\x00", "is compressed"),
+        ('{"image": "a.png"}'.encode("utf-16"), "is UTF-16, must be UTF-8"),
     ],
 )
 def test_a_file_of_another_kind_is_a_wrong_recipe(
@@ -301,6 +415,13 @@ def test_a_file_of_another_kind_is_a_wrong_recipe(
         pieces(make_recipe(**CAPTION))
     assert caught.value.key == "sources.0.path"
     assert caught.value.line is not None
+
+
+def test_equal_names_before_the_suffix_make_no_equal_ids(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    for suffix in ("de", "fr"):
+        (tmp_path / f"x.{suffix}").write_text('{"image": "a.png", "caption": "A."}\n')
+    records = read_all(make_recipe(**{**CAPTION, "path": "x.*"}))
+    assert [one.source_id for one in records] == ["x.de@0", "x.fr@0"]
 
 
 def test_an_empty_file_has_no_records(tmp_path: Path, make_recipe: MakeRecipe) -> None:
