@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pipelines.assignment import TRAIN, VALIDATION
+from pipelines.split import TRAIN, VALIDATION
 from pipelines.summary import LanguageCounts, language_name, total
 from translation.languages import ENGLISH, languages
 from translation.model import SMALL

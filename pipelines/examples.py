@@ -8,15 +8,20 @@ TRUNCATED = "truncated"
 """Short name of the reason when a source breaks off: an unknown number of records was not read."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Text:
-    """One English text of an example. `translate` false keeps it in English (`prompt: keep`)."""
+    """One English text of an example."""
 
     text: str
     translate: bool = True
+    """False keeps it as it is (`prompt: keep`)."""
+    name: str | None = None
+    """Key in the source's table of names, which has it in many languages; it is not translated."""
+    given: str | None = None
+    """The label of `name` in the language that the example got; None before that."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """One prompt and one target about one image, in English, before any language is assigned."""
 
@@ -31,16 +36,33 @@ class Example:
     image_id: str | None
     """Stable id of the picture; splits are by it."""
     prompt: Text | None
-    """The question or instruction; None where a template alone makes the prompt (captions)."""
+    """What fills the template's slot: the question, the caption to be judged, ...; None where it has none."""
     target: Text
+    second_image: str | None = None
+    """Of a statement about two pictures: where the right one is."""
+    family: str = ""
+    """Of the prompt templates; empty where it is the task."""
+    language: str | None = None
+    """NLLB code of a text that is not English and stays in its language; None for all others."""
 
     @property
     def id(self) -> str:
         """Without the language, which the assignment adds."""
         return f"{self.dataset}/{self.source_id}/{self.task}"
 
+    @property
+    def name(self) -> str | None:
+        """The key of the names that it is made of, if it is made of names."""
+        return self.target.name or (self.prompt.name if self.prompt else None)
 
-@dataclass(frozen=True)
+    @property
+    def stratum(self) -> str:
+        """Among what the language policy is exact: one source, one task, the same possible languages."""
+        common = f"{self.dataset}/{self.task}"
+        return common if self.name is None else f"{common}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Reject:
     """A record that is no example. It reaches `rejected/` with its reason."""
 

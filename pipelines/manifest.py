@@ -74,6 +74,8 @@ class Manifest:
     files: tuple[ShardFile, ...]
     answers: AnswerTable | None = None
     """None if no short answer was translated."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Source -> examples that the recipe leaves out (`max_rows`, `phrases`); not among those read."""
     licences: Mapping[str, str] = field(default_factory=dict)
     """What it was made with and from (`model small`, `source coco`) -> its licence."""
 
@@ -154,6 +156,7 @@ def read_manifest(directory: str) -> Manifest:
             files=tuple(ShardFile(**file) for file in content["files"]),
             answers=AnswerTable(**content["answers"]) if content.get("answers") else None,
             licences=content.get("licences", {}),
+            left_out=content.get("left_out", {}),
         )
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path}: damaged ({error}); run with --overwrite to make the mix again") from error

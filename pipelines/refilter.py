@@ -46,10 +46,11 @@ from pipelines.manifest import (
 )
 from pipelines.ownership import WORK, locked
 from pipelines.progress import RowProgress
+from pipelines.reasons import are_judged, short_reasons
 from pipelines.recipe import Recipe, RecipeError, checked_recipe
 from pipelines.recipe_file import override_values
 from pipelines.resharding import JudgedFile, Layout, RefilterFailed, opened, stage_language
-from pipelines.rows import FILTER_RULES, JUDGED, row_reason
+from pipelines.rows import row_reason
 from pipelines.sink import ShardFile
 from pipelines.summary import LanguageCounts, language_name, total
 from translation.answers import unescaped
@@ -139,7 +140,7 @@ def _refilter(
     recipe = _recipe(before, directory, overrides)
     # The scores are those of the identifier that the run had.
     thresholds = _thresholds(recipe).for_identification(before.signature.identification)
-    layout = Layout(recipe.seed, recipe.validation, recipe.images == "embed", recipe.shard_megabytes * 2**20)
+    layout = Layout(recipe.images == "embed", recipe.shard_megabytes * 2**20)
     by_language: dict[str, list[ShardFile]] = {}
     for file in before.files:
         by_language.setdefault(file.language, []).append(file)
@@ -234,7 +235,7 @@ def judge(
         table = parquet.read(columns=["reason", *scores])
         old = table.column("reason").combine_chunks()
         columns = _columns(table)
-        decided = _filters_decide(old, columns)
+        decided = are_judged(old, columns)
         if not decided.any():
             return Judged(JudgedFile(file, old, np.zeros(file.rows, np.bool_)), 0, {})
         target = _reasons(columns, "", file, policy, thresholds)
@@ -276,24 +277,6 @@ def _columns(table: pa.Table) -> dict[str, NDArray[np.float32]]:
     return found
 
 
-def _filters_decide(reasons: pa.Array, columns: Mapping[str, NDArray[np.float32]]) -> NDArray[np.bool_]:
-    """`pipelines.rows.is_judged` of every row."""
-    scored = np.zeros(len(reasons), np.bool_)
-    for name in JUDGED:
-        if name in columns:
-            scored |= ~np.isnan(columns[name])
-    if not scored.any():
-        return scored
-    ours = pc.is_in(_short(reasons), pa.array(sorted(FILTER_RULES)))
-    decided: NDArray[np.bool_] = scored & pc.or_(reasons.is_null(), ours).to_numpy(zero_copy_only=False)
-    return decided
-
-
-def _short(reasons: pa.Array) -> pa.Array:
-    """`pipelines.rows.short_reason` of every reason."""
-    return pc.replace_substring_regex(reasons, r"(?s):.*", "")
-
-
 def _reasons(
     columns: Mapping[str, NDArray[np.float32]],
     prefix: str,
@@ -316,7 +299,7 @@ def _reasons(
 def _counts(language: str, judged: Sequence[JudgedFile]) -> LanguageCounts:
     reasons: list[tuple[str | None, int]] = []
     for one in judged:
-        counted = pc.value_counts(_short(one.reasons))
+        counted = pc.value_counts(short_reasons(one.reasons))
         reasons += zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
     return merge_counts(language, sum(one.file.rows for one in judged), reasons)
 

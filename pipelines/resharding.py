@@ -20,10 +20,10 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from numpy.typing import NDArray
 
-from pipelines.assignment import TRAIN, split_of
 from pipelines.filesystem import OutputError, is_local, join, make_directory
 from pipelines.journal import staged
 from pipelines.ownership import WORK
+from pipelines.rows import key_of
 from pipelines.sink import (
     DATA,
     ORDER,
@@ -31,14 +31,14 @@ from pipelines.sink import (
     ROW_BYTES,
     Part,
     ShardFile,
-    key_of,
     row_groups,
     shard_name,
     shard_of,
     shards_for,
     write_shard,
 )
-from translation.row import ACCEPT, REJECT, row_schema
+from pipelines.split import TRAIN
+from translation.row import ACCEPT, IMAGE_COLUMNS, REJECT, row_schema
 
 
 class RefilterFailed(RuntimeError):
@@ -49,8 +49,6 @@ class RefilterFailed(RuntimeError):
 class Layout:
     """What decides, apart from its content, in which shard a row stands; as the recipe says."""
 
-    seed: int
-    validation: float
     embed: bool
     shard_bytes: int
 
@@ -157,12 +155,13 @@ def _places(directory: str, judged: Sequence[JudgedFile], layout: Layout) -> _Pl
     sizes: dict[Part, int] = {}
     for one in judged:
         with opened(directory, one.file) as parquet:
-            keys.append(_keys(parquet))
+            of_file, splits = _keys_and_splits(parquet)
+            keys.append(of_file)
             pictures = _picture_sizes(parquet) if layout.embed else np.zeros(one.file.rows, np.int64)
         parts.append(
             [
-                _part_of(one.file, accepted, key, layout)
-                for accepted, key in zip(one.accepted.tolist(), keys[-1], strict=True)
+                _part_of(one.file, accepted, split)
+                for accepted, split in zip(one.accepted.tolist(), splits, strict=True)
             ]
         )
         for part, size in zip(parts[-1], pictures.tolist(), strict=True):
@@ -182,37 +181,39 @@ def _part(file: ShardFile) -> Part:
     return DATA if file.accepted else REJECTED, file.language, file.split
 
 
-def _part_of(file: ShardFile, accepted: bool, key: str, layout: Layout) -> Part:
+def _part_of(file: ShardFile, accepted: bool, split: str) -> Part:
     """The part of a row of a file; a row that stays where it was keeps its split."""
     if accepted == file.accepted:
         return _part(file)
-    split = split_of(layout.seed, key, layout.validation) if accepted else TRAIN
-    return DATA if accepted else REJECTED, file.language, split
+    return (DATA, file.language, split) if accepted else (REJECTED, file.language, TRAIN)
 
 
-def _keys(parquet: pq.ParquetFile) -> list[str]:
-    table = parquet.read(columns=["image_id", "id"])
-    return [
+def _keys_and_splits(parquet: pq.ParquetFile) -> tuple[list[str], list[str]]:
+    table = parquet.read(columns=["image_id", "id", "split"])
+    keys = [
         key_of(image_id, row_id)
         for image_id, row_id in zip(
             table.column("image_id").to_pylist(), table.column("id").to_pylist(), strict=True
         )
     ]
+    return keys, table.column("split").to_pylist()
 
 
 def _picture_sizes(parquet: pq.ParquetFile) -> NDArray[np.int64]:
+    columns = [f"{column}.bytes" for column in IMAGE_COLUMNS]
     groups = [
-        _sizes(parquet.read_row_group(group, columns=["image.bytes"]))
-        for group in range(parquet.num_row_groups)
+        _sizes(parquet.read_row_group(group, columns=columns)) for group in range(parquet.num_row_groups)
     ]
     return np.concatenate([np.empty(0, np.int64), *groups])
 
 
 def _sizes(table: pa.Table) -> NDArray[np.int64]:
-    """Bytes of the picture in each row, 0 without."""
-    lengths = pc.binary_length(pc.struct_field(table.column("image"), "bytes"))
-    found: NDArray[np.int64] = pc.fill_null(lengths, 0).to_numpy().astype(np.int64)
-    return found
+    """Bytes of the pictures in each row, 0 without."""
+    sizes = np.zeros(len(table), np.int64)
+    for column in IMAGE_COLUMNS:
+        lengths = pc.binary_length(pc.struct_field(table.column(column), "bytes"))
+        sizes += pc.fill_null(lengths, 0).to_numpy().astype(np.int64)
+    return sizes
 
 
 def _shards(judged: Sequence[JudgedFile], places: _Places) -> list[_Shard]:
@@ -286,14 +287,15 @@ def _with_reasons(table: pa.Table, reasons: pa.Array) -> pa.Table:
 
 def _check_pictures(table: pa.Table, file: ShardFile) -> None:
     """A mix whose rejected rows hold no pictures cannot accept them."""
-    image = table.column("image")
-    missing = pc.and_(image.is_valid(), pc.struct_field(image, "bytes").is_null())
-    if pc.any(missing).as_py():
-        row_id = table.column("id").filter(missing)[0].as_py()
-        raise RefilterFailed(
-            f"{file.path}: {row_id} would be accepted, but its picture is not in the mix, which an earlier "
-            "version of translate-mix made; make it again with `run --overwrite`"
-        )
+    for column in IMAGE_COLUMNS:
+        image = table.column(column)
+        missing = pc.and_(image.is_valid(), pc.struct_field(image, "bytes").is_null())
+        if pc.any(missing).as_py():
+            row_id = table.column("id").filter(missing)[0].as_py()
+            raise RefilterFailed(
+                f"{file.path}: {row_id} would be accepted, but its picture is not in the mix, which an "
+                "earlier version of translate-mix made; make it again with `run --overwrite`"
+            )
 
 
 def _stage(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import apache_beam as beam
 
 from pipelines import templates
+from pipelines.assignment import Assignment
 from pipelines.examples import Reject, Text
 from pipelines.reading import AssignedExample, RejectedExample
 from pipelines.translating import TextKey, TranslatedText
 from translation.filters import NO_SCORES, SCORES, Policy, Scores, is_short
-from translation.languages import ENGLISH, languages
-from translation.row import ACCEPT, ENGINE_FIELDS, PROMPT_PREFIX, REJECT, UNDETERMINED
+from translation.languages import languages
+from translation.row import ACCEPT, ENGINE_FIELDS, PROMPT_PREFIX, REJECT, ROW_FIELDS, UNDETERMINED
 
 PROMPT, TARGET = "prompt", "target"
 """Which text of an example a translation is for."""
@@ -44,25 +46,47 @@ def texts_to_translate(
     assigned: AssignedExample, supported: frozenset[str]
 ) -> Iterator[tuple[TextKey, tuple[str, str]]]:
     """((target, text), (row id, `prompt` or `target`)) of every text that needs the model, but answers."""
-    if assigned.language == ENGLISH or assigned.language not in supported:
-        return
-    for slot, text in ((PROMPT, assigned.example.prompt), (TARGET, assigned.example.target)):
-        if text is not None and text.translate and not (slot == TARGET and _is_answer(assigned)):
+    for slot, text in _slots(assigned, supported):
+        if not _is_answer(assigned, slot):
             yield (assigned.language, text.text), (assigned.id, slot)
 
 
 def answers_to_translate(
     assigned: AssignedExample, supported: frozenset[str]
-) -> Iterator[tuple[TextKey, tuple[str, str | None]]]:
-    """((target, answer), (row id, question)) of a short answer, which goes through the answer table."""
-    if assigned.language != ENGLISH and assigned.language in supported and _is_answer(assigned):
-        question = _text(assigned.example.prompt)
-        yield (assigned.language, assigned.example.target.text), (assigned.id, question)
+) -> Iterator[tuple[TextKey, tuple[tuple[str, str], str | None]]]:
+    """((target, answer), ((row id, slot), question)) of an answer that goes through the answer table."""
+    for slot, text in _slots(assigned, supported):
+        if _is_answer(assigned, slot):
+            asked = assigned.example.task == "vqa"
+            question = _text(assigned.example.prompt) if asked else None
+            yield (assigned.language, text.text), ((assigned.id, slot), question)
 
 
-def _is_answer(assigned: AssignedExample) -> bool:
+def _slots(assigned: AssignedExample, supported: frozenset[str]) -> Iterator[tuple[str, Text]]:
+    """The texts of an example that are to be translated, if the model can."""
+    wanted = list(assigned.texts_to_translate()) if assigned.language in supported else []
+    for slot, text in ((PROMPT, assigned.example.prompt), (TARGET, assigned.example.target)):
+        if any(text is one for one in wanted) and text is not None:
+            yield slot, text
+
+
+_SLOT_OF_ANSWER = MappingProxyType(
+    {
+        "vqa": TARGET,
+        "vqg": PROMPT,
+        "matching": TARGET,
+        "classify_yes_no": TARGET,
+        "statement": TARGET,
+        "entailment": TARGET,
+    }
+)
+"""Task -> where its answer stands."""
+
+
+def _is_answer(assigned: AssignedExample, slot: str) -> bool:
     example = assigned.example
-    return example.task == "vqa" and example.target.translate and is_short(example.target.text)
+    text = example.prompt if slot == PROMPT else example.target
+    return _SLOT_OF_ANSWER.get(example.task) == slot and text is not None and is_short(text.text)
 
 
 class SpreadTranslations(beam.DoFn):
@@ -82,8 +106,12 @@ class SpreadTranslations(beam.DoFn):
 class MakeRow(beam.DoFn):
     """An example with its translations -> a `Row` with verdict and reason."""
 
-    def __init__(self, seed: int, model: str, supported: frozenset[str]) -> None:
+    def __init__(
+        self, seed: int, model: str, supported: frozenset[str], assignment: Assignment, translated: float
+    ) -> None:
+        """`translated`: share of the prompts that take a wording of the target's language, if it has one."""
         self._seed, self._model, self._supported = seed, model, supported
+        self._assignment, self._translated = assignment, translated
 
     def process(
         self, element: tuple[str, dict[str, Iterable[Any]]], provenance: Provenance
@@ -91,10 +119,10 @@ class MakeRow(beam.DoFn):
         """Yields the row and the size of its image in bytes."""
         (assigned,) = element[1]["examples"]
         translated: dict[str, TranslatedText] = dict(element[1]["translations"])
-        row = _row_of(assigned, self._seed)
+        row = _row_of(assigned, self._assignment)
         by_model = any(text.by_model for text in translated.values())
         row["provenance"] = provenance.as_row(translated=by_model)
-        if assigned.language not in self._supported:
+        if assigned.language not in self._supported and any(assigned.texts_to_translate()):
             name = languages()[assigned.language].name
             row["reason"] = f"language: the model {self._model!r} was not trained on {name}"
         else:
@@ -102,26 +130,40 @@ class MakeRow(beam.DoFn):
         yield row, assigned.image_size
 
     def _fill(self, row: Row, assigned: AssignedExample, translated: dict[str, TranslatedText]) -> None:
-        example, language = assigned.example, languages()[assigned.language]
-        question = example.prompt.text if example.prompt else None
-        in_target_language = PROMPT in translated
-        template = templates.choose(example.task, in_target_language, self._seed, example.id)
+        example, slot_language = assigned.example, assigned.prompt_language
+        language = languages()[assigned.target_language]
+        english = example.prompt.text if example.prompt else None
+        template = templates.choose(
+            example.family or example.task,
+            language.nllb,
+            slot_language,
+            self._seed,
+            example.id,
+            self._translated,
+        )
         row["template"] = template.id
-        row["source_prompt"] = template.fill(language, question)
-        row["prompt"] = row["source_prompt"]
-        row["prompt_language"] = template.prompt_language
-        if in_target_language:
-            row["prompt"] = template.fill(language, translated[PROMPT].translation.text)
-            row["prompt_language"] = assigned.language
-        target = translated.get(TARGET)
-        row["target"] = target.translation.text if target else example.target.text
+        row["source_prompt"] = templates.source_of(template).fill(language, english)
+        prompt, target = translated.get(PROMPT), translated.get(TARGET)
+        row["prompt"] = template.fill(language, _in_language(example.prompt, prompt))
+        row["prompt_language"] = (
+            slot_language
+            if template.prompt_language == templates.TARGET_LANGUAGE
+            else template.prompt_language
+        )
+        row["target"] = _in_language(example.target, target)
         row["back_translation"] = target.back_translation if target else None
-        prompt = translated.get(PROMPT)
         row["scores"] = row_scores(target.scores if target else None, prompt.scores if prompt else None)
         row["reason"] = row_reason(
             target.verdict.reason if target else None, prompt.verdict.reason if prompt else None
         )
         row["verdict"] = REJECT if row["reason"] else ACCEPT
+
+
+def _in_language(text: Text | None, translated: TranslatedText | None) -> str | None:
+    """What stands in the row: the translation, the label that was given, or the text as it is."""
+    if text is None:
+        return None
+    return translated.translation.text if translated else text.given or text.text
 
 
 def row_scores(target: Scores | None, prompt: Scores | None) -> Scores:
@@ -162,7 +204,7 @@ def keeps_picture(row: Row) -> bool:
     return row["verdict"] == ACCEPT or is_judged(row)
 
 
-def _row_of(assigned: AssignedExample, seed: int) -> Row:
+def _row_of(assigned: AssignedExample, assignment: Assignment) -> Row:
     """The columns that need no translation, as a reject until something else is known."""
     example = assigned.example
     return {
@@ -171,9 +213,12 @@ def _row_of(assigned: AssignedExample, seed: int) -> Row:
         "task": example.task,
         "template": None,
         "image": {"bytes": None, "path": example.image},
+        "second_image": example.second_image and {"bytes": None, "path": example.second_image},
         "image_id": example.image_id,
+        "split": assignment.split(example),
         "prompt_language": None,
-        "language": assigned.language,
+        "question_language": assigned.prompt_language,
+        "language": assigned.target_language,
         "prompt": None,
         "target": None,
         "source_prompt": _text(example.prompt),
@@ -186,37 +231,34 @@ def _row_of(assigned: AssignedExample, seed: int) -> Row:
     }
 
 
+def key_of(image_id: str | None, row_id: str) -> str:
+    """What decides on the split and shard of a row: rows of one image stay together."""
+    return image_id or row_id
+
+
 def _text(text: Text | None) -> str | None:
     return text.text if text else None
 
 
-def row_of_rejected_example(rejected: RejectedExample, seed: int) -> tuple[Row, int]:
+def row_of_rejected_example(rejected: RejectedExample, assignment: Assignment) -> tuple[Row, int]:
     """A duplicate or an example without a usable image."""
-    row = _row_of(rejected.assigned, seed)
+    row = _row_of(rejected.assigned, assignment)
     row["reason"] = rejected.reason
-    row["image"] = {"bytes": None, "path": rejected.assigned.example.image}
     return row, 0
 
 
 def row_of_reject(reject: Reject) -> tuple[Row, int]:
     """A record that never became an example; the raw record stands in `source_target`."""
-    row: Row = {
+    row: Row = dict.fromkeys(field.name for field in ROW_FIELDS)
+    row |= {
         "id": f"{reject.dataset}/{reject.source_id}/{reject.task}/{UNDETERMINED}",
         "dataset": reject.dataset,
         "task": reject.task,
-        "template": None,
-        "image": None,
         "image_id": reject.image_id,
-        "prompt_language": None,
         "language": UNDETERMINED,
-        "prompt": None,
-        "target": None,
-        "source_prompt": None,
         "source_target": reject.record,
-        "back_translation": None,
         "scores": NO_SCORES,
         "verdict": REJECT,
         "reason": reject.reason,
-        "provenance": None,
     }
     return row, 0

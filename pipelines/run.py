@@ -22,14 +22,15 @@ import ctranslate2
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from rich.console import Console
 
-from pipelines.assignment import policy_of
 from pipelines.filesystem import OutputError, is_local, make_directory
 from pipelines.journal import discard
 from pipelines.manifest import MANIFEST, Manifest, Signature, is_finished, read_manifest
 from pipelines.options import beam_options
 from pipelines.ownership import LOCK, WORK, locked
+from pipelines.planning import plan_mix
 from pipelines.progress import ProgressDisplay
-from pipelines.recipe import Recipe
+from pipelines.downloading import DownloadSettings, allow_downloads
+from pipelines.recipe import Download, Recipe
 from pipelines.rows import Provenance
 from pipelines.sink import DATA, REJECTED
 from pipelines.sources import pieces
@@ -39,6 +40,7 @@ from translation.answers import read_answers
 from translation.engine import Engine
 from translation.filters import load_thresholds
 from translation.identification import load_identifier
+from translation.languages import ENGLISH
 from translation.model import SMALL, ModelDescription, model_directory, read_description
 from translation.quality import load_quality
 
@@ -70,6 +72,8 @@ def run_mix(
     """
     options = beam_options(beam_arguments)
     plan = make_plan(recipe, output, options)
+    if recipe.download is not None:
+        _allow_downloads(recipe, recipe.download)
     if not quiet:
         _print_configuration(recipe, plan, console)
     started = time.monotonic()
@@ -92,9 +96,23 @@ def run_mix(
     return read_manifest(output)
 
 
+def _allow_downloads(recipe: Recipe, download: Download) -> None:
+    settings = DownloadSettings(
+        user_agent=download.user_agent,
+        per_host_delay_s=download.per_host_delay,
+        timeout_s=download.timeout,
+        retries=download.retries,
+        allow_private_addresses=download.private_addresses,
+    )
+    try:
+        allow_downloads(recipe.path(download.cache), settings)
+    except OSError as error:
+        raise recipe.error(("download", "cache"), f"cannot be written to: {error.strerror or error}") from error
+
+
 def sample_recipe() -> Path:
     """The recipe of the sample that ships."""
-    return Path(str(files("pipelines").joinpath("sample", "recipe.yaml")))
+    return Path(str(files("recipes").joinpath("sample.yaml")))
 
 
 def _run(plan: MixPlan, options: PipelineOptions) -> None:
@@ -125,6 +143,7 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
     identifier = load_identifier(identification)
     thresholds = load_thresholds(recipe.thresholds_file).for_identification(identifier.name)
     answers = recipe.answers_file
+    parts = tuple(pieces(recipe))
     code_version = version(DISTRIBUTION)
     engine_name = f"ctranslate2-{ctranslate2.__version__}"
     decoding_json = json.dumps(asdict(decoding), sort_keys=True)
@@ -153,8 +172,8 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
     return MixPlan(
         recipe=recipe,
         directory=output,
-        policy=policy_of(recipe.languages.english_share, recipe.languages.codes),
-        pieces=tuple(pieces(recipe)),
+        assignment=plan_mix(recipe, parts).assignment,
+        pieces=parts,
         engine=engine,
         identification=identification,
         quality=recipe.quality_specs,
@@ -181,8 +200,9 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _print_configuration(recipe: Recipe, plan: MixPlan, console: Console) -> None:
-    languages = len(plan.policy.codes)
-    missing = [code for code in plan.policy.codes if code not in plan.supported]
+    codes = [code for code in plan.assignment.codes if code != ENGLISH]
+    languages = len(codes)
+    missing = [code for code in codes if code not in plan.supported]
     console.print(
         f"recipe {recipe.name} ({plan.signature.recipe}), {_counted(len(recipe.sources), 'source')}, "
         f"{_counted(languages, 'language')} and English"

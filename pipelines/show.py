@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -25,8 +22,10 @@ from rich.text import Text
 
 from pipelines.filesystem import join
 from pipelines.manifest import Manifest, read_manifest
+from pipelines.reasons import short_reasons, text_reason
 from pipelines.sink import ShardFile
 from pipelines.summary import LanguageCounts, language_name, total
+from translation.filters.verdicts import parse_reason
 from translation.languages import UnknownLanguage, resolve
 from translation.row import ACCEPT, PROMPT_PREFIX, UNDETERMINED
 
@@ -163,7 +162,7 @@ def _short_reasons(directory: str, files: Sequence[ShardFile]) -> list[str]:
         path = join(directory, *file.path.split("/"))
         with _parquet(path) as parquet:
             reasons = parquet.read(columns=["reason"]).column("reason")
-        found += pc.replace_substring_regex(reasons, r"(?s):.*", "").to_pylist()
+        found += short_reasons(reasons).to_pylist()
     return found
 
 
@@ -289,18 +288,20 @@ def _lines(row: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
     if row["reason"] is not None:
         verdict.append(" – ").append_text(_text(row["reason"]))
     yield "verdict", verdict
-    broken = None if row["reason"] is None else _broken(row["reason"])
+    reason, in_prompt = text_reason(row["reason"] or "")
+    broken = parse_reason(reason)
+    score = None if broken is None else (PROMPT_PREFIX if in_prompt else "") + broken.rule
     scores = {name: value for name, value in (row["scores"] or {}).items() if value is not None}
-    if broken is not None and broken.score in scores:
-        where = " (prompt)" if broken.score.startswith(PROMPT_PREFIX) else ""
-        value = f"{scores[broken.score]:.3g}"
-        found = f"{broken.score.removeprefix(PROMPT_PREFIX)} {value} {broken.sign} {broken.bound}{where}"
+    if broken is not None and score in scores:
+        sign = "<" if broken.side == "min" else ">"
+        where = " (prompt)" if in_prompt else ""
+        found = f"{broken.rule} {scores[score]:.3g} {sign} {broken.bound}{where}"
         yield "broken", Text(found, style="bold red")
     for label, of_prompt in (("scores", False), ("prompt scores", True)):
         others = [
             _shown(name, value)
             for name, value in scores.items()
-            if name.startswith(PROMPT_PREFIX) == of_prompt and (broken is None or name != broken.score)
+            if name.startswith(PROMPT_PREFIX) == of_prompt and name != score
         ]
         if others:
             yield label, Text("  ".join(others), style="dim" if broken else "")
@@ -308,32 +309,6 @@ def _lines(row: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
 
 def _shown(name: str, value: float) -> str:
     return f"{name.removeprefix(PROMPT_PREFIX)}={value:.3g}"
-
-
-@dataclass(frozen=True)
-class _Broken:
-    """What a reason of a filter says."""
-
-    score: str
-    """Name in the row's `scores`."""
-    sign: str
-    """`<` or `>`, between value and bound."""
-    bound: str
-
-
-_REASON = re.compile(
-    r"(?P<rule>\w+): .*, at (?P<side>least|most) (?P<bound>\S+) wanted(?P<prompt> \(in the prompt\))?",
-    re.DOTALL,
-)
-
-
-def _broken(reason: str) -> _Broken | None:
-    """The score that a filter's reason names; None where something else was wrong."""
-    found = _REASON.fullmatch(reason)
-    if found is None:
-        return None
-    prefix = PROMPT_PREFIX if found["prompt"] else ""
-    return _Broken(prefix + found["rule"], "<" if found["side"] == "least" else ">", found["bound"])
 
 
 def _text(text: str) -> Text:

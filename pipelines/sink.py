@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 
-from pipelines.assignment import TRAIN, split_of
 from pipelines.filesystem import OutputError, join, write_atomically
-from pipelines.images import image_bytes
-from pipelines.rows import Row, keeps_picture
-from translation.row import ACCEPT, row_schema
+from pipelines.images import image_bytes, picture_name
+from pipelines.rows import Row, keeps_picture, key_of
+from pipelines.split import TRAIN
+from translation.row import ACCEPT, IMAGE_COLUMNS, row_schema
 
 DATA, REJECTED = "data", "rejected"
 
@@ -55,16 +55,13 @@ class ShardFile:
 class WriteMix(beam.PTransform):
     """(row, image size) -> `ShardFile`s under `directory`."""
 
-    def __init__(
-        self, directory: str, seed: int, validation: float, embed: bool, shard_megabytes: int
-    ) -> None:
+    def __init__(self, directory: str, embed: bool, shard_megabytes: int) -> None:
         super().__init__()
-        self._directory, self._seed = directory, seed
-        self._validation, self._embed = validation, embed
+        self._directory, self._embed = directory, embed
         self._shard_bytes = shard_megabytes * 2**20
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
-        placed = rows | "Place in part" >> beam.Map(_with_part, self._seed, self._validation, self._embed)
+        placed = rows | "Place in part" >> beam.Map(_with_part, self._embed)
         sizes = placed | "Sizes" >> beam.Map(lambda element: (element[0], element[1][1]))
         shards = beam.pvalue.AsDict(
             sizes
@@ -79,12 +76,10 @@ class WriteMix(beam.PTransform):
         )
 
 
-def _with_part(
-    element: tuple[Row, int], seed: int, validation: float, embed: bool
-) -> tuple[Part, tuple[Row, int]]:
+def _with_part(element: tuple[Row, int], embed: bool) -> tuple[Part, tuple[Row, int]]:
     row, image_size = element
     accepted = row["verdict"] == ACCEPT
-    split = split_of(seed, key_of(row["image_id"], row["id"]), validation) if accepted else TRAIN
+    split = row["split"] if accepted else TRAIN
     size = ROW_BYTES + (image_size if embed and keeps_picture(row) else 0)
     return (DATA if accepted else REJECTED, row["language"], split), (row, size)
 
@@ -99,11 +94,6 @@ def _with_shard(
 ) -> tuple[tuple[Part, int], Row]:
     part, (row, _) = element
     return (part, shard_of(key_of(row["image_id"], row["id"]), shards[part])), row
-
-
-def key_of(image_id: str | None, row_id: str) -> str:
-    """What decides on the split and shard of a row: rows of one image stay together."""
-    return image_id or row_id
 
 
 def shards_for(size: int, shard_bytes: int) -> int:
@@ -159,7 +149,7 @@ def write_shard(path: str, name: str, part: Part, tables: Iterable[pa.Table], ro
 def write_tables(file: BinaryIO, tables: Iterable[pa.Table]) -> None:
     """Each table as a row group, as `datasets` likes it: images plain and uncompressed, page index."""
     schema = row_schema()
-    image_columns = {"image.bytes"}
+    image_columns = {f"{column}.bytes" for column in IMAGE_COLUMNS}
     leaves = _leaves(schema)
     writer = pq.ParquetWriter(
         file,
@@ -195,11 +185,14 @@ def row_tables(rows: Iterable[Row], embed: bool, keep_paths: bool) -> Iterator[p
 
 
 def _with_picture(row: Row, embed: bool, keep_paths: bool) -> tuple[Row, int]:
-    """The row as it is stored, and the bytes of its picture."""
-    path = row["image"]["path"] if row["image"] else None
-    data = image_bytes(path) if embed and path and keeps_picture(row) else None
-    image = path and {"bytes": data, "path": path if keep_paths else _file_name(path)}
-    return row | {"image": image}, len(data or b"")
+    """The row as it is stored, and the bytes of its pictures."""
+    stored, size = dict(row), 0
+    for column in IMAGE_COLUMNS:
+        path = row[column]["path"] if row[column] else None
+        data = image_bytes(path) if embed and path and keeps_picture(row) else None
+        stored[column] = path and {"bytes": data, "path": path if keep_paths else picture_name(path)}
+        size += len(data or b"")
+    return stored, size
 
 
 _Item = TypeVar("_Item")
@@ -217,10 +210,6 @@ def row_groups(rows: Iterable[tuple[_Item, int]]) -> Iterator[list[_Item]]:
         group.append(row)
     if group:
         yield group
-
-
-def _file_name(path: str) -> str:
-    return str(FileSystems.split(path)[1])
 
 
 def _check(path: str, rows: int) -> None:

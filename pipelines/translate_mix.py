@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from pipelines.assignment import LanguagePolicy
+from pipelines.assignment import Assignment
 from pipelines.card import dataset_card
 from pipelines.filesystem import join, write_text
 from pipelines.manifest import (
@@ -21,16 +21,18 @@ from pipelines.manifest import (
     write_manifest,
 )
 from pipelines.reading import (
+    LEFT_OUT,
     REJECTS,
     AssignedExample,
-    AssignLanguage,
+    AssignLanguages,
     CheckImages,
     ReadPiece,
     RejectDuplicates,
+    RejectRepeated,
+    UnifyImages,
 )
 from pipelines.recipe import Recipe
 from pipelines.rows import (
-    TARGET,
     MakeRow,
     Provenance,
     SpreadTranslations,
@@ -62,7 +64,7 @@ class MixPlan:
     recipe: Recipe
     directory: str
     pieces: tuple[Piece, ...]
-    policy: LanguagePolicy
+    assignment: Assignment
     engine: EngineOptions
     identification: str
     """`cld`, a fastText file or a hub name."""
@@ -87,25 +89,31 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
         pipeline
         | "Pieces" >> beam.Create(plan.pieces)
         | "Spread pieces" >> beam.Reshuffle()
-        | "Read" >> beam.ParDo(ReadPiece(recipe)).with_outputs(REJECTS, main="examples")
+        | "Read"
+        >> beam.ParDo(ReadPiece(recipe, plan.assignment)).with_outputs(REJECTS, LEFT_OUT, main="examples")
     )
+    assigned = read.examples | "Assign languages" >> beam.ParDo(
+        AssignLanguages(recipe, plan.assignment)
+    ).with_output_types(tuple[str, AssignedExample])
     unique = (
-        read.examples
-        | "Assign language"
-        >> beam.ParDo(AssignLanguage(plan.policy, recipe.seed)).with_output_types(tuple[str, AssignedExample])
+        assigned
         | "Group by id" >> beam.GroupByKey()
         | "Reject duplicates" >> beam.ParDo(RejectDuplicates()).with_outputs(REJECTS, main="examples")
     )
-    checked = (
+    seen = (
         unique.examples
         | "Group by image" >> beam.GroupByKey()
         | "Check images"
-        >> beam.ParDo(CheckImages(recipe.max_image_pixels)).with_outputs(REJECTS, main="examples")
+        >> beam.ParDo(CheckImages(recipe.max_image_pixels, recipe.deduplicate)).with_outputs(
+            REJECTS, main="examples"
+        )
     )
+    one_id_each = seen.examples | "Unify images" >> UnifyImages(recipe.deduplicate)
+    checked = one_id_each | "Reject repetitions" >> RejectRepeated(recipe.deduplicate.rows)
 
     answers = checked.examples | "Answers" >> beam.FlatMap(
         answers_to_translate, plan.supported
-    ).with_output_types(tuple[TextKey, tuple[str, str | None]])
+    ).with_output_types(tuple[TextKey, tuple[tuple[str, str], str | None]])
     uses = checked.examples | "Texts" >> beam.FlatMap(texts_to_translate, plan.supported).with_output_types(
         tuple[TextKey, tuple[str, str]]
     )
@@ -129,11 +137,11 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
         | "Spread translations"
         >> beam.ParDo(SpreadTranslations()).with_output_types(tuple[str, tuple[str, TranslatedText]])
     )
-    targets = answers | "Answer targets" >> beam.MapTuple(
-        lambda key, use: (key, (use[0], TARGET))
-    ).with_output_types(tuple[TextKey, tuple[str, str]])
+    slots = answers | "Answer slots" >> beam.MapTuple(lambda key, use: (key, use[0])).with_output_types(
+        tuple[TextKey, tuple[str, str]]
+    )
     of_answers = (
-        {"uses": targets, "translations": translated[ANSWERS]}
+        {"uses": slots, "translations": translated[ANSWERS]}
         | "Join answers" >> beam.CoGroupByKey()
         | "Spread answers"
         >> beam.ParDo(SpreadTranslations()).with_output_types(tuple[str, tuple[str, TranslatedText]])
@@ -146,40 +154,50 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
         {"examples": examples, "translations": of_rows}
         | "Join rows" >> beam.CoGroupByKey()
         | "Make rows"
-        >> beam.ParDo(MakeRow(recipe.seed, recipe.model, plan.supported | {ENGLISH}), plan.provenance)
+        >> beam.ParDo(
+            MakeRow(
+                recipe.seed,
+                recipe.model,
+                plan.supported | {ENGLISH},
+                plan.assignment,
+                recipe.templates.translated,
+            ),
+            plan.provenance,
+        )
     )
     rejects = (
         read.rejects | "Unreadable records" >> beam.Map(row_of_reject),
-        unique.rejects | "Duplicates" >> beam.Map(row_of_rejected_example, recipe.seed),
-        checked.rejects | "Bad images" >> beam.Map(row_of_rejected_example, recipe.seed),
+        unique.rejects | "Duplicates" >> beam.Map(row_of_rejected_example, plan.assignment),
+        seen.rejects | "Bad images" >> beam.Map(row_of_rejected_example, plan.assignment),
+        checked.rejects | "Repetitions" >> beam.Map(row_of_rejected_example, plan.assignment),
     )
     judged = (rows, *rejects) | "All rows" >> beam.Flatten()
 
     files = judged | "Write" >> WriteMix(
         plan.directory,
-        recipe.seed,
-        recipe.validation,
         embed=recipe.images == "embed",
         shard_megabytes=recipe.shard_megabytes,
     )
     entries = translated[ANSWERS] | "Answer entries" >> beam.MapTuple(lambda _, text: text.answer)
-    _finish(pipeline, plan, read, judged, files, entries)
+    _finish(pipeline, plan, read, assigned, judged, files, entries)
 
 
 def _finish(
     pipeline: beam.Pipeline,
     plan: MixPlan,
     read: beam.pvalue.DoOutputsTuple,
+    assigned: beam.PCollection,
     judged: beam.PCollection,
     files: beam.PCollection,
     entries: beam.PCollection,
 ) -> None:
     """Counts what was read apart from what was judged and written, then answers, card and manifest."""
     counted = (
-        (read.examples, read.rejects)
+        (assigned | "Assigned" >> beam.Values(), read.rejects)
         | "All that was read" >> beam.Flatten()
         | "Count read" >> beam.combiners.Count.Globally()
     )
+    left_out = read[LEFT_OUT] | "Count left out" >> beam.combiners.Count.PerElement()
     reasons = (
         judged
         | "Reasons" >> beam.Map(lambda element: ((element[0]["language"], element[0]["reason"]), 1))
@@ -194,6 +212,7 @@ def _finish(
             _write_card_and_manifest,
             plan,
             beam.pvalue.AsSingleton(counted),
+            beam.pvalue.AsDict(left_out),
             beam.pvalue.AsList(reasons),
             beam.pvalue.AsList(files),
             beam.pvalue.AsList(entries),
@@ -220,6 +239,7 @@ def _write_card_and_manifest(
     _: None,
     plan: MixPlan,
     read: int,
+    left_out: Mapping[str, int],
     reasons: Iterable[tuple[tuple[str, str | None], int]],
     files: Iterable[ShardFile],
     entries: Iterable[Entry],
@@ -232,6 +252,7 @@ def _write_card_and_manifest(
         recipe=plan.recipe.model_dump(mode="json"),
         licences=plan.licences,
         read=read,
+        left_out=dict(sorted(left_out.items())),
         counts=tuple(
             merge_counts(language, sum(number for _, number in found), found)
             for language, found in sorted(by_language.items())

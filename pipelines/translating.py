@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import apache_beam as beam
 from apache_beam.ml.inference.base import ModelHandler, RunInference
@@ -250,10 +250,10 @@ class ScoreTexts(beam.DoFn):
     def setup(self) -> None:
         self._identifier: Identifier = self._shared.acquire(
             lambda: _Held(load_identifier(self._identification)), tag=self._identification
-        ).identifier
+        ).value
         self._judges: tuple[QualityModel, ...] = self._shared_judges.acquire(
-            lambda: _HeldJudges(tuple(map(load_quality, self._quality))), tag=self._quality
-        ).judges
+            lambda: _Held(tuple(map(load_quality, self._quality))), tag=self._quality
+        ).value
 
     def process(self, batch: TranslatedBatch) -> Iterator[tuple[TextKey, TranslatedText]]:
         pairs = [
@@ -290,16 +290,14 @@ def _as_answer(text: TranslatedText, entry: Entry) -> TranslatedText:
     return replace(text, answer=replace(entry, accepted=text.verdict.accepted))
 
 
-@dataclass
-class _HeldJudges:
-    judges: tuple[QualityModel, ...]
+T = TypeVar("T")
 
 
 @dataclass
-class _Held:
-    """`Shared` keeps weak references, which not every identifier allows."""
+class _Held(Generic[T]):
+    """`Shared` keeps weak references, which tuples and some identifiers do not allow."""
 
-    identifier: Identifier
+    value: T
 
 
 class TranslateTexts(beam.PTransform):

@@ -6,7 +6,7 @@
 
 Every text that gets translated is a CLDR name that the small model was trained on (split `train` of
 `pairs.jsonl`), so that the sample shows true translations. Every choice is made by a hash of the
-name, so a rebuild gives the same files. `recipe.yaml` beside them is written by hand and stays.
+name, so a rebuild gives the same files. Their recipe is `recipes/sample.yaml`.
 """
 
 from __future__ import annotations

@@ -26,14 +26,20 @@ ENGINE_FIELDS = ("engine", "model", "model_digest", "decoding", "identification"
 
 _STRING = pa.string()
 
+IMAGE_COLUMNS = ("image", "second_image")
+"""Pictures in Hugging Face's layout; the second one is that of statements about two pictures."""
+
 ROW_FIELDS: tuple[pa.Field, ...] = (
     pa.field("id", _STRING, nullable=False),
     pa.field("dataset", _STRING, nullable=False),
     pa.field("task", _STRING, nullable=False),
     pa.field("template", _STRING),
     pa.field("image", pa.struct([pa.field("bytes", pa.binary()), pa.field("path", _STRING)])),
+    pa.field("second_image", pa.struct([pa.field("bytes", pa.binary()), pa.field("path", _STRING)])),
     pa.field("image_id", _STRING),
+    pa.field("split", _STRING),
     pa.field("prompt_language", _STRING),
+    pa.field("question_language", _STRING),
     pa.field("language", _STRING, nullable=False),
     pa.field("prompt", _STRING),
     pa.field("target", _STRING),
@@ -57,7 +63,7 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
 def row_schema() -> pa.Schema:
     """The Arrow schema, with the metadata by which `datasets` decodes `image`."""
     features: Mapping[str, Any] = {
-        field.name: {"_type": "Image"} if field.name == "image" else _feature(field.type)
+        field.name: {"_type": "Image"} if field.name in IMAGE_COLUMNS else _feature(field.type)
         for field in ROW_FIELDS
     }
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}

@@ -1,15 +1,69 @@
-"""Readers: each turns one format on disk into examples and rejects, a piece of a file at a time."""
+"""Readers: each turns one format on disk into records and rejects, a piece of a file at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from pipelines.examples import Example, Reject
-from pipelines.recipe import CocoSource, JsonlSource, Recipe
-from pipelines.sources import coco, jsonl, parquet
+from pipelines.names import names_of
+from pipelines.recipe import Recipe
+from pipelines.recipe_sources import ImagenetSource
+from pipelines.records import Record
+from pipelines.sources import (
+    aokvqa,
+    capfilt,
+    coco,
+    csv_lines,
+    flickr30k,
+    gqa,
+    imagenet,
+    jsonl,
+    llava,
+    nlvr2,
+    parquet,
+    snli_ve,
+    text,
+    vqav2,
+    webdataset,
+)
 from pipelines.sources.pieces import Piece, SourceError
+from pipelines.tasks import examples_of
 
-__all__ = ["Piece", "SourceError", "pieces", "read_piece"]
+__all__ = ["Piece", "SourceError", "pieces", "read_piece", "read_records"]
+
+
+class Reader(Protocol):
+    """What the module of a format has."""
+
+    def pieces(self, recipe: Recipe, index: int, source: Any) -> list[Piece]:
+        """The independent parts of a source; opens files to check their layout, and raises RecipeError."""
+
+    def read(self, recipe: Recipe, source: Any, piece: Piece) -> Iterator[Record | Reject]:
+        """The records and rejects of a piece, in the order of the file."""
+
+
+READERS: Mapping[str, Reader] = MappingProxyType(
+    {
+        "aokvqa": aokvqa,
+        "capfilt": capfilt,
+        "coco": coco,
+        "csv": csv_lines,
+        "flickr30k": flickr30k,
+        "gqa": gqa,
+        "imagenet": imagenet,
+        "jsonl": jsonl,
+        "llava": llava,
+        "nlvr2": nlvr2,
+        "parquet": parquet,
+        "snli_ve": snli_ve,
+        "text": text,
+        "vqav2": vqav2,
+        "webdataset": webdataset,
+    }
+)
+"""`format` -> reader."""
 
 
 def pieces(recipe: Recipe) -> list[Piece]:
@@ -18,19 +72,25 @@ def pieces(recipe: Recipe) -> list[Piece]:
     Raises:
         RecipeError: a file is not in the source's format, or lacks a column that the recipe names.
     """
-    found: list[Piece] = []
-    for index, source in enumerate(recipe.sources):
-        if isinstance(source, CocoSource):
-            found.extend(coco.pieces(recipe, index, source))
-        elif isinstance(source, JsonlSource):
-            found.extend(jsonl.pieces(recipe, index, source))
-        else:
-            found.extend(parquet.pieces(recipe, index, source))
-    return found
+    return [
+        piece
+        for index, source in enumerate(recipe.sources)
+        for piece in READERS[source.format].pieces(recipe, index, source)
+    ]
+
+
+def read_records(recipe: Recipe, piece: Piece) -> Iterator[Record | Reject]:
+    """The records and rejects of one piece, in the order of the file.
+
+    Raises:
+        SourceError: the file cannot be read on, although it could be opened before.
+    """
+    source = recipe.sources[piece.source]
+    return READERS[source.format].read(recipe, source, piece)
 
 
 def read_piece(recipe: Recipe, piece: Piece) -> Iterator[Example | Reject]:
-    """The examples and rejects of one piece, in the order of the file; at least one of them for each record.
+    """The examples and rejects of one piece, those of a record together but for matching, which comes later.
 
     Ids that occur twice are left to the caller, who alone sees all pieces.
 
@@ -38,8 +98,5 @@ def read_piece(recipe: Recipe, piece: Piece) -> Iterator[Example | Reject]:
         SourceError: the file cannot be read on, although it could be opened before.
     """
     source = recipe.sources[piece.source]
-    if isinstance(source, CocoSource):
-        return coco.read(recipe, source, piece)
-    if isinstance(source, JsonlSource):
-        return jsonl.read(recipe, source, piece)
-    return parquet.read(recipe, source, piece)
+    names = names_of(recipe, piece.source) if isinstance(source, ImagenetSource) else None
+    return examples_of(source, read_records(recipe, piece), recipe.seed, names)

@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.examples import Example, Reject
+from pipelines.examples import Reject
 from pipelines.images import Cell, coco_id, content_id
-from pipelines.recipe import ParquetSource, Recipe
-from pipelines.sources.pieces import Piece, SourceError, images_folder, picture_in, whole_files
-from pipelines.sources.records import BadRecord, Picture, kind, record_examples, reject
+from pipelines.recipe import Recipe
+from pipelines.recipe_sources import ParquetSource
+from pipelines.records import Picture, Place, Record
+from pipelines.sources.lines import plain_files
+from pipelines.sources.pictures import UnusableImages
+from pipelines.sources.pieces import Piece, SourceError
+from pipelines.sources.records import (
+    BadRecord,
+    check_columns,
+    kind,
+    picture_of_cell,
+    picture_role,
+    record_of,
+    reject,
+    required_columns,
+)
 
-BATCH_ROWS = 64
-"""Rows decoded at a time; their pictures are in memory together."""
+BATCH_ROWS = 512
+"""Rows whose texts are decoded at a time."""
+
+BATCH_PICTURES = 32
+"""Pictures that are in memory together."""
 
 
 def pieces(recipe: Recipe, index: int, source: ParquetSource) -> list[Piece]:
@@ -28,34 +44,21 @@ def pieces(recipe: Recipe, index: int, source: ParquetSource) -> list[Piece]:
         RecipeError: a file is no Parquet, or a column that the recipe names is missing or of an unfit type.
     """
     found: list[Piece] = []
-    for piece in whole_files(recipe, index):
+    for piece, _ in plain_files(recipe, index):
         try:
             with pq.ParquetFile(piece.path) as file:
                 schema, groups = file.schema_arrow, file.num_row_groups
         except (OSError, pa.ArrowException) as error:
             remedy = f"{piece.label} is no readable Parquet file: {_one_line(error)}"
             raise recipe.error(("sources", index, "path"), remedy) from error
-        _check_columns(recipe, index, source, schema, piece.label)
+        check_columns(recipe, index, source, schema.names, piece.label)
+        for role, column in required_columns(source).items():
+            held = schema.field(column).type
+            if not _fits(role, held):
+                remedy = f"column `{column}` of {piece.label} is {held}, {_WANTED[role]}"
+                raise recipe.error(("sources", index, "columns", role), remedy)
         found.extend(dataclasses.replace(piece, start=group, end=group + 1) for group in range(groups))
     return found
-
-
-def _check_columns(recipe: Recipe, index: int, source: ParquetSource, schema: pa.Schema, label: str) -> None:
-    required = {role: source.column(role) for role in source.text_roles}
-    if source.task != "instruct" or source.columns.image is not None:
-        required["image"] = source.column("image")
-    if source.columns.id is not None:
-        required["id"] = source.columns.id
-    if source.columns.image_id is not None:
-        required["image_id"] = source.columns.image_id
-    for role, column in required.items():
-        key = ("sources", index, "columns", role)
-        if column not in schema.names:
-            remedy = f"{label} has no column `{column}`; it has {', '.join(schema.names)}"
-            raise recipe.error(key, remedy)
-        held = schema.field(column).type
-        if not _fits(role, held):
-            raise recipe.error(key, f"column `{column}` of {label} is {held}, {_WANTED[role]}")
 
 
 _WANTED = {
@@ -65,13 +68,15 @@ _WANTED = {
     "caption": "captions are strings or lists of them",
     "question": "questions are strings",
     "answer": "answers are strings, lists of them, or lists of structs with `answer`",
+    "rationale": "rationales are strings or lists of them",
+    "text": "texts are strings",
+    "url": "URLs are strings",
     "conversation": "conversations are lists of structs with from/value or role/content",
 }
 
 
 def _fits(role: str, held: pa.DataType) -> bool:
-    if pa.types.is_dictionary(held):
-        held = held.value_type
+    held = _decoded(held)
     if role in ("id", "image_id"):
         return _is_text(held) or pa.types.is_integer(held)
     if role == "image":
@@ -81,9 +86,22 @@ def _fits(role: str, held: pa.DataType) -> bool:
     inner = held.value_type if listed else held
     if role == "conversation":
         return listed and pa.types.is_struct(inner)
-    if role == "question":
+    if role in ("question", "text", "url"):
         return _is_text(held)
     return _is_text(inner) or (role == "answer" and listed and pa.types.is_struct(inner))
+
+
+def _decoded(held: pa.DataType) -> pa.DataType:
+    """The type of the values, also where a dictionary holds them."""
+    return held.value_type if pa.types.is_dictionary(held) else held
+
+
+def _holds_bytes(source: ParquetSource, schema: pa.Schema) -> bool:
+    """Whether the file has pictures that are needed and are bytes, not paths or URLs."""
+    if "text" in source.tasks:
+        return False
+    column = source.column(picture_role(source))
+    return column in schema.names and not _is_text(_decoded(schema.field(column).type))
 
 
 def _is_text(held: pa.DataType) -> bool:
@@ -103,25 +121,24 @@ def _is_list(held: pa.DataType) -> bool:
     return bool(pa.types.is_list(held) or pa.types.is_large_list(held) or pa.types.is_fixed_size_list(held))
 
 
-def read(recipe: Recipe, source: ParquetSource, piece: Piece) -> Iterator[Example | Reject]:
-    """The examples and rejects of the piece's row groups."""
-    folder = images_folder(recipe, source, piece)
+def read(recipe: Recipe, source: ParquetSource, piece: Piece) -> Iterator[Record | Reject]:
+    """The records and rejects of the piece's row groups."""
     row = -1
     try:
         with pq.ParquetFile(piece.path) as file:
             row = sum(file.metadata.row_group(group).num_rows for group in range(piece.start))
-            wanted = {source.column(role) for role in ("id", "image", *source.text_roles)}
-            if source.columns.image_id is not None:
-                wanted.add(source.columns.image_id)
-            batches = file.iter_batches(
-                batch_size=BATCH_ROWS,
-                row_groups=list(range(piece.start, piece.end)),
-                columns=[name for name in file.schema_arrow.names if name in wanted],
-            )
-            for batch in batches:
-                for index in range(batch.num_rows):
-                    yield from _examples(source, piece, folder, batch, index, row)
+            picture = _picture_of(recipe, source, piece, file.schema_arrow)
+            for group in range(piece.start, piece.end):
+                for record in _rows(source, file, group, row):
+                    place = Place(piece.label, "row", row, piece.stem)
+                    if isinstance(record, _Undecoded):
+                        raw = _raw(record.record)
+                        yield reject(source.name, source.tasks[0], place, place.id, record.reason, raw)
+                    else:
+                        yield from record_of(source, record, place, picture, partial(_raw, record))
                     row += 1
+    except UnusableImages as error:
+        raise SourceError(str(error)) from error
     except (OSError, pa.ArrowException) as error:
         remedy = "write the file anew, or take it out of the source"
         raise SourceError(
@@ -129,49 +146,176 @@ def read(recipe: Recipe, source: ParquetSource, piece: Piece) -> Iterator[Exampl
         ) from error
 
 
-def _examples(
-    source: ParquetSource, piece: Piece, folder: Path, batch: pa.RecordBatch, index: int, row: int
-) -> Iterator[Example | Reject]:
-    place = piece.place("row", row)
-    record: dict[str, object] = {}
-    raw = partial(_raw, record)
+@dataclass(frozen=True, slots=True)
+class _PictureCell:
+    """A cell of a column of pictures that is not null; by its path alone if it has no bytes."""
+
+    row: int
+    path: object
+    data: bytes | None
+    stored: bool
+    """It has bytes, be they read or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Undecoded:
+    """A row with a text that is no UTF-8."""
+
+    record: dict[str, object]
+    """Its other columns."""
+    reason: str
+
+
+def _rows(
+    source: ParquetSource, file: pq.ParquetFile, group: int, row: int
+) -> Iterator[dict[str, object] | _Undecoded]:
+    """The columns of each row of a row group that the source needs, by name."""
+    schema = file.schema_arrow
+    pictures = source.column(picture_role(source))
+    wanted = {source.column(one) for one in ("id", *source.text_roles)}
+    if "text" not in source.tasks:
+        wanted.add(pictures)
+    if source.columns.image_id is not None:
+        wanted.add(source.columns.image_id)
+    names = [name for name in schema.names if name in wanted]
+    cells: Iterator[object] | None = None
+    if _holds_bytes(source, schema):
+        names.remove(pictures)
+        cells = _picture_cells(source, file, group, row)
+    for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=names):
+        for record in _records(names, batch):
+            if cells is not None:
+                cell = next(cells)
+                (record.record if isinstance(record, _Undecoded) else record)[pictures] = cell
+            yield record
+
+
+def _records(names: Sequence[str], batch: pa.RecordBatch) -> Iterator[dict[str, object] | _Undecoded]:
+    columns = [batch.column(name) for name in names]
     try:
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            try:
-                record[name] = column[index].as_py()
-            except UnicodeDecodeError as error:
-                bad = error.object[error.start]
-                raise BadRecord(f"no UTF-8 at byte {error.start} (0x{bad:02x}) of column {name!r}") from error
-    except BadRecord as error:
-        yield reject(source.name, source.task, place, place.id, str(error), raw())
+        decoded = [column.to_pylist() for column in columns]
+    except UnicodeDecodeError:
+        yield from (_record(names, columns, row) for row in range(batch.num_rows))
         return
-    image = partial(_picture, source, piece, folder, row)
-    yield from record_examples(source, record, place, image, raw)
+    for values in zip(*decoded, strict=True):
+        yield dict(zip(names, values, strict=True))
 
 
-def _picture(source: ParquetSource, piece: Piece, folder: Path, row: int, value: object) -> Picture:
-    """Of a cell with bytes: named by COCO's file name where it has one, else by its content.
+def _record(names: Sequence[str], columns: Sequence[pa.Array], row: int) -> dict[str, object] | _Undecoded:
+    """A row of a batch in which some text cannot be decoded."""
+    record: dict[str, object] = {}
+    reason = None
+    for name, column in zip(names, columns, strict=True):
+        try:
+            record[name] = column[row].as_py()
+        except UnicodeDecodeError as error:
+            bad = error.object[error.start]
+            reason = reason or f"no UTF-8 at byte {error.start} (0x{bad:02x}) of column {name!r}"
+    return record if reason is None else _Undecoded(record, reason)
+
+
+def _picture_cells(
+    source: ParquetSource, file: pq.ParquetFile, group: int, row: int
+) -> Iterator[_PictureCell | None]:
+    """The cells of the column of pictures; bytes are read only where an id must be made from them."""
+    column = source.column("image")
+    held = file.schema_arrow.field(column).type
+    fields = {field.name for field in held} if pa.types.is_struct(held) else set()
+    number = file.metadata.row_group(group).num_rows
+    if _has_no_null(file, group, f"{column}.bytes" if fields else column):
+        paths: Sequence[object] | None = None
+        if source.columns.image_id is not None:
+            paths = [None] * number
+        elif "path" in fields:
+            table = file.read_row_group(group, columns=[f"{column}.path"])
+            paths = _paths(table.column(column))
+        if paths is not None and (
+            source.columns.image_id is not None
+            or all(isinstance(path, str) and coco_id(path) for path in paths)
+        ):
+            for position, path in enumerate(paths):
+                yield _PictureCell(row + position, path, None, stored=True)
+            return
+    for batch in file.iter_batches(batch_size=BATCH_PICTURES, row_groups=[group], columns=[column]):
+        for value in _cells(batch.column(0)):
+            data, path = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
+            if value is None:
+                yield None
+            else:
+                data = data if isinstance(data, bytes) else None
+                yield _PictureCell(row, path, data, stored=bool(data))
+            row += 1
+
+
+def _paths(column: pa.ChunkedArray) -> list[object]:
+    try:
+        return [cell and cell["path"] for cell in column.to_pylist()]
+    except UnicodeDecodeError:
+        return [None]
+
+
+def _cells(column: pa.Array) -> Iterator[object]:
+    """The cells of a column of pictures; a path that cannot be decoded is none."""
+    try:
+        yield from column.to_pylist()
+    except UnicodeDecodeError:
+        for cell in column:
+            try:
+                yield cell.as_py()
+            except UnicodeDecodeError:
+                yield {"bytes": cell["bytes"].as_py(), "path": None}
+
+
+def _has_no_null(file: pq.ParquetFile, group: int, path: str) -> bool:
+    """Whether the statistics of a row group say that a column, by its path, holds no null."""
+    metadata = file.metadata.row_group(group)
+    for number in range(metadata.num_columns):
+        chunk = metadata.column(number)
+        if chunk.path_in_schema == path:
+            known = chunk.statistics
+            return known is not None and bool(known.has_null_count) and known.null_count == 0
+    return False
+
+
+def _picture_of(
+    recipe: Recipe, source: ParquetSource, piece: Piece, schema: pa.Schema
+) -> Callable[[object], Picture]:
+    """What makes the picture of a cell; bytes are named by COCO's file name, else by their content.
 
     Other file names in Hugging Face's `path` say nothing: in many data sets all of them are equal.
     """
-    if isinstance(value, str):
-        return picture_in(folder, value)
+    by_name = picture_of_cell(recipe, source, piece)
+    if not _holds_bytes(source, schema):
+        return by_name
     column = source.column("image")
-    path = value.get("path") if isinstance(value, dict) else None
-    data = value.get("bytes") if isinstance(value, dict) else value
-    if isinstance(data, bytes) and data:
-        name = coco_id(path) if isinstance(path, str) else None
-        return Picture(Cell(piece.path, column, row).locator, name or content_id(data))
-    if isinstance(path, str):
-        return picture_in(folder, path)
-    raise BadRecord(f"column {column!r} holds no picture: {kind(data)} bytes and {kind(path)} as path")
+
+    def picture(cell: object) -> Picture:
+        assert isinstance(cell, _PictureCell)
+        path = cell.path if isinstance(cell.path, str) else None
+        if not cell.stored and path is None:
+            raise BadRecord(f"column {column!r} holds no picture: no bytes and {kind(cell.path)} as path")
+        if not cell.stored:
+            return by_name(path)
+        locator = Cell(piece.path, column, cell.row).locator
+        if source.columns.image_id is not None:
+            # What that column says takes the place of an id made here.
+            return Picture(locator, "")
+        image_id = coco_id(path) if path is not None else None
+        if image_id is None:
+            assert cell.data is not None, "bytes are left out only where they are not needed"
+            image_id = content_id(cell.data)
+        return Picture(locator, image_id)
+
+    return picture
 
 
 def _raw(record: dict[str, object]) -> str:
-    return json.dumps(record, ensure_ascii=False, default=_bytes_shown)
+    return json.dumps(record, ensure_ascii=False, default=_shown)
 
 
-def _bytes_shown(value: object) -> str:
+def _shown(value: object) -> object:
+    if isinstance(value, _PictureCell):
+        return {"bytes": "<not read>" if value.data is None else value.data, "path": value.path}
     return f"<{len(value):,} bytes>" if isinstance(value, bytes) else str(value)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.images import image_id, relative_image_path
-from pipelines.recipe import CocoSource, Recipe, Source
-from pipelines.sources.records import Picture, Place
+from pipelines.recipe import Recipe
+from pipelines.records import Place
 
 
 class SourceError(RuntimeError):
@@ -17,7 +17,7 @@ class SourceError(RuntimeError):
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of one file. `start` and `end` are bytes (COCO, JSONL) or row groups (Parquet)."""
+    """A part of one file. `start` and `end` are bytes (JSON, lines) or row groups (Parquet)."""
 
     source: int
     """Index in the recipe's `sources`."""
@@ -33,9 +33,13 @@ class Piece:
         return Place(self.label, unit, position, self.stem)
 
 
-def whole_files(recipe: Recipe, index: int) -> list[Piece]:
-    """One piece per file of a source, `start` 0, `end` its size in bytes."""
-    files = recipe.source_files(index)
+def whole_files(recipe: Recipe, index: int, files: Sequence[Path] | None = None) -> list[Piece]:
+    """One piece per file of a source, `start` 0, `end` its size in bytes.
+
+    Args:
+        files: if they are others than those of the source's main key.
+    """
+    files = recipe.source_files(index) if files is None else files
     top = Path(os.path.commonpath([path.parent for path in files])) if files else recipe.folder
     return [
         Piece(
@@ -53,16 +57,3 @@ def whole_files(recipe: Recipe, index: int) -> list[Piece]:
 def _label(path: Path, folder: Path) -> str:
     resolved, folder = Path(os.path.normpath(path)), Path(os.path.normpath(folder.absolute()))
     return resolved.relative_to(folder).as_posix() if resolved.is_relative_to(folder) else path.name
-
-
-def images_folder(recipe: Recipe, source: Source, piece: Piece) -> Path:
-    """The folder that the picture paths of a piece are relative to."""
-    if isinstance(source, CocoSource) or source.images is not None:
-        return recipe.path(str(source.images))
-    return Path(piece.path).parent
-
-
-def picture_in(folder: Path, written: str) -> Picture:
-    """The picture that a source names by its path. Raises `BadImage` where the path leaves the folder."""
-    relative = relative_image_path(written)
-    return Picture(f"{folder}/{relative}", image_id(relative))

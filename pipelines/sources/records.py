@@ -1,4 +1,4 @@
-"""What JSONL and Parquet share: a record, a mapping of columns, becomes examples and rejects."""
+"""What JSONL, CSV and Parquet share: the columns of a record, checked, become what it says."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-from pipelines.examples import Example, Reject, Text
+from pipelines.examples import Reject
 from pipelines.images import BadImage
-from pipelines.recipe import RecordSource
+from pipelines.recipe import Recipe
+from pipelines.recipe_sources import RecordSource
+from pipelines.records import Asked, Captioned, Picture, Place, Record, Talk, Written
+from pipelines.sources.pictures import picture_store, url_picture
+from pipelines.sources.pieces import Piece
 
 MAX_TEXT = 20_000
 """Characters of one caption, question or answer; longer ones are scraped pages, not captions."""
@@ -22,6 +28,7 @@ MAX_ID = 200
 """Characters of a record's own id."""
 
 _IMAGE_MARK = re.compile(r"<image>\n|\n<image>|<image>")
+_CAPTION_TASKS = frozenset({"caption", "matching"})
 _HUMAN, _ASSISTANT = ("human", "user"), ("gpt", "assistant")
 
 
@@ -30,41 +37,27 @@ class BadRecord(ValueError):
 
 
 @dataclass(frozen=True)
-class Picture:
-    """Where a record's picture is, and its stable id."""
-
-    locator: str
-    image_id: str
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a record stands: `captions/a.jsonl`, `byte`, 1234."""
-
-    file: str
-    """Relative to the recipe's folder."""
-    unit: str
-    position: int
-    stem: str
-    """What ids made from the position start with."""
-
-    @property
-    def id(self) -> str:
-        return f"{self.stem}@{self.position}"
-
-    def __str__(self) -> str:
-        return f"{self.file} {self.unit} {self.position}"
-
-
-@dataclass(frozen=True)
-class _Texts:
-    """One example's texts, or what is wrong with them."""
+class Item:
+    """One caption or turn of a record, or what is wrong with it."""
 
     suffix: str
-    """Added to the record's id where one record makes several examples."""
-    prompt: str | None = None
-    target: str = ""
+    """Added to the record's id where one record holds several."""
+    text: str = ""
+    human: str = ""
     fault: str | None = None
+
+
+@dataclass(frozen=True)
+class _Items:
+    items: tuple[Item, ...]
+    turns: bool
+
+
+@dataclass(frozen=True)
+class _Question:
+    question: str
+    answer: str
+    rationales: tuple[str, ...]
 
 
 def reject(
@@ -81,53 +74,138 @@ def reject(
     return Reject(source, source_id, task, f"source: {place}: {reason}", kept, image_id)
 
 
-def record_examples(
+def picture_role(source: RecordSource) -> str:
+    """Which column names the pictures: `image`, or `url` where the recipe names that."""
+    return "url" if source.reads_urls else "image"
+
+
+def required_columns(source: RecordSource) -> dict[str, str]:
+    """The columns that every record must have, by role."""
+    required = {role: source.column(role) for role in source.text_roles}
+    role = picture_role(source)
+    if source.needs_picture or source.reads_urls:
+        required[role] = source.column(role)
+    for role in ("id", "image_id"):
+        if getattr(source.columns, role) is not None:
+            required[role] = source.column(role)
+    return required
+
+
+def check_columns(
+    recipe: Recipe, index: int, source: RecordSource, there: Sequence[str], label: str, hint: str = ""
+) -> None:
+    """That a table has the columns that the source needs.
+
+    Raises:
+        RecipeError: one is missing; names those that are there, and then the hint.
+    """
+    for role, column in required_columns(source).items():
+        if column not in there:
+            shown_columns = ", ".join(there)
+            shown_columns = shown_columns if len(shown_columns) <= 300 else f"{shown_columns[:297]}..."
+            remedy = f"{label} has no column `{column}`; it has {shown_columns}{hint}"
+            raise recipe.error(("sources", index, "columns", role), remedy)
+
+
+def picture_of_cell(recipe: Recipe, source: RecordSource, piece: Piece) -> Callable[[object], Picture]:
+    """What makes the picture of a cell that holds its path, or its URL; raises `BadImage` or `BadRecord`."""
+    column = source.column(picture_role(source))
+    by_name: Callable[[str], Picture]
+    if source.reads_urls:
+        assert recipe.download is not None, "checked with the recipe"
+        by_name, what = partial(url_picture, str(recipe.path(recipe.download.cache))), "URL"
+    else:
+        images = source.images
+        folder = Path(piece.path).parent if images is None else recipe.source_path(images)
+        by_name, what = picture_store(str(folder)).picture, "path"
+
+    def picture(value: object) -> Picture:
+        if not isinstance(value, str):
+            raise BadRecord(f"column {column!r} is {kind(value)}, must be the {what} of a picture")
+        return by_name(value)
+
+    return picture
+
+
+def record_of(
     source: RecordSource,
     record: Mapping[str, object],
     place: Place,
     picture: Callable[[object], Picture],
     raw: Callable[[], str],
-) -> Iterator[Example | Reject]:
-    """One record's examples and rejects, at least one of them.
+) -> Iterator[Record | Reject]:
+    """What one record says, and a reject for each of its texts that cannot be used; at least one of them.
 
     Args:
         picture: makes the picture of the image column's value; may raise `BadImage` or `BadRecord`.
         raw: the record as text, for rejects.
     """
-    source_id = place.id
-    image_id = None
+    source_id = image_id = None
+    task = source.tasks[0]
     try:
         source_id = _record_id(source, record, place)
-        if source.in_turns:
-            texts = list(_turns(_cell(record, source.column("conversation")), source.column("conversation")))
-        else:
-            texts = list(_single(source, record))
-        image = _picture(source, record, picture)
+        if task in _CAPTION_TASKS and isinstance(record.get(source.column("caption")), str):
+            # By far the most common record: it needs none of what lists do.
+            yield _captioned(source, record, place, source_id, picture)
+            return
+        texts = _texts(source, record, place, source_id)
+        image = None if isinstance(texts, Written) else _picture(source, record, picture)
         image_id = image.image_id if image else None
-        for text in texts:
-            if text.fault is None:
-                yield _example(source, f"{source_id}{text.suffix}", text, image)
-            else:
-                failed = f"{source_id}{text.suffix}"
-                yield reject(source.name, source.task, place, failed, text.fault, raw(), image_id)
+        if isinstance(texts, Written):
+            yield texts
+            return
+        if isinstance(texts, _Question):
+            assert image is not None
+            yield Asked(place, source_id, image, texts.question, texts.answer, texts.rationales)
+            return
+        good = [item for item in texts.items if item.fault is None]
+        if good and texts.turns:
+            yield Talk(place, image, tuple((source_id + one.suffix, one.human, one.text) for one in good))
+        elif good:
+            assert image is not None
+            yield Captioned(place, image, tuple((source_id + one.suffix, one.text) for one in good))
+        for item in texts.items:
+            if item.fault is not None:
+                failed = f"{source_id}{item.suffix}"
+                yield reject(source.name, task, place, failed, item.fault, raw(), image_id)
     except (BadRecord, BadImage) as error:
         what = "image: " if isinstance(error, BadImage) else ""
-        yield reject(source.name, source.task, place, source_id, f"{what}{error}", raw())
+        yield reject(source.name, task, place, source_id or place.id, f"{what}{error}", raw())
 
 
-def _example(source: RecordSource, source_id: str, text: _Texts, image: Picture | None) -> Example:
-    return Example(
-        dataset=source.name,
-        source_id=source_id,
-        task=source.task,
-        image=image.locator if image else None,
-        image_id=image.image_id if image else None,
-        prompt=None if text.prompt is None else Text(text.prompt, translate=source.prompt == "translate"),
-        target=Text(text.target),
-    )
+def _captioned(
+    source: RecordSource,
+    record: Mapping[str, object],
+    place: Place,
+    source_id: str,
+    picture: Callable[[object], Picture],
+) -> Captioned:
+    column = source.column("caption")
+    text = clean_text(record[column], f"caption {column!r}")
+    image = _picture(source, record, picture)
+    assert image is not None
+    return Captioned(place, image, ((source_id, text),))
 
 
-def _cell(record: Mapping[str, object], column: str) -> object:
+def _texts(
+    source: RecordSource, record: Mapping[str, object], place: Place, source_id: str
+) -> _Items | _Question | Written:
+    if "text" in source.tasks:
+        column = source.column("text")
+        return Written(place, source_id, clean_text(cell(record, column), f"text {column!r}"))
+    if source.in_turns:
+        column = source.column("conversation")
+        return _Items(tuple(turns(cell(record, column), column)), turns=True)
+    if source.tasks[0] in _CAPTION_TASKS:
+        return _Items(tuple(_captions(record, source.column("caption"))), turns=False)
+    question = _question(source, record)
+    if "instruct" in source.tasks:
+        return _Items((Item("", question.answer, question.question),), turns=True)
+    return question
+
+
+def cell(record: Mapping[str, object], column: str) -> object:
+    """The value of a column that every record has. Raises `BadRecord` where it is missing or null."""
     if column not in record:
         there = ", ".join(list(record)[:12]) or "none"
         raise BadRecord(f"no column {column!r}; there: {there[:200]!r}")
@@ -140,13 +218,15 @@ def _record_id(source: RecordSource, record: Mapping[str, object], place: Place)
     column = source.column("id")
     if source.columns.id is None and record.get(column) is None:
         return place.id
-    return identifier(_cell(record, column), column)
+    return identifier(cell(record, column), column)
 
 
 def identifier(value: object, column: str) -> str:
     """An id as text: a whole number, or 1 to 200 printable characters. Raises `BadRecord`."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
+    if isinstance(value, float) and abs(value) >= 2.0**63:
+        raise BadRecord(f"column {column!r} is a number of more than 64 bits; write such ids as text")
     if not isinstance(value, str):
         raise BadRecord(f"column {column!r} is {kind(value)}, an id must be text or a whole number")
     if not value.strip() or len(value) > MAX_ID or not value.isprintable():
@@ -162,10 +242,14 @@ def clean_text(value: object, what: str) -> str:
     """
     if not isinstance(value, str):
         raise BadRecord(f"{what} is {kind(value)}, must be text")
+    # Nearly all captions; nothing else can be wrong with those.
+    if value.isascii() and value.isprintable() and len(value) <= MAX_TEXT and (plain := value.strip()):
+        return plain
     if len(value) > MAX_TEXT:
         raise BadRecord(f"text of {len(value):,} characters, at most {MAX_TEXT:,} ({what})")
     text = value.strip()
-    if not any(character.isprintable() and not character.isspace() for character in text):
+    # The first character decides nearly always.
+    if not text[:1].isalnum() and not any(one.isprintable() and not one.isspace() for one in text):
         raise BadRecord(f"{what} is empty")
     if "\0" in text:
         raise BadRecord(f"{what} holds NUL at character {value.index(chr(0))}")
@@ -180,30 +264,44 @@ def clean_text(value: object, what: str) -> str:
     return text
 
 
-def _single(source: RecordSource, record: Mapping[str, object]) -> Iterator[_Texts]:
-    if source.task == "caption":
-        column = source.column("caption")
-        captions = _cell(record, column)
-        if not isinstance(captions, list):
-            yield _Texts("", target=clean_text(captions, f"caption {column!r}"))
-        elif not captions:
-            raise BadRecord(f"caption {column!r} is an empty list")
-        else:
-            for index, caption in enumerate(captions):
-                try:
-                    yield _Texts(f"#{index}", target=clean_text(caption, f"caption {column!r} item {index}"))
-                except BadRecord as error:
-                    yield _Texts(f"#{index}", fault=str(error))
-        return
+def _captions(record: Mapping[str, object], column: str) -> Iterator[Item]:
+    captions = cell(record, column)
+    if not isinstance(captions, list):
+        yield Item("", clean_text(captions, f"caption {column!r}"))
+    elif not captions:
+        raise BadRecord(f"caption {column!r} is an empty list")
+    else:
+        for index, caption in enumerate(captions):
+            try:
+                yield Item(f"#{index}", clean_text(caption, f"caption {column!r} item {index}"))
+            except BadRecord as error:
+                yield Item(f"#{index}", fault=str(error))
+
+
+def _question(source: RecordSource, record: Mapping[str, object]) -> _Question:
     column = source.column("question")
-    question = _without_mark(
-        clean_text(_cell(record, column), f"question {column!r}"), f"question {column!r}"
-    )
+    what = f"question {column!r}"
+    question = _without_mark(clean_text(cell(record, column), what), what)
     column = source.column("answer")
-    yield _Texts("", question, _answer(_cell(record, column), f"answer {column!r}"))
+    answer = answer_of(cell(record, column), f"answer {column!r}")
+    return _Question(question, answer, _rationales(source, record) if "reason" in source.tasks else ())
 
 
-def _answer(value: object, what: str) -> str:
+def _rationales(source: RecordSource, record: Mapping[str, object]) -> tuple[str, ...]:
+    column = source.column("rationale")
+    value = cell(record, column)
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise BadRecord(f"rationale {column!r} is an empty list")
+    return distinct_texts(values, f"rationale {column!r}")
+
+
+def distinct_texts(values: Sequence[object], what: str) -> tuple[str, ...]:
+    """Clean texts, each once. Raises `BadRecord` for the first that is none."""
+    return tuple(dict.fromkeys(clean_text(one, f"{what} item {index}") for index, one in enumerate(values)))
+
+
+def answer_of(value: object, what: str) -> str:
     """A text, or the most common of a list of them (VQAv2: mappings with `answer`), the first of equals."""
     if not isinstance(value, list):
         return clean_text(value, what)
@@ -214,26 +312,30 @@ def _answer(value: object, what: str) -> str:
     return Counter(texts).most_common(1)[0][0]
 
 
-def _turns(value: object, column: str) -> Iterator[_Texts]:
-    """The pairs of a conversation, LLaVA's `from`/`value` or chat `role`/`content`."""
+def turns(value: object, column: str) -> Iterator[Item]:
+    """The pairs of a conversation, LLaVA's `from`/`value` or chat `role`/`content`.
+
+    Raises:
+        BadRecord: they are no pairs of question and answer, or ask for more than one picture.
+    """
     if not isinstance(value, list):
         raise BadRecord(f"conversation {column!r} is {kind(value)}, must be a list of turns")
     if not value:
         raise BadRecord(f"conversation {column!r} is empty")
-    turns = [_turn(turn, index) for index, turn in enumerate(value)]
-    for index, (role, _) in enumerate(turns):
+    said = [_turn(turn, index) for index, turn in enumerate(value)]
+    for index, (role, _) in enumerate(said):
         right = _HUMAN if index % 2 == 0 else _ASSISTANT
         if role not in right:
             raise BadRecord(
                 f"turn {index} is by {shown(role)}, must be by {' or '.join(right)}: they alternate"
             )
-    if len(turns) == 1:
+    if len(said) == 1:
         raise BadRecord("conversation without an answer")
-    marks = sum(text.count("<image>") for _, text in turns if isinstance(text, str))
+    marks = sum(text.count("<image>") for _, text in said if isinstance(text, str))
     if marks > 1:
         raise BadRecord(f"{marks} marks `<image>`, a record has one picture")
-    for pair, start in enumerate(range(0, len(turns), 2)):
-        yield _pair(turns[start : start + 2], pair)
+    for pair, start in enumerate(range(0, len(said), 2)):
+        yield _pair(said[start : start + 2], pair)
 
 
 def _turn(turn: object, index: int) -> tuple[object, object]:
@@ -245,16 +347,16 @@ def _turn(turn: object, index: int) -> tuple[object, object]:
     raise BadRecord(f"turn {index} has neither `from` nor `role`")
 
 
-def _pair(turns: Sequence[tuple[object, object]], pair: int) -> _Texts:
+def _pair(turns: Sequence[tuple[object, object]], pair: int) -> Item:
     suffix = f"#{pair}"
     try:
         asked = f"turn {2 * pair}"
         prompt = _without_mark(clean_text(turns[0][1], asked), asked)
         if len(turns) == 1:
             raise BadRecord(f"{asked} has no answer")
-        return _Texts(suffix, prompt, clean_text(turns[1][1], f"turn {2 * pair + 1}"))
+        return Item(suffix, clean_text(turns[1][1], f"turn {2 * pair + 1}"), prompt)
     except BadRecord as error:
-        return _Texts(suffix, fault=str(error))
+        return Item(suffix, fault=str(error))
 
 
 def _without_mark(text: str, what: str) -> str:
@@ -268,17 +370,17 @@ def _without_mark(text: str, what: str) -> str:
 def _picture(
     source: RecordSource, record: Mapping[str, object], picture: Callable[[object], Picture]
 ) -> Picture | None:
-    column = source.column("image")
+    column = source.column(picture_role(source))
     if record.get(column) is None:
-        if source.task == "instruct" and source.columns.image is None:
+        if not source.needs_picture and not source.reads_urls:
             if any("<image>" in str(record.get(source.column(role))) for role in source.text_roles):
                 raise BadRecord(f"`<image>` in the text, but no column {column!r}")
             return None
-        _cell(record, column)
+        cell(record, column)
     found = picture(record[column])
     if source.columns.image_id is None:
         return found
-    return Picture(found.locator, identifier(_cell(record, source.columns.image_id), source.columns.image_id))
+    return Picture(found.locator, identifier(cell(record, source.columns.image_id), source.columns.image_id))
 
 
 def kind(value: object) -> str:

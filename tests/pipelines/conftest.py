@@ -49,7 +49,7 @@ def write_recipe(folder: Path) -> Path:
                 "format": "jsonl",
                 "path": "questions.jsonl",
                 "images": "images",
-                "task": "vqa",
+                "tasks": ["vqa"],
                 "prompt": "keep",
             },
         ],

@@ -74,7 +74,9 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, make_recipe: Callable[[Path
     with questions.open("a", encoding="utf-8") as file:
         for number in range(5):
             file.write(f'{{"id": "yes-{number}", {image}, "question": "Is it {number}?", "answer": "Yes"}}\n')
-            file.write(f'{{"id": "two-{number}", {image}, "question": "How many?", "answer": "2"}}\n')
+            file.write(
+                f'{{"id": "two-{number}", {image}, "question": "How many, {number}?", "answer": "2"}}\n'
+            )
     return path
 
 

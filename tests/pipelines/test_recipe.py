@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.recipe import CocoSource, JsonlSource, RecipeError, load_recipe
+from pipelines.recipe import RecipeError, load_recipe
+from pipelines.recipe_sources import CocoSource, JsonlSource
 from translation.filters import load_thresholds
 from translation.filters.policy import AtLeast, Between, Policy
 from translation.languages import default_languages
@@ -25,7 +26,7 @@ sources:
     format: jsonl
     path: talks-*.jsonl
     images: images/
-    task: instruct
+    tasks: [instruct]
     prompt: keep
     columns: {id: key}
 """
@@ -153,7 +154,7 @@ def test_survives_pickling_with_its_folder_and_lines(folder: Path) -> None:
         ),
         ("[de, zh, no]", "[de, en]", 3, "languages.codes.1", "English has its own share"),
         ("[de, zh, no]", "[zh, zho_Hans]", 3, "languages.codes", "zho_Hans stands there twice"),
-        ("[de, zh, no]", "[]", 3, "languages.codes", "name at least one language"),
+        ("[de, zh, no]", "[]", 3, "languages.codes", "no language is left for the 0.6"),
         ("[de, zh, no]", "de", 3, "languages.codes", '"de": must be a list'),
         ("{min: 0.3}", "{min: 3, max: 2}", 6, "filters.length_ratio", "`min` is larger than `max`"),
         ("name: talks", "name: emoji", 9, "sources.1.name", "`sources.0` has this name too"),
@@ -165,11 +166,18 @@ def test_survives_pickling_with_its_folder_and_lines(folder: Path) -> None:
             "",
             9,
             "sources.1.format",
-            "this key is missing; one of coco, jsonl, parquet",
+            "this key is missing; one of coco, capfilt, vqav2",
         ),
-        ("    task: instruct\n", "", 9, "sources.1.task", "this key is missing"),
-        ("task: instruct", "task: caption", 14, "sources.1.prompt", "captions have no prompt"),
-        ("{id: key}", "{caption: x}", 15, "sources.1.columns.caption", "`task: instruct` has no such text"),
+        ("    tasks: [instruct]\n", "", 9, "sources.1.tasks", "this key is missing"),
+        ("tasks: [instruct]", "task: instruct", 13, "sources.1.task", "unknown key; did you mean `tasks`?"),
+        ("tasks: [instruct]", "tasks: [caption]", 14, "sources.1.prompt", "no text in their prompts"),
+        (
+            "{id: key}",
+            "{caption: x}",
+            15,
+            "sources.1.columns.caption",
+            "`tasks: [instruct]` has no such text",
+        ),
         ("path: talks-*", "path: walks-*", 11, "sources.1.path", "walks-*.jsonl; relative paths start at"),
         (
             "path: talks-*.jsonl",

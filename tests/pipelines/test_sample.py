@@ -177,10 +177,11 @@ def test_the_texts_that_ship_are_what_the_script_makes(pairs: Path) -> None:
 
 def test_the_recipe_is_valid_and_finds_its_files() -> None:
     from pipelines.recipe import load_recipe
+    from pipelines.run import sample_recipe
 
-    recipe = load_recipe(SAMPLE / "recipe.yaml")
+    recipe = load_recipe(sample_recipe())
     assert recipe.model == "small"
-    assert [source.task for source in recipe.sources] == ["caption", "vqa", "instruct"]
+    assert [source.tasks[0] for source in recipe.sources] == ["caption", "vqa", "instruct"]
     assert len(recipe.languages.codes) == 95
     assert recipe.languages.english_share == 0.5
 
@@ -188,9 +189,10 @@ def test_the_recipe_is_valid_and_finds_its_files() -> None:
 def test_the_recipe_yields_every_example_and_no_reject() -> None:
     from pipelines.examples import Example
     from pipelines.recipe import load_recipe
+    from pipelines.run import sample_recipe
     from pipelines.sources import pieces, read_piece
 
-    recipe = load_recipe(SAMPLE / "recipe.yaml")
+    recipe = load_recipe(sample_recipe())
     records = [record for piece in pieces(recipe) for record in read_piece(recipe, piece)]
     assert [record for record in records if not isinstance(record, Example)] == []
     examples = [record for record in records if isinstance(record, Example)]

@@ -47,27 +47,43 @@ class Policy:
     """
 
     empty: AtMost = AtMost(0.0)
+    """1 where some sentence came back empty."""
     unknown: AtMost = AtMost(0.0)
+    """1 where the model made a token that it cannot write."""
     cut_off: AtMost = AtMost(0.0)
+    """1 where input or output reached the length limit."""
     script: AtLeast = AtLeast(CALIBRATED)
+    """Share of the letters that are in the language's script."""
     copy: AtMost = AtMost(CALIBRATED)
+    """Share of the words that stand in the English text too, names aside."""
     english: AtMost = AtMost(CALIBRATED)
+    """By how much the identifier finds English ahead of the wanted language."""
     lid: AtLeast = AtLeast(CALIBRATED)
     """A bound of 1 lets no other language lead at all, 0 lets every language pass."""
     confusable: AtLeast = AtLeast(CALIBRATED)
     """As `lid`, for siblings of the language; None takes Danish for Norwegian."""
     repetition: AtMost = AtMost(CALIBRATED)
+    """How much the text repeats itself, beyond what the English one does."""
     length_ratio: Between = Between(CALIBRATED, CALIBRATED)
+    """Length over what is usual for the English text's and the language pair's."""
     sentences: AtLeast = AtLeast(CALIBRATED)
+    """The smaller count of sentences over the larger one, 1 added to both."""
     ending: AtLeast = AtLeast(CALIBRATED)
+    """The length ratio of a text without the mark that ends its English one, as if broken off."""
     numbers: AtLeast = AtLeast(CALIBRATED)
+    """Share of the numbers that are kept, in digits or words."""
     placeholders: AtLeast = AtLeast(1.0)
+    """Share of placeholders and markup that both sides have, of what either has."""
     round_trip_exact: AtLeast = AtLeast(CALIBRATED)
+    """1 where a short text comes back with the same words, inflection aside."""
     round_trip_chrf: AtLeast = AtLeast(CALIBRATED)
+    """chrF++ of a longer text that was translated back."""
     similarity: AtLeast = AtLeast(None)
     """Scores of models that the recipe adds depend on the model, so they have no default."""
     comet_kiwi: AtLeast = AtLeast(None)
+    """Of the judge `comet_kiwi`."""
     metricx: AtMost = AtMost(None)
+    """Of the judge `metricx`: an error score, lower is better."""
     model_score: AtLeast = AtLeast(None)
     """Log-probability per token."""
 

@@ -1,16 +1,18 @@
-"""COCO captions in both layouts; a file that breaks off gives everything before the break and one reject."""
+"""COCO captions in both layouts: a record per picture; malformed records are rejected alone."""
 
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.examples import Example, Reject, Text
-from pipelines.recipe import RecipeError
-from pipelines.sources import coco, pieces
+from pipelines.examples import TRUNCATED, Example, Reject, Text
+from pipelines.recipe import Recipe, RecipeError
+from pipelines.records import Captioned
+from pipelines.sources import json_lists, pieces, read_records
 from tests.pipelines.sources.conftest import MakeRecipe, Records, examples, read_all, rejects
 
 SHARED = Path(__file__).parents[3].parent / "shared/data/source"
@@ -71,10 +73,18 @@ KARPATHY: dict[str, Any] = {
 }
 
 
-def coco_of(make_recipe: MakeRecipe, tmp_path: Path, content: object, **more: Any) -> Records:
+def recipe_of(make_recipe: MakeRecipe, tmp_path: Path, content: object, **more: Any) -> Recipe:
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
     (tmp_path / "captions.json").write_bytes(data)
-    return read_all(make_recipe(format="coco", annotations="captions.json", images="images", **more))
+    return make_recipe(format="coco", annotations="captions.json", images="images", **more)
+
+
+def coco_of(make_recipe: MakeRecipe, tmp_path: Path, content: object, **more: Any) -> Records:
+    return read_all(recipe_of(make_recipe, tmp_path, content, **more))
+
+
+def position_of(one: Reject) -> int:
+    return int(one.reason.split(" byte ")[1].split(":")[0])
 
 
 def karpathy_image(split: str, number: int) -> dict[str, Any]:
@@ -89,7 +99,7 @@ def test_official_layout_in_any_order(tmp_path: Path, make_recipe: MakeRecipe, o
         "s",
         "681330",
         "caption",
-        f"{tmp_path}/images/COCO_val2014_000000522418.jpg",
+        f"{tmp_path}/images/./COCO_val2014_000000522418.jpg",
         "522418",
         None,
         Text("A woman cutting a large white sheet cake."),
@@ -100,7 +110,7 @@ def test_official_layout_in_any_order(tmp_path: Path, make_recipe: MakeRecipe, o
 def test_karpathy_layout(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     first, second = examples(coco_of(make_recipe, tmp_path, KARPATHY, splits=["test"]))
     assert (first.source_id, second.source_id) == ("770337", "771687")
-    assert first.image == f"{tmp_path}/images/val2014/COCO_val2014_000000391895.jpg"
+    assert first.image == f"{tmp_path}/images/./val2014/COCO_val2014_000000391895.jpg"
     assert first.image_id == "391895"
     assert first.target == Text("A man with a red helmet.")
 
@@ -125,11 +135,12 @@ def test_splits_must_fit_the_layout(tmp_path: Path, make_recipe: MakeRecipe) -> 
 @pytest.mark.parametrize(
     ("annotation", "source_id", "words"),
     [
-        ({"image_id": 1, "id": 5, "caption": "A."}, "5", "no image with the id 1 in the list `images`"),
-        ({"image_id": [1], "id": 5, "caption": "A."}, "5", "no image with the id [1]"),
-        ({"id": 5, "caption": "A."}, "5", "no `image_id`"),
-        ({"image_id": 391895, "caption": "A."}, "captions@1", "no `id`"),
-        ({"image_id": 391895, "id": 5}, "5", "no `caption`"),
+        ({"image_id": 1, "id": 5, "caption": "A."}, "5", "no image with the id '1' in the list `images`"),
+        ({"image_id": [1], "id": 5, "caption": "A."}, "5", "no image with the id '[1]'"),
+        ({"image_id": True, "id": 5, "caption": "A."}, "5", "no image with the id 'true'"),
+        ({"id": 5, "caption": "A."}, "5", "no column 'image_id'; there: 'id, caption'"),
+        ({"image_id": 391895, "caption": "A."}, "captions@{}", "no column 'id'"),
+        ({"image_id": 391895, "id": 5}, "5", "no column 'caption'"),
         ({"image_id": 391895, "id": 5, "caption": 3}, "5", "caption is a number, must be text"),
         ({"image_id": 391895, "id": 5, "caption": "\n"}, "5", "caption is empty"),
         (
@@ -139,10 +150,10 @@ def test_splits_must_fit_the_layout(tmp_path: Path, make_recipe: MakeRecipe) -> 
         ),
         (
             {"image_id": 391895, "id": 5.5, "caption": "A."},
-            "captions@1",
+            "captions@{}",
             "an id must be text or a whole number",
         ),
-        ("A.", "captions@1", "annotation is text, must be an object"),
+        ("A.", "captions@{}", "is text, must be an object"),
         ({"image_id": 9, "id": 5, "caption": "A."}, "5", "image: '../x.jpg' leads out of the images folder"),
         ({"image_id": 8, "id": 5, "caption": "A."}, "5", "`file_name` of its image is null, must be text"),
     ],
@@ -151,15 +162,18 @@ def test_a_malformed_annotation_is_rejected_alone(
     tmp_path: Path, make_recipe: MakeRecipe, annotation: object, source_id: str, words: str
 ) -> None:
     good = OFFICIAL["annotations"]
-    images = [*OFFICIAL["images"], {"id": 9, "file_name": "../x.jpg"}, {"id": 8}, 7]
+    images = [*OFFICIAL["images"], {"id": 9, "file_name": "../x.jpg"}, {"id": 8}, {"id": 1.5}, 7]
     content = {"images": images, "annotations": [good[0], annotation, good[1]]}
-    first, bad, last = coco_of(make_recipe, tmp_path, content)
-    assert len(examples([first, last])) == 2
-    (reject,) = rejects([bad])
-    assert reject.reason.startswith("source: captions.json annotation 1: ")
-    assert words in reject.reason
-    assert reject.source_id == source_id
-    assert 0 < len(reject.record) <= 2_000
+    records = coco_of(make_recipe, tmp_path, content)
+    assert [one.source_id for one in examples(records)] == ["681330", "770337"]
+    no_id, no_object, bad = rejects(records)
+    assert "image with the id '1.5', must be a whole number" in no_id.reason
+    assert "is a number, must be an object" in no_object.reason
+    position = json.dumps(content).encode().index(json.dumps(annotation).encode())
+    assert bad.reason.startswith(f"source: captions.json byte {position}: ")
+    assert words in bad.reason
+    assert bad.source_id == source_id.format(position)
+    assert 0 < len(bad.record) <= 2_000
 
 
 @pytest.mark.parametrize(
@@ -167,7 +181,7 @@ def test_a_malformed_annotation_is_rejected_alone(
     [
         ({"split": "dev"}, "split 'dev' is none of train, restval, val, test"),
         ({"sentences": []}, "no sentences"),
-        ({"filename": None}, "no `filename`"),
+        ({"filename": None}, "column 'filename' is null"),
         ({"filename": "/x.jpg"}, "image: '/x.jpg' is absolute"),
         ({"sentences": [{"raw": "", "sentid": 9}]}, "raw of sentence 0 is empty"),
         ({"sentences": ["A."]}, "sentence 0 is text, must be an object"),
@@ -186,69 +200,80 @@ def test_a_malformed_karpathy_image_is_rejected_alone(
     first, bad, last = coco_of(make_recipe, tmp_path, content, splits=["train"])
     assert [one.source_id for one in examples([first, last])] == ["0", "2"]
     (reject,) = rejects([bad])
-    assert reject.reason.startswith("source: captions.json image 1: ")
+    position = json.dumps(content).encode().index(json.dumps(content["images"][1]).encode())
+    assert reject.reason.startswith(f"source: captions.json byte {position}: ")
     assert words in reject.reason
 
 
-@pytest.mark.parametrize("at", [20, 5_000])
+@pytest.mark.parametrize("at", [20, 9_000])
 @pytest.mark.parametrize(
-    ("cut", "put", "words"),
-    [
-        ("", "", "parse error"),
-        ("}", "", "parse error"),
-        ('"caption"', "caption", "lexical error"),
-        ("A", "\xff", "invalid bytes"),
-    ],
-    ids=["truncated", "brace", "quotes", "utf8"],
+    ("cut", "put"),
+    [("}", ""), ('"caption"', "caption"), ("A dog", "A \xff dog"), ("dog number", 'dog" number')],
+    ids=["brace", "quotes", "utf8", "string"],
 )
-def test_after_a_syntax_error_what_came_before_is_kept(
-    tmp_path: Path, make_recipe: MakeRecipe, at: int, cut: str, put: str, words: str
+def test_a_syntax_error_costs_one_annotation(
+    tmp_path: Path, make_recipe: MakeRecipe, at: int, cut: str, put: str
 ) -> None:
     annotations = [
         json.dumps({"image_id": 391895, "id": n, "caption": f"A dog number {n}."}) for n in range(10_000)
     ]
+    annotations[at] = annotations[at].replace(cut, put)
     head = '{"images": ' + json.dumps(OFFICIAL["images"]) + ', "annotations": ['
-    if cut:
-        good = annotations[at]
-        annotations[at] = good.replace(cut, put)
-        text = (head + ", ".join(annotations) + "]}").encode("latin-1")
-        start = len(head) + sum(len(one) + 2 for one in annotations[:at])
-        fault = range(start, start + len(good) + 3)
-    else:
-        text = (head + ", ".join(annotations[: at + 1]))[:-4].encode()
-        fault = range(len(text), len(text) + 1)
-    records = coco_of(make_recipe, tmp_path, text)
-    assert [one.source_id for one in examples(records)] == [str(n) for n in range(at)]
-    (reject,) = [one for one in records if isinstance(one, Reject)]
-    assert records[-1] is reject
-    position = int(reject.reason.split(" byte ")[1].split(":")[0])
-    assert position in fault
+    records = coco_of(make_recipe, tmp_path, (head + ", ".join(annotations) + "]}").encode("latin-1"))
+    assert [one.source_id for one in examples(records)] == [str(n) for n in range(10_000) if n != at]
+    (reject,) = rejects(records)
+    assert position_of(reject) == len(head) + sum(len(one) + 2 for one in annotations[:at])
+    assert "no JSON" in reject.reason or "no UTF-8" in reject.reason
+
+
+def test_of_a_file_that_breaks_off_everything_before_is_kept(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    annotations = [{"image_id": 391895, "id": n, "caption": f"A dog number {n}."} for n in range(10_000)]
+    text = json.dumps({"images": OFFICIAL["images"], "annotations": annotations})[:-10]
+    records = coco_of(make_recipe, tmp_path, text.encode())
+    assert [one.source_id for one in examples(records)] == [str(n) for n in range(9_999)]
+    (reject,) = rejects(records)
+    start = text.rindex("{")
+    assert reject.reason.startswith(f"{TRUNCATED}: captions.json byte {start}: ")
     assert "nothing after this position could be read" in reject.reason
-    assert words in reject.reason or "premature EOF" in reject.reason or not cut
 
 
 def test_an_error_in_the_images_is_reported_once(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     text = json.dumps({"annotations": OFFICIAL["annotations"], "images": OFFICIAL["images"]})
     records = coco_of(make_recipe, tmp_path, text.replace('"license": 4', '"license": x').encode())
     assert [one.source_id for one in examples(records)] == ["770337"]
-    missing, broken = rejects(records)
-    assert "no image with the id 522418" in missing.reason
-    assert "lexical error" in broken.reason
+    broken, missing = rejects(records)
+    assert "no image with the id '522418'" in missing.reason
+    assert "no JSON" in broken.reason
 
 
-@pytest.mark.parametrize("content", [b"{}", b"[]", b'{"images": [], "annotations": {}}', b'"x"'])
-def test_a_file_without_the_lists_is_a_reject(
-    tmp_path: Path, make_recipe: MakeRecipe, content: bytes
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"{}", "no list `images`; there: nothing"),
+        (b'{"images": []}', "no list `annotations`; there: images"),
+        (b"[]", "is a JSON list; must be one JSON object"),
+        (b'"x"', "is no JSON: starts with '\"x\"'"),
+        (b"", "the file is empty"),
+        (b"\x00\x01", "is no JSON"),
+        (b"no json", "is no JSON"),
+        (b'{"images": 3, "annotations": []}', "`images` at byte 11 is neither a list nor an object"),
+        (b"PK\x03\x04 ", "is compressed; unpack it first"),
+    ],
+)
+def test_another_file_is_an_error(
+    tmp_path: Path, make_recipe: MakeRecipe, content: bytes, words: str
 ) -> None:
-    (reject,) = rejects(coco_of(make_recipe, tmp_path, content))
-    assert reject.reason == "source: captions.json byte 0: no list `annotations`, or an empty one"
+    with pytest.raises(RecipeError) as error:
+        coco_of(make_recipe, tmp_path, content)
+    assert "sources.0.annotations" in str(error.value)
+    assert words in str(error.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00\x01", b"no json"])
-def test_a_file_that_is_no_json_is_a_reject(tmp_path: Path, make_recipe: MakeRecipe, content: bytes) -> None:
-    (reject,) = rejects(coco_of(make_recipe, tmp_path, content))
-    assert reject.reason.startswith("truncated: captions.json byte ")
-    assert "no JSON" in reject.reason
+@pytest.mark.parametrize("name", ["annotations", "images"])
+def test_an_empty_list_is_a_reject(tmp_path: Path, make_recipe: MakeRecipe, name: str) -> None:
+    records = coco_of(make_recipe, tmp_path, {**OFFICIAL, name: []})
+    assert not examples(records)
+    assert rejects(records)[0].reason == f"source: captions.json byte 0: the list `{name}` is empty"
 
 
 def test_a_byte_order_mark_is_no_fault(tmp_path: Path, make_recipe: MakeRecipe) -> None:
@@ -259,7 +284,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path, make_recipe: MakeRecipe) 
 def test_items_across_chunks(
     tmp_path: Path, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coco, "_CHUNK", 7)
+    monkeypatch.setattr(json_lists.items, "__kwdefaults__", {"block": 7})
     assert len(examples(coco_of(make_recipe, tmp_path, OFFICIAL))) == 2
 
 
@@ -283,3 +308,62 @@ def test_one_piece_per_file(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     coco_of(make_recipe, tmp_path, OFFICIAL)
     (piece,) = pieces(make_recipe(format="coco", annotations="captions.json", images="images"))
     assert (piece.start, piece.end) == (0, (tmp_path / "captions.json").stat().st_size)
+
+
+def captioned(recipe: Recipe) -> list[Captioned]:
+    (piece,) = pieces(recipe)
+    return [one for one in read_records(recipe, piece) if isinstance(one, Captioned)]
+
+
+def test_all_captions_of_a_picture_are_one_record_wherever_they_stand(
+    tmp_path: Path, make_recipe: MakeRecipe
+) -> None:
+    annotations = [
+        {"image_id": image, "id": n, "caption": f"Caption {n}."}
+        for n, image in enumerate([522418, 391895, 391895, 522418, 391895])
+    ]
+    recipe = recipe_of(make_recipe, tmp_path, {**OFFICIAL, "annotations": annotations})
+    cake, moped = captioned(recipe)
+    assert [one.picture.image_id for one in (cake, moped)] == ["522418", "391895"]
+    assert [[source_id for source_id, _ in one.captions] for one in (cake, moped)] == [
+        ["0", "3"],
+        ["1", "2", "4"],
+    ]
+    data = (tmp_path / "captions.json").read_bytes()
+    assert cake.place.position == data.index(b'{"image_id": 522418')
+
+
+def test_karpathys_captions_of_a_picture_are_one_record(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    bad = {**KARPATHY["images"][0], "sentences": [*KARPATHY["images"][0]["sentences"], {"raw": "A."}]}
+    recipe = recipe_of(make_recipe, tmp_path, {**KARPATHY, "images": [bad]}, splits=["test"])
+    (found,) = captioned(recipe)
+    assert [source_id for source_id, _ in found.captions] == ["770337", "771687"]
+
+
+def test_captions_of_a_picture_are_never_its_negatives(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    first, second = OFFICIAL["images"]
+    texts = {first["id"]: "A dog on green grass {}.", second["id"]: "Two women eat white cake {}."}
+    annotations = [
+        {"image_id": image, "id": 2 * n + side, "caption": texts[image].format(word)}
+        for n, word in enumerate(["quietly", "slowly", "outside", "together", "again"] * 8)
+        for side, image in enumerate(texts)
+    ]
+    content = {**OFFICIAL, "annotations": annotations}
+    found = examples(coco_of(make_recipe, tmp_path, content, tasks=["matching"], negatives=1.0))
+    assert len(found) == 80
+    assert {one.target.text for one in found} >= {"no"}
+    for one in found:
+        own = "dog" if one.image_id == str(first["id"]) else "cake"
+        assert one.prompt is not None
+        assert (own in one.prompt.text) == (one.target.text == "yes")
+
+
+def test_pictures_in_an_archive(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    with zipfile.ZipFile(tmp_path / "val2014.zip", "w") as archive:
+        archive.writestr("val2014/COCO_val2014_000000391895.jpg", b"x")
+    (tmp_path / "captions.json").write_text(json.dumps(OFFICIAL))
+    records = read_all(make_recipe(format="coco", annotations="captions.json", images="val2014.zip"))
+    (found,), (missing,) = examples(records), rejects(records)
+    assert (found.source_id, found.image_id) == ("770337", "391895")
+    assert missing.source_id == "681330"
+    assert "image: missing: no member 'COCO_val2014_000000522418.jpg' in val2014.zip" in missing.reason

@@ -8,14 +8,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from pipelines.examples import Text
 from pipelines.images import content_id, image_bytes
-from pipelines.recipe import RecipeError
+from pipelines.recipe import RecipeError, load_recipe
 from pipelines.sources import SourceError, pieces, read_piece
 from tests.pipelines.sources.conftest import MakeRecipe, examples, read_all, rejects
 
-CAPTION = {"format": "parquet", "path": "part-*.parquet", "task": "caption"}
+CAPTION = {"format": "parquet", "path": "part-*.parquet", "tasks": ["caption"]}
 HF_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
@@ -27,7 +28,7 @@ def test_the_layout_of_hugging_face(tmp_path: Path, make_recipe: MakeRecipe) -> 
     cells = [
         {"bytes": b"one", "path": "image.png"},
         {"bytes": b"two", "path": "COCO_train2014_000000000042.jpg"},
-        {"bytes": b"one", "path": None},
+        {"bytes": b"one", "path": ""},
         {"bytes": None, "path": "sub/there.png"},
         {"bytes": None, "path": None},
         None,
@@ -42,9 +43,9 @@ def test_the_layout_of_hugging_face(tmp_path: Path, make_recipe: MakeRecipe) -> 
     assert [one.target for one in found] == [Text(caption) for caption in captions[:4]]
     assert [one.image_id for one in found] == [content_id(b"one"), "42", content_id(b"one"), "sub/there"]
     assert [image_bytes(str(one.image)) for one in found[:3]] == [b"one", b"two", b"one"]
-    assert found[3].image == f"{tmp_path}/images/sub/there.png"
+    assert found[3].image == f"{tmp_path}/images/./sub/there.png"
     assert [one.reason for one in rejects(records)] == [
-        "source: part-0.parquet row 4: column 'image' holds no picture: null bytes and null as path",
+        "source: part-0.parquet row 4: column 'image' holds no picture: no bytes and null as path",
         "source: part-0.parquet row 5: column 'image' is null",
     ]
 
@@ -71,7 +72,7 @@ def test_paths_lie_in_the_images_folder(tmp_path: Path, make_recipe: MakeRecipe)
     write(tmp_path / "part-0.parquet", image=["a/dog.png", "../../x.png", "", None], caption=["A."] * 4)
     records = read_all(make_recipe(**CAPTION, images="images"))
     (found,) = examples(records)
-    assert (found.image, found.image_id) == (f"{tmp_path}/images/a/dog.png", "a/dog")
+    assert (found.image, found.image_id) == (f"{tmp_path}/images/./a/dog.png", "a/dog")
     assert [one.reason.split(": ", 2)[2] for one in rejects(records)] == [
         "image: '../../x.png' leads out of the images folder",
         "image: empty path",
@@ -88,9 +89,9 @@ def test_questions_and_conversations(tmp_path: Path, make_recipe: MakeRecipe) ->
         answer=[["cat", "dog", "dog"]],
         conversations=[turns],
     )
-    (vqa,) = examples(read_all(make_recipe(**{**CAPTION, "task": "vqa"})))
+    (vqa,) = examples(read_all(make_recipe(**{**CAPTION, "tasks": ["vqa"]})))
     assert (vqa.prompt, vqa.target) == (Text("What?"), Text("dog"))
-    (talk,) = examples(read_all(make_recipe(**{**CAPTION, "task": "instruct", "prompt": "keep"})))
+    (talk,) = examples(read_all(make_recipe(**{**CAPTION, "tasks": ["instruct"], "prompt": "keep"})))
     assert (talk.prompt, talk.target, talk.source_id) == (Text("What?", False), Text("A dog."), "part-0@0#0")
 
 
@@ -178,3 +179,101 @@ def test_a_damaged_page_stops_the_run(tmp_path: Path, make_recipe: MakeRecipe) -
         SourceError, match=r"part-0.parquet: damaged at or after row 2: .*; write the file anew"
     ):
         list(read_piece(recipe, second))
+
+
+def cells(number: int, path: str = "COCO_train2014_{:012}.jpg") -> pa.Array:
+    made = [{"bytes": f"bytes {row}".encode(), "path": path.format(row + 1)} for row in range(number)]
+    return pa.array(made, HF_IMAGE)
+
+
+@pytest.mark.parametrize("columns", [{}, {"image_id": "key"}])
+def test_bytes_are_not_read_where_another_column_or_the_path_tells_the_id(
+    tmp_path: Path, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch, columns: dict[str, str]
+) -> None:
+    keys = [f"key {row}" for row in range(5)]
+    write(tmp_path / "part-0.parquet", image=cells(5), caption=["A dog."] * 5, key=keys)
+    monkeypatch.setattr("pipelines.sources.parquet.content_id", lambda data: pytest.fail("bytes were read"))
+    found = examples(read_all(make_recipe(**CAPTION, columns=columns)))
+    assert [one.image_id for one in found] == (keys if columns else ["1", "2", "3", "4", "5"])
+    assert [image_bytes(str(one.image)) for one in found] == [f"bytes {row}".encode() for row in range(5)]
+
+
+def test_statistics_that_are_missing_change_nothing(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    read = []
+    for statistics in (True, False):
+        table = pa.table({"image": cells(5), "caption": ["A dog."] * 5})
+        pq.write_table(table, tmp_path / "part-0.parquet", write_statistics=statistics)
+        read.append(read_all(make_recipe(**CAPTION)))
+    assert read[0] == read[1]
+    assert len(examples(read[0])) == 5
+
+
+def test_cells_without_bytes_go_by_their_path_whatever_the_ids_are(
+    tmp_path: Path, make_recipe: MakeRecipe
+) -> None:
+    mixed = [
+        {"bytes": b"one", "path": "a.png"},
+        {"bytes": None, "path": "b.png"},
+        {"bytes": b"", "path": "c.png"},
+    ]
+    image = pa.array([*mixed, None], HF_IMAGE)
+    write(tmp_path / "part-0.parquet", 4, image=image, caption=["A dog."] * 4, key=["k0", "k1", "k2", "k3"])
+    records = read_all(make_recipe(**CAPTION, images="images", columns={"image_id": "key"}))
+    found = examples(records)
+    assert [one.image_id for one in found] == ["k0", "k1", "k2"]
+    assert [str(one.image).rpartition("/")[2] for one in found[1:]] == ["b.png", "c.png"]
+    assert image_bytes(str(found[0].image)) == b"one"
+    assert [one.reason for one in rejects(records)] == [
+        "source: part-0.parquet row 3: column 'image' is null"
+    ]
+
+
+def test_reasons_in_a_column_or_a_list(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    rows: dict[str, Any] = {"image": ["a.png", "b.png"], "question": ["Why?", "Why?"], "answer": ["so", "so"]}
+    write(tmp_path / "part-0.parquet", **rows, rationale=["It is.", None])
+    records = read_all(make_recipe(**{**CAPTION, "tasks": ["reason"]}))
+    assert {one.task for one in examples(records)} == {"reason"}
+    assert [one.reason for one in rejects(records)] == [
+        "source: part-0.parquet row 1: column 'rationale' is null"
+    ]
+    write(tmp_path / "part-0.parquet", **rows, why=[["It is.", "It was."], ["It is."]])
+    named = {"rationale": "why"}
+    records = read_all(make_recipe(**{**CAPTION, "tasks": ["reason", "vqg"]}, columns=named))
+    assert not rejects(records)
+    assert sum(one.task == "vqg" for one in examples(records)) == 2
+
+
+def test_texts_without_pictures(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    write(tmp_path / "part-0.parquet", body=["One sentence. Another one.", ""], image=cells(2))
+    records = read_all(make_recipe(**{**CAPTION, "tasks": ["text"]}, columns={"text": "body"}))
+    (found,) = examples(records)
+    assert (found.image, found.target.text) == (None, "Another one.")
+    assert "text 'body' is empty" in rejects(records)[0].reason
+
+
+def test_pictures_by_url(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    urls = ["https://example.org/a.jpg", "ftp://example.org/a.jpg", None]
+    write(tmp_path / "part-0.parquet", 3, link=urls, caption=["A dog."] * 3)
+    path = tmp_path / "recipe.yaml"
+    columns = {"url": "link"}
+    keys = {
+        "name": "s",
+        "format": "parquet",
+        "path": "part-0.parquet",
+        "tasks": ["caption"],
+        "columns": columns,
+    }
+    path.write_text(yaml.safe_dump({"name": "r", "download": {"cache": "cache"}, "sources": [keys]}))
+    records = read_all(load_recipe(path))
+    (found,) = examples(records)
+    assert str(found.image).endswith("#url=https%3A%2F%2Fexample.org%2Fa.jpg")
+    assert len(rejects(records)) == 2
+
+
+def test_a_path_that_cannot_be_decoded_is_none(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    odd = pa.array([b"caf\xe9.jpg", b"a.jpg"], pa.binary())
+    paths = pa.StringArray.from_buffers(2, *odd.buffers()[1:3])
+    image = pa.StructArray.from_arrays([pa.array([b"one", b"two"]), paths], names=["bytes", "path"])
+    write(tmp_path / "part-0.parquet", image=image, caption=["A dog."] * 2)
+    found = examples(read_all(make_recipe(**CAPTION)))
+    assert [one.image_id for one in found] == [content_id(b"one"), content_id(b"two")]

@@ -1,0 +1,252 @@
+"""Names of classes in many languages, in Babel-ImageNet's layout (https://github.com/gregor-ge/Babel-ImageNet).
+
+The labels come from BabelNet, whose licence allows non-commercial use only, which a mix with them inherits.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import orjson
+import regex
+
+from translation.filters.pairs import Batch, TextPair
+from translation.filters.script import script_share
+from translation.languages import ENGLISH, UnknownLanguage, languages, resolve
+
+if TYPE_CHECKING:
+    from pipelines.recipe import Recipe
+
+MAX_LABEL = 60
+"""Characters of a label; BabelNet holds a few that are whole sentences."""
+
+_OTHER_LANGUAGES = frozenset({"ALS"})
+"""Codes that mean another language there than in the registry: Alemannic, not Albanian."""
+
+_SYNSET = re.compile(r"n\d{8}", re.ASCII)
+_QUALIFIER = re.compile(r"\s*\([^()]*\)$")
+_DIRECTION_MARKS = str.maketrans("", "", "\u200e\u200f\u061c\ufeff")
+_JOINERS = "\u200b\u200c\u200d"
+_MARKUP = re.compile(r"[][<>{}|/\\]")
+"""In no word: what Wikipedia's pages left behind."""
+_MODIFIERS = regex.compile(r"[\p{L}&&\p{Script=Common}]", regex.V1)
+"""Letters of no script: U+02BB in Uzbek and Samoan."""
+
+
+class NamesError(ValueError):
+    """A file of classes or of their names is not as it should be; `key` says which of the two."""
+
+    def __init__(self, key: str, remedy: str) -> None:
+        self.key = key
+        super().__init__(remedy)
+
+
+@dataclass(frozen=True)
+class NameTable:
+    """Class key -> NLLB code -> label."""
+
+    labels: Mapping[str, Mapping[str, str]]
+    synsets: Mapping[str, str] = field(default_factory=dict)
+    """WordNet's id (`n01440764`) -> class key."""
+    others: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    """Class key -> all labels that a class has, as `code:label`, also those that no language uses."""
+
+    def keys(self) -> tuple[str, ...]:
+        """The classes, in order."""
+        return tuple(self.labels)
+
+    def label(self, name: str, code: str) -> str | None:
+        """The label of a class in a language; None where the table has none."""
+        return self.labels.get(name, {}).get(code)
+
+    def languages(self, name: str) -> frozenset[str]:
+        """The NLLB codes of the languages that have a label for a class."""
+        return frozenset(self.labels.get(name, {}))
+
+    def counts(self) -> Mapping[str, int]:
+        """NLLB code -> classes that have a label in it, in code order."""
+        found = Counter(code for labels in self.labels.values() for code in labels)
+        return dict(sorted(found.items()))
+
+    def alike(self, name: str, other: str) -> bool:
+        """Whether two classes are one or share a label in some language, capitals aside."""
+        return name == other or other in self._sharing.get(name, ())
+
+    @cached_property
+    def _sharing(self) -> Mapping[str, frozenset[str]]:
+        """Class key -> the other classes that share a label with it."""
+        classes: dict[str, set[str]] = defaultdict(set)
+        for name, labels in self.labels.items():
+            for code, label in labels.items():
+                classes[_folded(code, label)].add(name)
+        for name, further in self.others.items():
+            for one in further:
+                code, _, label = one.partition(":")
+                classes[_folded(code, label)].add(name)
+        sharing: dict[str, set[str]] = defaultdict(set)
+        for found in classes.values():
+            for name in found if len(found) > 1 else ():
+                sharing[name] |= found - {name}
+        return {name: frozenset(found) for name, found in sharing.items()}
+
+
+def _folded(code: str, label: str) -> str:
+    return f"{code}:{unicodedata.normalize('NFC', label.casefold())}"
+
+
+def names_of(recipe: Recipe, index: int) -> NameTable:
+    """The names of the classes of a source with `classes` and `labels`, by its number in the recipe.
+
+    English names are those of `classes`: BabelNet's are often Latin (`Tinca tinca` for a tench). A label is
+    left out for a language whose script it is not written in: Latin ones for Serbian, traditional Chinese.
+
+    Raises:
+        RecipeError: one of the two files is not as it should be.
+    """
+    source = recipe.sources[index]
+    paths = [recipe.source_path(getattr(source, key)) for key in ("classes", "labels")]
+    versions = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
+    try:
+        return _table(versions[0], versions[1])
+    except NamesError as error:
+        raise recipe.error(("sources", index, error.key), str(error)) from error
+
+
+_Version = tuple[str, int, int]
+"""Path, time of its last change, size."""
+
+
+@lru_cache(maxsize=16)
+def _table(classes: _Version, labels: _Version) -> NameTable:
+    index = _class_index(Path(classes[0]))
+    english = {key: word for key, (_, word) in index.items()}
+    found: dict[str, dict[str, str]] = {key: {ENGLISH: word} for key, word in english.items()}
+    others: dict[str, set[str]] = defaultdict(set)
+    for code, listed in sorted(_babel(Path(labels[0]), len(index)).items(), key=_own_code_first):
+        for key, label in listed:
+            others[key].add(f"{code}:{label}")
+        for own in _languages_of(code):
+            for key, label in _in_script(own, listed, english):
+                found[key].setdefault(own, label)
+    return NameTable(found, {synset: key for key, (synset, _) in index.items()}, others)
+
+
+def _class_index(path: Path) -> dict[str, tuple[str, str]]:
+    """Class key -> WordNet's id and the English word, in order."""
+    raw = _object(path, "classes")
+    layout = '{"0": ["n01440764", "tench"], ...}'
+    found: dict[str, tuple[str, str]] = {}
+    for key, value in raw.items():
+        if (
+            not isinstance(value, list)
+            or len(value) < 2
+            or not all(isinstance(part, str) for part in value)
+            or not _SYNSET.fullmatch(value[0])
+        ):
+            raise NamesError("classes", f"{path.name}: class {key!r} is {_shown(value)}; must be as {layout}")
+        word = _clean(value[1].replace("_", " "))
+        if not word:
+            raise NamesError("classes", f"{path.name}: class {key!r} has no name; must be as {layout}")
+        found[key] = (value[0], word)
+    numbers = [str(number) for number in range(len(raw))]
+    if not raw or set(raw) != set(numbers):
+        missing = next((number for number in numbers if number not in raw), "0")
+        raise NamesError("classes", f"{path.name} has no class {missing!r}; must be as {layout}, from 0 on")
+    twice = [one for one, count in Counter(synset for synset, _ in found.values()).items() if count > 1]
+    if twice:
+        raise NamesError("classes", f"{path.name}: {twice[0]} stands there for {len(twice) + 1} classes")
+    return {key: found[key] for key in numbers}
+
+
+def _babel(path: Path, classes: int) -> dict[str, list[tuple[str, str]]]:
+    """Code -> class keys and labels, as they may stand in a text."""
+    layout = '{"DE": [[0, 7, ...], ["Schleie", "Hahn", ...]], ...}'
+    found: dict[str, list[tuple[str, str]]] = {}
+    for code, value in _object(path, "labels").items():
+        what = f"{path.name}: {code!r}"
+        if not isinstance(value, list) or [type(part) for part in value] != [list, list]:
+            raise NamesError("labels", f"{what} is {_shown(value)}; must be as {layout}")
+        indices, labels = value
+        if len(indices) != len(labels):
+            counts = f"{len(indices):,} class indices and {len(labels):,} labels"
+            raise NamesError("labels", f"{what} has {counts}; must be a label for each")
+        for index, label in zip(indices, labels, strict=True):
+            if type(index) is not int or not 0 <= index < classes:
+                right = f"must be a whole number from 0 to {classes - 1:,}, as `classes` has them"
+                raise NamesError("labels", f"{what} has the class index {_shown(index)}; {right}")
+            if not isinstance(label, str):
+                raise NamesError("labels", f"{what}, class {index}: {_shown(label)} is no text")
+        cleaned = ((str(index), _clean(label)) for index, label in zip(indices, labels, strict=True))
+        found[code] = [
+            (key, label)
+            for key, label in cleaned
+            if 0 < len(label) <= MAX_LABEL and not _MARKUP.search(label)
+        ]
+    if not found:
+        raise NamesError("labels", f"{path.name} has no language; must be as {layout}")
+    return found
+
+
+def _object(path: Path, key: str) -> dict[str, object]:
+    try:
+        value = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise NamesError(key, f"{path} cannot be read: {error.strerror or error}") from error
+    except orjson.JSONDecodeError as error:
+        raise NamesError(key, f"{path.name} is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise NamesError(key, f"{path.name} is {_shown(value)}; must be an object")
+    return value
+
+
+def _clean(label: str) -> str:
+    """Without Wikipedia's qualifier (`chihuahua (chien)`), marks of direction, and double spaces."""
+    text = unicodedata.normalize("NFC", " ".join(label.translate(_DIRECTION_MARKS).split()))
+    return _QUALIFIER.sub("", text).strip(_JOINERS)
+
+
+def _languages_of(code: str) -> Iterator[str]:
+    """The languages that a code means: one of them, in all scripts that the registry has it in."""
+    if code in _OTHER_LANGUAGES:
+        return
+    try:
+        meant = resolve(code).nllb.partition("_")[0]
+    except UnknownLanguage:
+        return
+    yield from (own for own in languages() if own.partition("_")[0] == meant and own != ENGLISH)
+
+
+def _own_code_first(listed: tuple[str, object]) -> tuple[bool, str]:
+    """Where two codes mean one language, as KMR and KU: that which the registry has for it counts first."""
+    code = listed[0]
+    try:
+        return resolve(code).bcp47.partition("-")[0] != code.casefold(), code
+    except UnknownLanguage:
+        return True, code
+
+
+def _in_script(
+    own: str, listed: Sequence[tuple[str, str]], english: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """The labels that are written in the script of a language, but for names that English writes so too."""
+    if not listed:
+        return
+    pairs = [TextPair(english[key], _MODIFIERS.sub("", label), own) for key, label in listed]
+    shares = script_share(Batch(pairs))
+    for (key, label), share in zip(listed, shares, strict=True):
+        # No share where nothing has a script: a name such as `iPod`.
+        if np.isnan(share) or share == 1:
+            yield key, label
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")

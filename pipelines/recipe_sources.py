@@ -1,0 +1,454 @@
+"""The sources that a recipe can name: a model of keys for each format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pipelines.recipe_languages import Languages
+from pipelines.recipe_values import (
+    File,
+    Files,
+    Filled,
+    LanguageCode,
+    Misfit,
+    Name,
+    Pictures,
+    Section,
+    Share,
+    distinct,
+    not_empty,
+)
+
+Task = Literal[
+    "caption",
+    "matching",
+    "vqa",
+    "vqg",
+    "reason",
+    "instruct",
+    "classify",
+    "classify_yes_no",
+    "statement",
+    "entailment",
+    "text",
+]
+
+Tasks = Annotated[tuple[Task, ...], AfterValidator(not_empty), AfterValidator(distinct)]
+
+_NEGATIVE_TASKS = frozenset({"matching", "classify_yes_no"})
+_TASKS_WITHOUT_SLOT = frozenset({"caption", "classify", "classify_yes_no"})
+"""Their prompts are templates alone, or hold names that stand in a table."""
+
+
+class Phrases(Section):
+    """Balanced captions: rare phrases whole, frequent ones in part (LLaVA's way to thin out a web set)."""
+
+    seen: Annotated[int, Field(ge=1)] = 10
+    """A phrase counts if at least this many captions hold it."""
+    keep: Annotated[int, Field(ge=1)] = 30
+    """Captions that are kept for each phrase; a caption is kept if one of its phrases keeps it."""
+
+
+class _Source(Section):
+    """What all sources have."""
+
+    main: ClassVar[str] = "path"
+    """The key of the files that are read piece by piece."""
+    possible: ClassVar[tuple[Task, ...]] = ()
+    """Tasks that the format's records can serve."""
+
+    name: Name
+    """First part of every row's id, and the column `dataset`."""
+    licence: Filled | None = None
+    """Of texts and pictures, in words; stands in the mix's card."""
+    tasks: Tasks
+    """What is made of each record: one row per task."""
+    prompt: Literal["translate", "keep"] = "translate"
+    """`keep` leaves questions, instructions and statements in English, and translates the targets."""
+    english_answers: Share = 0.0
+    """Share of the answers to questions that stay English, with "in English" in the prompt (`vqa`)."""
+    negatives: Share = 0.5
+    """Share of wrong captions (`matching`) and wrong classes (`classify_yes_no`)."""
+    turns: Literal["split", "keep"] = "split"
+    """Conversations: each question alone, or with all that was said before it (`instruct`)."""
+    languages: Languages | None = None
+    """Another policy than the recipe's; keys that are left out are taken from there."""
+    max_rows: Annotated[int, Field(ge=1)] | None = None
+    """At most this many rows for each task, drawn by the seed."""
+    phrases: Phrases | None = None
+    """Captions only: balance them by the phrases that they hold."""
+
+    @model_validator(mode="after")
+    def _tasks_of_the_format(self) -> _Source:
+        for index, task in enumerate(self.tasks):
+            if task not in self.possible:
+                right = ", ".join(f"`{one}`" for one in self.possible)
+                raise Misfit(f"tasks.{index}", f"this format's records do not serve it; they serve {right}")
+        set_keys = self.model_fields_set
+        if "prompt" in set_keys and set(self.tasks) <= _TASKS_WITHOUT_SLOT:
+            raise Misfit("prompt", "these tasks have no text in their prompts; take the key out")
+        for key, wanted in (
+            ("negatives", _NEGATIVE_TASKS),
+            ("english_answers", {"vqa"}),
+            ("turns", {"instruct"}),
+            ("phrases", {"caption"}),
+        ):
+            if key in set_keys and not wanted & set(self.tasks):
+                right = " or ".join(f"`{one}`" for one in sorted(wanted))
+                raise Misfit(key, f"has no effect without the task {right}; take it out")
+        return self
+
+    @property
+    def reads_urls(self) -> bool:
+        """Whether records may name their picture by a URL."""
+        return False
+
+
+class CocoSource(_Source):
+    """COCO captions: the official `captions_*.json`, or Karpathy's `dataset_*.json` (also Flickr's)."""
+
+    main: ClassVar[str] = "annotations"
+    possible: ClassVar[tuple[Task, ...]] = ("caption", "matching")
+
+    format: Literal["coco"]
+    annotations: File
+    """The JSON file."""
+    images: Pictures
+    """What the file names are relative to."""
+    tasks: Tasks = ("caption",)
+    splits: (
+        Annotated[
+            tuple[Literal["train", "restval", "val", "test"], ...],
+            AfterValidator(not_empty),
+            AfterValidator(distinct),
+        ]
+        | None
+    ) = None
+    """Karpathy's layout only: which images to read; `[train, restval]` is what papers train on."""
+
+
+class CapfiltSource(_Source):
+    """BLIP's web captions (`ccs_synthetic_filtered_large.json`): one list of `{caption, url, image}`."""
+
+    possible: ClassVar[tuple[Task, ...]] = ("caption", "matching")
+
+    format: Literal["capfilt"]
+    path: Files
+    """The JSON file, or a glob."""
+    images: Pictures | None = None
+    """What `image` is relative to; without it the pictures are downloaded from `url`, see `download`."""
+    tasks: Tasks = ("caption",)
+
+    @property
+    def reads_urls(self) -> bool:
+        return self.images is None
+
+
+class Vqav2Source(_Source):
+    """VQAv2: the official files of questions and of annotations, which are joined by `question_id`."""
+
+    main: ClassVar[str] = "questions"
+    possible: ClassVar[tuple[Task, ...]] = ("vqa", "vqg")
+
+    format: Literal["vqav2"]
+    questions: File
+    """`v2_OpenEnded_mscoco_train2014_questions.json`"""
+    annotations: File
+    """`v2_mscoco_train2014_annotations.json`"""
+    images: Pictures
+    """Folder or archive with `COCO_train2014_….jpg` (or `….jpg` by number alone)."""
+    tasks: Tasks = ("vqa",)
+
+
+class AokvqaSource(_Source):
+    """A-OKVQA (`aokvqa_v1p0_train.json`): questions with answers and three rationales each."""
+
+    main: ClassVar[str] = "annotations"
+    possible: ClassVar[tuple[Task, ...]] = ("reason", "vqa", "vqg")
+
+    format: Literal["aokvqa"]
+    annotations: File
+    """The JSON file."""
+    images: Pictures
+    """COCO 2017 pictures (`000000391895.jpg`), or those of 2014."""
+    tasks: Tasks = ("reason",)
+
+
+class LlavaSource(_Source):
+    """LLaVA-Instruct: `detail_23k`, `conversation_58k`, `complex_reasoning_77k`, the 150k and 665k files."""
+
+    possible: ClassVar[tuple[Task, ...]] = ("instruct",)
+
+    format: Literal["llava"]
+    path: Files
+    """The JSON file, or a glob."""
+    images: Pictures
+    """What `image` is relative to; a bare COCO number is found under 2014's and 2017's names."""
+    tasks: Tasks = ("instruct",)
+
+
+class ImagenetSource(_Source):
+    """ImageNet: pictures in folders by synset, and the names of the classes in Babel-ImageNet's layout."""
+
+    main: ClassVar[str] = "classes"
+    possible: ClassVar[tuple[Task, ...]] = ("classify", "classify_yes_no")
+
+    format: Literal["imagenet"]
+    images: Pictures
+    """Folder or archive with a folder for each synset (`n01440764/n01440764_18.JPEG`)."""
+    classes: File
+    """`imagenet_class_index.json`: `{"0": ["n01440764", "tench"], …}`"""
+    labels: File
+    """`babel_imagenet.json`: code → [class indices, labels]; BabelNet's licence is non-commercial."""
+    tasks: Tasks = ("classify", "classify_yes_no")
+
+
+class GqaSource(_Source):
+    """GQA: the official `*_questions.json`, an object of questions by id."""
+
+    possible: ClassVar[tuple[Task, ...]] = ("vqa", "vqg")
+
+    format: Literal["gqa"]
+    path: Files
+    """The JSON file, or a glob (`train_all_questions/*.json`)."""
+    images: Pictures
+    """Folder or archive with `<imageId>.jpg`."""
+    answer: Literal["short", "full"] = "short"
+    """`answer`, or `fullAnswer`, which is a sentence."""
+    tasks: Tasks = ("vqa",)
+
+
+class Flickr30kSource(_Source):
+    """Flickr30k: `results_20130124.token`, `results.csv`, IGLUE's JSON lines, or Entities' text files."""
+
+    main: ClassVar[str] = "annotations"
+    possible: ClassVar[tuple[Task, ...]] = ("caption", "matching")
+
+    format: Literal["flickr30k"]
+    annotations: Files
+    """The file, or a glob (`Sentences/*.txt`); Karpathy's `dataset_flickr30k.json` is `format: coco`."""
+    images: Pictures
+    """Folder or archive with `<number>.jpg`."""
+    tasks: Tasks = ("caption",)
+
+
+class Nlvr2Source(_Source):
+    """NLVR2 (`train.json`, `dev.json`: JSON lines), or MaRVL's: statements about two pictures."""
+
+    possible: ClassVar[tuple[Task, ...]] = ("statement",)
+
+    format: Literal["nlvr2"]
+    path: Files
+    """The file of JSON lines, or a glob."""
+    images: Pictures
+    """Folder or archive with `dev-850-0-img0.png`, perhaps in folders by `directory`."""
+    tasks: Tasks = ("statement",)
+
+
+class SnliVeSource(_Source):
+    """SNLI-VE (`snli_ve_train.jsonl`) or XVNLI (`train.jsonl`): does a picture entail a hypothesis?"""
+
+    possible: ClassVar[tuple[Task, ...]] = ("entailment",)
+
+    format: Literal["snli_ve"]
+    path: Files
+    """The file of JSON lines, or a glob."""
+    images: Pictures
+    """Folder or archive with `<Flickr30k id>.jpg`."""
+    tasks: Tasks = ("entailment",)
+
+
+class Columns(Section):
+    """Names of the columns of a source of records; a column that is not named has its default name."""
+
+    id: Filled | None = None
+    """Default: the column `id` where a record has it, else file and position."""
+    image: Filled | None = None
+    """Default: `image`."""
+    url: Filled | None = None
+    """Of the picture, to be downloaded (see `download`); instead of `image`."""
+    image_id: Filled | None = None
+    """Default: none; the id comes from the image itself."""
+    caption: Filled | None = None
+    """Default: `caption`; a text or a list of them."""
+    question: Filled | None = None
+    """Default: `question`."""
+    answer: Filled | None = None
+    """Default: `answer`; a text, or a list of which the most common counts."""
+    rationale: Filled | None = None
+    """Default: `rationale`; a text or a list of them."""
+    conversation: Filled | None = None
+    """Default: `conversations`; LLaVA's `from`/`value` or chat's `role`/`content`."""
+    text: Filled | None = None
+    """Default: `text`."""
+
+
+_COLUMNS_OF_TASK: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "caption": ("caption",),
+        "matching": ("caption",),
+        "vqa": ("question", "answer"),
+        "vqg": ("question", "answer"),
+        "reason": ("question", "answer", "rationale"),
+        "instruct": ("conversation", "question", "answer"),
+        "text": ("text",),
+    }
+)
+_DEFAULT_COLUMNS: Mapping[str, str] = MappingProxyType(
+    {role: role for role in Columns.model_fields} | {"conversation": "conversations"}
+)
+_RECORD_TASKS: tuple[Task, ...] = ("caption", "matching", "vqa", "vqg", "reason", "instruct", "text")
+_KINDS = ({"caption", "matching"}, {"vqa", "vqg", "reason"}, {"instruct"}, {"text"})
+"""Tasks that one kind of record can serve together."""
+
+
+class _RecordSource(_Source):
+    possible: ClassVar[tuple[Task, ...]] = _RECORD_TASKS
+
+    path: Files
+    """A file or a glob."""
+    images: Pictures | None = None
+    """What image paths are relative to; default: the folder of the data file."""
+    columns: Columns = Columns()
+    """Where the texts and pictures stand."""
+
+    @model_validator(mode="after")
+    def _keys_of_the_tasks(self) -> _RecordSource:
+        kind = next(kind for kind in _KINDS if self.tasks[0] in kind)
+        for index, task in enumerate(self.tasks):
+            if task not in kind:
+                raise Misfit(
+                    f"tasks.{index}",
+                    f"is made of other records than `{self.tasks[0]}`; name the file in a source of its own",
+                )
+        right = {role for task in self.tasks for role in _COLUMNS_OF_TASK[task]}
+        texts = {role for roles in _COLUMNS_OF_TASK.values() for role in roles}
+        named = {role for role in texts if getattr(self.columns, role) is not None}
+        for role in sorted(named - right):
+            told = ", ".join(f"`{one}`" for one in _COLUMNS_OF_TASK[self.tasks[0]])
+            raise Misfit(f"columns.{role}", f"`tasks: [{self.tasks[0]}]` has no such text, it reads {told}")
+        if "conversation" in named and len(named) > 1:
+            raise Misfit("columns.conversation", "name either `conversation`, or `question` and `answer`")
+        if self.columns.url is not None and self.columns.image is not None:
+            raise Misfit("columns.url", "name either `image` or `url`")
+        return self
+
+    def column(self, role: str) -> str:
+        """The name of the column for a role: `id`, `image`, `caption`, `question`, ..."""
+        named: str | None = getattr(self.columns, role)
+        return named or _DEFAULT_COLUMNS[role]
+
+    @property
+    def in_turns(self) -> bool:
+        """Whether a record is a conversation, not one question and answer."""
+        return "instruct" in self.tasks and self.columns.question is None and self.columns.answer is None
+
+    @property
+    def needs_picture(self) -> bool:
+        """Whether a record without a picture is none that the tasks can use."""
+        return "text" not in self.tasks and ("instruct" not in self.tasks or self.columns.image is not None)
+
+    @property
+    def text_roles(self) -> tuple[str, ...]:
+        """The columns, by role, that every record must have."""
+        if "instruct" in self.tasks:
+            return ("conversation",) if self.in_turns else ("question", "answer")
+        return max((_COLUMNS_OF_TASK[task] for task in self.tasks), key=len)
+
+    @property
+    def reads_urls(self) -> bool:
+        return self.columns.url is not None
+
+
+class JsonlSource(_RecordSource):
+    """JSON lines: one object a line, UTF-8."""
+
+    format: Literal["jsonl"]
+
+
+class CsvSource(_RecordSource):
+    """CSV, or TSV by the name `.tsv`, with a header line, as lists for img2dataset are; UTF-8."""
+
+    format: Literal["csv"]
+
+
+class ParquetSource(_RecordSource):
+    """Parquet files; the image is bytes, a struct of bytes and path, a path, or a URL."""
+
+    format: Literal["parquet"]
+
+
+class WebdatasetSource(_Source):
+    """WebDataset shards, as img2dataset writes them: `000.jpg`, `000.txt`, `000.json` in a tar file."""
+
+    possible: ClassVar[tuple[Task, ...]] = ("caption", "matching", "vqa", "vqg", "instruct")
+
+    format: Literal["webdataset"]
+    path: Files
+    """A tar file, or a glob (`shards/*.tar`)."""
+    caption: Filled = "txt"
+    """Extension of the caption (`txt`), or `json:KEY`."""
+    question: Filled = "json:question"
+    """Extension or `json:KEY` of the question (`vqa`, `vqg`)."""
+    answer: Filled = "json:answer"
+    """Extension or `json:KEY` of the answer (`vqa`, `vqg`)."""
+    conversation: Filled = "json:conversations"
+    """`json:KEY` of the turns (`instruct`)."""
+
+
+class TextSource(_Source):
+    """Plain text, one text a line, without pictures: keeps a language model's languages."""
+
+    possible: ClassVar[tuple[Task, ...]] = ("text",)
+
+    format: Literal["text"]
+    path: Files
+    """A file or a glob; `{language}` in it stands for a code (`wiki/{language}.txt`)."""
+    language: LanguageCode | None = None
+    """What the texts are written in, and stay in; English ones are translated."""
+    tasks: Tasks = ("text",)
+
+
+RecordSource = JsonlSource | CsvSource | ParquetSource
+Source = (
+    CocoSource
+    | CapfiltSource
+    | Vqav2Source
+    | AokvqaSource
+    | LlavaSource
+    | ImagenetSource
+    | GqaSource
+    | Flickr30kSource
+    | Nlvr2Source
+    | SnliVeSource
+    | JsonlSource
+    | CsvSource
+    | ParquetSource
+    | WebdatasetSource
+    | TextSource
+)
+
+SOURCES: Mapping[str, type[_Source]] = MappingProxyType(
+    {
+        "coco": CocoSource,
+        "capfilt": CapfiltSource,
+        "vqav2": Vqav2Source,
+        "aokvqa": AokvqaSource,
+        "llava": LlavaSource,
+        "imagenet": ImagenetSource,
+        "gqa": GqaSource,
+        "flickr30k": Flickr30kSource,
+        "nlvr2": Nlvr2Source,
+        "snli_ve": SnliVeSource,
+        "jsonl": JsonlSource,
+        "csv": CsvSource,
+        "parquet": ParquetSource,
+        "webdataset": WebdatasetSource,
+        "text": TextSource,
+    }
+)
+"""`format` -> the model of its keys."""

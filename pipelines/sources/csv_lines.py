@@ -1,0 +1,205 @@
+"""CSV and TSV with a header line, quoted as RFC 4180 says; positions and made-up ids are lines, from 1."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import BinaryIO, TextIO
+
+from pipelines.examples import Reject
+from pipelines.recipe import Recipe
+from pipelines.recipe_sources import CsvSource
+from pipelines.records import Record
+from pipelines.sources.lines import json_text, opened, plain_files
+from pipelines.sources.pieces import Piece
+from pipelines.sources.records import (
+    MAX_TEXT,
+    check_columns,
+    picture_of_cell,
+    record_of,
+    reject,
+    required_columns,
+)
+
+MAX_RECORD = 10 * MAX_TEXT
+"""Characters of a record; a longer one has a quotation mark that nothing closes."""
+
+
+class _TooLong(Exception):
+    """A record of more than `MAX_RECORD` characters."""
+
+
+@dataclass(frozen=True)
+class _BadRow:
+    reason: str
+    raw: str
+
+
+_Row = list[str] | _BadRow
+
+
+def pieces(recipe: Recipe, index: int, source: CsvSource) -> list[Piece]:
+    """One piece per file: whether a line break is in quotes shows only from the start.
+
+    Raises:
+        RecipeError: a file is compressed, UTF-16 or empty, its header lacks a column or names it twice, or
+            the tasks need conversations, which cells cannot hold.
+    """
+    if source.in_turns:
+        remedy = "cells hold no conversations; name the columns of `question` and `answer`"
+        raise recipe.error(("sources", index, "columns"), remedy)
+    found = []
+    for piece, _ in plain_files(recipe, index):
+        _check_header(recipe, index, source, piece)
+        found.append(piece)
+    return found
+
+
+def _check_header(recipe: Recipe, index: int, source: CsvSource, piece: Piece) -> None:
+    key = ("sources", index, source.main)
+    with opened(piece) as file:
+        _, header = next(_rows(file, piece), (0, None))
+    if header is None:
+        raise recipe.error(key, f"{piece.label} is empty; its first line must name the columns")
+    if isinstance(header, _BadRow):
+        raise recipe.error(key, f"{piece.label}: the first line must name the columns: {header.reason}")
+    hint = ""
+    if len(header) == 1:
+        hint = f"; {'commas' if _separator(piece) == ',' else 'tabs'} part the columns, by the file's name"
+    check_columns(recipe, index, source, header, piece.label, hint)
+    for role, column in required_columns(source).items():
+        if header.count(column) > 1:
+            remedy = f"{piece.label} has {header.count(column)} columns `{column}`; rename all but one"
+            raise recipe.error(("sources", index, "columns", role), remedy)
+
+
+def read(recipe: Recipe, source: CsvSource, piece: Piece) -> Iterator[Record | Reject]:
+    """The records and rejects of the file; empty cells are null, but for those of texts."""
+    picture = picture_of_cell(recipe, source, piece)
+    texts = {source.column(role) for role in source.text_roles}
+    with opened(piece) as file:
+        rows = _rows(file, piece)
+        _, header = next(rows)
+        assert isinstance(header, list), "checked with the recipe"
+        is_text = [name in texts for name in header]
+        for line, row in rows:
+            place = piece.place("line", line)
+            if isinstance(row, _BadRow):
+                yield reject(source.name, source.tasks[0], place, place.id, row.reason, row.raw)
+                continue
+            record: dict[str, object] = {
+                name: cell if cell or text else None
+                for name, cell, text in zip(header, row, is_text, strict=True)
+            }
+            yield from record_of(source, record, place, picture, partial(json_text, record))
+
+
+def _separator(piece: Piece) -> str:
+    return "\t" if piece.path.lower().endswith(".tsv") else ","
+
+
+def _rows(file: BinaryIO, piece: Piece) -> Iterator[tuple[int, _Row]]:
+    """Number of the first line and cells of every record; the first record decides how many cells are right.
+
+    Reading goes on behind the first line of a bad record, where one of its further lines has the right number
+    of cells itself: so a quotation mark that nothing closes costs one record.
+    """
+    separator = _separator(piece)
+    # What is no UTF-8 becomes lone surrogates, which nothing else becomes.
+    lines = _Lines(io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=""))
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    width = 0
+    while True:
+        first = lines.begin()
+        reason = None
+        row: list[str] = []
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except _TooLong:
+            reason = f"more than {MAX_RECORD:,} characters; is a quotation mark not closed?"
+        except csv.Error as error:
+            reason = f"no CSV: {error}"
+        if reason is None and lines.ascii and 0 < width == len(row) and row[0].strip():
+            yield first, row
+            continue
+        if reason is None and not any(cell and not cell.isspace() for cell in row):
+            continue
+        reason = reason or lines.no_utf8()
+        if width and reason is None and len(row) != width:
+            reason = f"{len(row)} columns, but the header has {width}"
+        if reason is None:
+            width = width or len(row)
+            yield first, row
+        else:
+            yield first, _BadRow(reason, lines.bad_record(separator, width))
+
+
+class _Lines:
+    """The lines of a file, of which those of a bad record can be had again."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._again: deque[str] = deque()
+        self._number = 0
+        self._record: list[str] = []
+        self._size = 0
+        self.ascii = True
+        """Whether the record is ASCII."""
+
+    def begin(self) -> int:
+        """Starts a record; returns the number of its first line."""
+        self._record, self._size, self.ascii = [], 0, True
+        return self._number + 1
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else self._file.readline(MAX_RECORD + 1)
+        if not line:
+            raise StopIteration
+        self._number += 1
+        self._record.append(line)
+        self._size += len(line)
+        if not line.isascii():
+            self.ascii = False
+        if self._size > MAX_RECORD:
+            rest = line
+            while rest and not rest.endswith(("\n", "\r")):
+                rest = self._file.readline(MAX_RECORD)
+            raise _TooLong
+        return line
+
+    def no_utf8(self) -> str | None:
+        """What is wrong with the bytes of the record."""
+        for number, line in enumerate(self._record, self._number - len(self._record) + 1):
+            if not line.isascii():
+                try:
+                    line.encode()
+                except UnicodeEncodeError as error:
+                    byte = ord(line[error.start]) - 0xDC00
+                    return f"no UTF-8 at character {error.start} of line {number} (0x{byte:02x})"
+        return None
+
+    def bad_record(self, separator: str, width: int) -> str:
+        """The lines of the record that are bad; the others will be read again."""
+        for index in range(1, len(self._record)):
+            if _width(self._record[index], separator) == width:
+                self._again.extendleft(reversed(self._record[index:]))
+                self._number -= len(self._record) - index
+                del self._record[index:]
+                break
+        return "".join(self._record)
+
+
+def _width(line: str, separator: str) -> int:
+    try:
+        return len(next(csv.reader([line], delimiter=separator), []))
+    except csv.Error:
+        return 0

@@ -1,0 +1,242 @@
+"""Flickr30k's captions in the layouts that they come in: token file, Kaggle's table, IGLUE, Entities.
+
+1000092795.jpg#0<tab>Two young guys ...                          results_20130124.token
+1000092795.jpg| 0| Two young guys ...                            results.csv
+{"sentences": ["Two young guys ..."], "img_path": "....jpg"}     IGLUE's JSON lines
+[/EN#1/people Two young guys] ...                                Entities, one file per picture
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from typing import BinaryIO, Literal
+
+from pipelines.examples import Reject
+from pipelines.images import BadImage
+from pipelines.recipe import Recipe
+from pipelines.recipe_sources import Flickr30kSource
+from pipelines.records import Captioned, Picture, Place, Record
+from pipelines.sources.json_lines import BOM
+from pipelines.sources.lines import (
+    HEAD,
+    byte_ranges,
+    json_objects,
+    line_text,
+    opened,
+    plain_files,
+    rejected,
+    text_lines,
+)
+from pipelines.sources.pictures import PictureStore, picture_store
+from pipelines.sources.pieces import Piece, whole_files
+from pipelines.sources.records import BadRecord, cell, clean_text, identifier, kind, reject
+
+PIECE_FILES = 2_000
+"""Of Entities, with one file per picture, in one piece."""
+
+_Layout = Literal["token", "kaggle", "iglue", "entities"]
+
+_TOKEN = re.compile(r"([^\t#]+)#([0-9]{1,9})(?:\t(.*))?", re.DOTALL)
+_KAGGLE = re.compile(r"([^|]+)\|\s*([0-9]{1,9})\s*\|(.*)", re.DOTALL)
+_KAGGLE_HEADER = re.compile(r"image_name\s*\|\s*comment_number\s*\|\s*comment\s*")
+_ENTITY = re.compile(r"\[/EN#[0-9]+(?:/[^\s\]/]+)+ ([^\[\]]*)\]")
+
+
+def pieces(recipe: Recipe, index: int, source: Flickr30kSource) -> list[Piece]:
+    """Byte ranges of IGLUE's files, whole files with a line per caption, 2,000 files a piece of Entities.
+
+    A piece of Entities has the numbers of its files as `start` and `end`.
+
+    Raises:
+        RecipeError: a file is in none of the layouts, or a glob mixes Entities with others.
+    """
+    found: list[Piece] = []
+    entities = 0
+    for number, (piece, head) in enumerate(plain_files(recipe, index)):
+        key = ("sources", index, source.main)
+        layout = _layout(piece, head)
+        if layout is None:
+            raise recipe.error(key, f"{piece.label} {_other_layout(head)}")
+        entities += layout == "entities"
+        if entities not in (0, number + 1):
+            raise recipe.error(key, f"{piece.label} is in another layout than the files before it")
+        if layout == "iglue":
+            found.extend(byte_ranges(piece))
+        elif layout != "entities" or number % PIECE_FILES == 0:
+            found.append(piece)
+    if entities:
+        return [
+            dataclasses.replace(piece, start=start, end=min(start + PIECE_FILES, entities))
+            for piece, start in zip(found, range(0, entities, PIECE_FILES), strict=True)
+        ]
+    return found
+
+
+def _layout(piece: Piece, head: bytes) -> _Layout | None:
+    """How the captions of a file are written, by how it starts."""
+    text = head.decode(errors="replace").lstrip()
+    line = text.partition("\n")[0].rstrip()
+    if text.startswith("{"):
+        return None if re.match(r'\{\s*"(?:images|dataset|info)"', text) else "iglue"
+    if "\t" in line and _TOKEN.fullmatch(line):
+        return "token"
+    if _KAGGLE_HEADER.fullmatch(line):
+        return "kaggle"
+    is_number = re.search(r"(?:^|/)[0-9]+\.txt$", piece.path, re.ASCII) is not None
+    return "entities" if is_number or "[/EN#" in line else None
+
+
+def _other_layout(head: bytes) -> str:
+    if head.lstrip().startswith(b"{"):
+        return "is in the layout of Karpathy or COCO; read it with `format: coco`"
+    start = head.decode(errors="replace").lstrip()[:60]
+    return (
+        f"starts with {start!r}; must be `NAME.jpg#0<tab>CAPTION`, a header `image_name| comment_number| "
+        "comment`, JSON lines with `sentences`, or Entities' `NUMBER.txt`"
+    )
+
+
+def read(recipe: Recipe, source: Flickr30kSource, piece: Piece) -> Iterator[Record | Reject]:
+    """One record per picture where its lines stand together, as they do in all layouts."""
+    store = picture_store(str(recipe.source_path(source.images)))
+    with opened(piece) as file:
+        layout = _layout(piece, file.read(HEAD).removeprefix(BOM))
+        if layout == "iglue":
+            for place, value in json_objects(source, piece, file):
+                yield from _of_object(source, store, place, value)
+        elif layout != "entities":
+            yield from _of_lines(source, store, _entries(source, piece, file, layout == "token"))
+    if layout == "entities":
+        files = recipe.source_files(piece.source)[piece.start : piece.end]
+        for one in whole_files(recipe, piece.source, files):
+            with opened(one) as file:
+                yield from _of_lines(source, store, _entities(source, one, file))
+
+
+def _of_object(
+    source: Flickr30kSource, store: PictureStore, place: Place, value: dict[str, object] | Reject
+) -> Iterator[Record | Reject]:
+    if isinstance(value, Reject):
+        yield value
+        return
+    try:
+        name = value.get("img_path")
+        if name is None:
+            name = f"{identifier(cell(value, 'id'), 'id')}.jpg"
+        if not isinstance(name, str):
+            raise BadRecord(f"`img_path` is {kind(name)}, must be the name of a picture")
+        sentences = cell(value, "sentences")
+        if not isinstance(sentences, list) or not sentences:
+            raise BadRecord(f"`sentences` is {kind(sentences)}, must be a list with captions")
+        store.picture(name)
+    except ValueError as error:
+        yield rejected(source, place, value, "id", error)
+        return
+    entries: list[_Entry | Reject] = []
+    for number, sentence in enumerate(sentences):
+        if isinstance(sentence, str):
+            entries.append(_Entry(place, name, number, sentence, sentence))
+        else:
+            fault = BadRecord(f"caption {number} of `sentences` is {kind(sentence)}, must be text")
+            entries.append(rejected(source, place, value, "id", fault))
+    yield from _of_lines(source, store, iter(entries))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Entry:
+    """One caption as a file has it."""
+
+    place: Place
+    name: str
+    number: int
+    text: str
+    raw: str
+
+
+def _entries(source: Flickr30kSource, piece: Piece, file: BinaryIO, token: bool) -> Iterator[_Entry | Reject]:
+    """The captions of a token file or of Kaggle's table."""
+    pattern, form = (
+        (_TOKEN, "`NAME.jpg#NUMBER<tab>CAPTION`") if token else (_KAGGLE, "`NAME.jpg| NUMBER| CAPTION`")
+    )
+    for offset, line, size in text_lines(file, 0, piece.end):
+        place = piece.place("byte", offset)
+        try:
+            text = line_text(line, offset, size)
+            found = pattern.fullmatch(text)
+            if found is not None:
+                yield _Entry(place, found[1].strip(), int(found[2]), found[3] or "", text)
+            elif token or not _KAGGLE_HEADER.fullmatch(text):
+                raise BadRecord(f"is not of the form {form}")
+        except BadRecord as error:
+            yield _rejected_line(source, place, line, error)
+
+
+def _entities(source: Flickr30kSource, piece: Piece, file: BinaryIO) -> Iterator[_Entry | Reject]:
+    """The captions of a file of Entities, without the marks."""
+    name = f"{piece.path.rpartition('/')[2].removesuffix('.txt')}.jpg"
+    number = -1
+    for number, (offset, line, size) in enumerate(text_lines(file, 0, piece.end)):
+        place = piece.place("byte", offset)
+        try:
+            raw = line_text(line, offset, size)
+            text = _ENTITY.sub(r"\1", raw)
+            if "[/EN#" in text:
+                raise BadRecord("has a mark `[/EN#` that is not of the form `[/EN#NUMBER/KIND WORDS]`")
+            yield _Entry(place, name, number, text, raw)
+        except BadRecord as error:
+            yield _rejected_line(source, place, line, error)
+    if number < 0:
+        yield _rejected_line(source, piece.place("byte", 0), b"", BadRecord("no captions in the file"))
+
+
+def _rejected_line(source: Flickr30kSource, place: Place, line: bytes, error: BadRecord) -> Reject:
+    raw = line[:8_000].decode(errors="replace")
+    return reject(source.name, source.tasks[0], place, place.id, str(error), raw)
+
+
+def _of_lines(
+    source: Flickr30kSource, store: PictureStore, entries: Iterator[_Entry | Reject]
+) -> Iterator[Record | Reject]:
+    """The captions of each picture together; rejects follow the picture that they stand behind or in."""
+    name: str | None = None
+
+    def picture_name(entry: _Entry | Reject) -> str | None:
+        nonlocal name
+        name = entry.name if isinstance(entry, _Entry) else name
+        return name
+
+    for _, group in groupby(entries, key=picture_name):
+        yield from _of_picture(source, store, list(group))
+
+
+def _of_picture(
+    source: Flickr30kSource, store: PictureStore, entries: list[_Entry | Reject]
+) -> Iterator[Record | Reject]:
+    """The captions of one picture, and the rejects among them."""
+    rejects: list[Reject] = []
+    captions: dict[str, str] = {}
+    place: Place | None = None
+    picture: Picture | None = None
+    for entry in entries:
+        if isinstance(entry, Reject):
+            rejects.append(entry)
+            continue
+        failed = entry.place.id
+        try:
+            picture = picture or store.picture(entry.name)
+            failed = f"{picture.image_id}#{entry.number}"
+            if failed in captions:
+                raise BadRecord(f"number {entry.number} of {entry.name} stands there twice")
+            captions[failed] = clean_text(entry.text, f"caption {entry.number}")
+            place = place or entry.place
+        except (BadRecord, BadImage) as error:
+            what = "image: " if isinstance(error, BadImage) else ""
+            rejects.append(
+                reject(source.name, source.tasks[0], entry.place, failed, f"{what}{error}", entry.raw)
+            )
+    if place is not None and picture is not None:
+        yield Captioned(place, picture, tuple(captions.items()))
+    yield from rejects

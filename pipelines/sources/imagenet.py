@@ -1,0 +1,227 @@
+"""ImageNet: pictures in folders, or archives, by synset; the class of a picture is the name of its folder.
+
+Pictures of one class are named alike, so whatever is wrong with files of a folder is one reject that counts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from pipelines.archives import BadArchive, BadMember, tar_members, zip_members
+from pipelines.examples import TRUNCATED, Reject
+from pipelines.images import folder_locator, tar_locator, zip_locator
+from pipelines.names import NameTable, names_of
+from pipelines.recipe import Recipe
+from pipelines.recipe_sources import ImagenetSource
+from pipelines.records import Classified, Picture, Place, Record
+from pipelines.sources.pictures import UnusableImages, picture_files
+from pipelines.sources.pieces import Piece, SourceError, whole_files
+from pipelines.sources.records import BadRecord, identifier, reject
+
+PIECE_CLASSES = 20
+"""Classes of one piece: some 26,000 pictures of the training set."""
+
+SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".webp", ".gif", ".bmp"})
+"""Of files that are pictures, in lower case."""
+
+_PARTS = ("train", "val", "test")
+"""Folders of the official layout that may stand between."""
+
+
+_LOOKED_AT = 1_000
+"""Members of an archive in which a class must be found."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What stands in the folder of a class."""
+
+    folder: str
+    """Path in the source; its last part is the class."""
+    name: str
+    position: int
+    """Its number in the folder or zip, or the byte of the tar that it starts at."""
+    locator: str | None
+    """None for what is no plain file: a folder, a link."""
+
+
+def pieces(recipe: Recipe, index: int, source: ImagenetSource) -> list[Piece]:
+    """Of a folder, twenty classes a piece, by their numbers in `classes`; archives are a piece each.
+
+    Raises:
+        RecipeError: a file of names is broken; there is no folder or archive of a class, or those of several
+            parts of ImageNet.
+    """
+    names = names_of(recipe, index)
+    try:
+        files = [Path(file) for file in picture_files(str(recipe.source_path(source.images)))]
+        if not files[0].is_dir():
+            for file in files:
+                _check_archive(file, names)
+            return whole_files(recipe, index, files)
+        folder = _folder_of_classes(files[0], names)
+    except (UnusableImages, BadArchive, BadMember) as error:
+        raise recipe.error(("sources", index, "images"), str(error)) from error
+    (whole,) = whole_files(recipe, index, [folder])
+    number = len(names.keys())
+    return [
+        dataclasses.replace(whole, start=start, end=min(start + PIECE_CLASSES, number))
+        for start in range(0, number, PIECE_CLASSES)
+    ]
+
+
+def _folder_of_classes(folder: Path, names: NameTable) -> Path:
+    """Where the folders of the classes stand: the folder itself, or `train` or `val` in it."""
+    candidates = [one for one in (folder, *(folder / part for part in _PARTS)) if one.is_dir()]
+    found = [one for one in candidates if not names.synsets.keys().isdisjoint(_folders(one))]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UnusableImages(f"{folder} holds several parts; name {' or '.join(map(str, found))}")
+    there = ", ".join(_folders(folder)[:5]) or "no folder"
+    raise UnusableImages(f"{folder} has no folder of a class, such as {_example(names)}; there: {there}")
+
+
+def _example(names: NameTable) -> str:
+    return next(iter(names.synsets))
+
+
+def _folders(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _check_archive(path: Path, names: NameTable) -> None:
+    first = list(islice(_members(path), _LOOKED_AT))
+    inner = next((one.name for one in first if one.name.lower().endswith(".tar")), None)
+    if inner is not None:
+        raise UnusableImages(
+            f"{path.name} holds an archive for each class ({inner}, ...); unpack it, and name those: "
+            "`FOLDER/*.tar`"
+        )
+    if len(first) < _LOOKED_AT and not any(_class_of(one, path) in names.synsets for one in first):
+        there = f"{first[0].folder}/{first[0].name}".lstrip("/") if first else "nothing"
+        raise UnusableImages(
+            f"{path.name}: neither its name nor a folder in it is a class, such as {_example(names)}; it "
+            f"holds {there}"
+        )
+
+
+def _class_of(file: _File, path: Path) -> str:
+    """WordNet's id as it is written: the folder, or the name of an archive without folders."""
+    return file.folder.rpartition("/")[2] or path.stem
+
+
+def read(recipe: Recipe, source: ImagenetSource, piece: Piece) -> Iterator[Record | Reject]:
+    """The records and rejects of the piece, in the order of folders and names, or of the archive."""
+    names = names_of(recipe, piece.source)
+    path = Path(piece.path)
+    try:
+        if path.is_dir():
+            for folder in _folders_of_piece(piece, path, names):
+                yield from _records(source, piece, _files(path, folder), names)
+        else:
+            yield from _of_archive(source, piece, path, names)
+    except OSError as error:
+        raise SourceError(f"{piece.path}: cannot be read on: {error.strerror or error}") from error
+
+
+def _folders_of_piece(piece: Piece, path: Path, names: NameTable) -> list[str]:
+    """Those of its classes that are there, and for the first piece those of no class."""
+    own = frozenset(islice(names.synsets, piece.start, piece.end))
+    return [one for one in _folders(path) if one in own or (piece.start == 0 and one not in names.synsets)]
+
+
+def _files(path: Path, folder: str) -> list[_File]:
+    with os.scandir(path / folder) as entries:
+        found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+    return [
+        _File(folder, name, number, None if is_folder else folder_locator(str(path), f"{folder}/{name}"))
+        for number, (name, is_folder) in enumerate(found)
+    ]
+
+
+def _of_archive(
+    source: ImagenetSource, piece: Piece, path: Path, names: NameTable
+) -> Iterator[Record | Reject]:
+    held: list[_File] = []
+    broken: ValueError | None = None
+    try:
+        for file in _members(path):
+            if held and held[0].folder != file.folder:
+                yield from _records(source, piece, held, names)
+                held = []
+            held.append(file)
+    except (BadArchive, BadMember) as error:
+        broken = error
+    yield from _records(source, piece, held, names)
+    if broken is not None:
+        place = piece.place("byte", held[-1].position if held else 0)
+        rejected = reject(source.name, source.tasks[0], place, place.id, str(broken), "")
+        yield dataclasses.replace(rejected, reason=rejected.reason.replace("source:", f"{TRUNCATED}:", 1))
+
+
+def _members(path: Path) -> Iterator[_File]:
+    """The files of an archive, in its order."""
+    if path.suffix.lower() == ".zip":
+        for position, member in enumerate(zip_members(str(path))):
+            folder, _, name = member.rpartition("/")
+            if not name.startswith(".") and not member.startswith("__MACOSX/"):
+                yield _File(folder, name, position, zip_locator(str(path), member))
+        return
+    for file in tar_members(path):
+        folder, _, name = file.name.removeprefix("./").rpartition("/")
+        plain = file.link is None and not file.sparse
+        if not name.startswith("."):
+            locator = tar_locator(str(path), file.offset, file.size) if plain else None
+            yield _File(folder, name, file.position, locator)
+
+
+def _records(
+    source: ImagenetSource, piece: Piece, files: Sequence[_File], names: NameTable
+) -> Iterator[Record | Reject]:
+    """Of the files of one folder."""
+    if not files:
+        return
+    synset = _class_of(files[0], Path(piece.path))
+    if synset not in names.synsets:
+        why = f"{synset!r} is no class of `classes`; what is in it was left out, files: {len(files):,}"
+        yield _reject(source, piece, files[0], why)
+        return
+    others = []
+    place = _place(piece, files[0])
+    for file in files:
+        stem, suffix = os.path.splitext(file.name)
+        if file.locator is None or suffix.lower() not in SUFFIXES:
+            others.append(file)
+            continue
+        # `n01440764_18` is unique in all of ImageNet, other names only in their folder.
+        source_id = stem if stem.startswith(f"{synset}_") else f"{synset}/{stem}"
+        try:
+            identifier(source_id, "file name")
+        except BadRecord as error:
+            yield _reject(source, piece, file, str(error))
+            continue
+        here = Place(place.file, place.unit, file.position, place.stem)
+        yield Classified(here, source_id, Picture(file.locator, source_id), names.synsets[synset])
+    if others:
+        first = others[0]
+        why = f"no picture: {first.name!r}; files of {synset} left out for that: {len(others):,}"
+        yield _reject(source, piece, first, why)
+
+
+def _place(piece: Piece, file: _File) -> Place:
+    if Path(piece.path).is_dir():
+        return Place(f"{piece.label}/{file.folder}", "file", file.position, f"{piece.stem}.{file.folder}")
+    return piece.place("member" if piece.path.lower().endswith(".zip") else "byte", file.position)
+
+
+def _reject(source: ImagenetSource, piece: Piece, file: _File, why: str) -> Reject:
+    place = _place(piece, file)
+    raw = f"{file.folder}/{file.name}".lstrip("/")
+    return reject(source.name, source.tasks[0], place, place.id, why, raw)

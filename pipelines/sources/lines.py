@@ -1,0 +1,179 @@
+"""What sources of lines share: files cut into byte ranges, their lines, and JSON lines as objects."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from pipelines.examples import Reject
+from pipelines.images import BadImage
+from pipelines.recipe import Recipe
+from pipelines.recipe_sources import Source
+from pipelines.records import Place
+from pipelines.sources import json_lines
+from pipelines.sources.pictures import UnusableImages, picture_files
+from pipelines.sources.pieces import Piece, SourceError, whole_files
+from pipelines.sources.records import BadRecord, cell, identifier, kind, reject
+
+PIECE_BYTES = 32 * 1024 * 1024
+"""Of one piece: some 100,000 captions."""
+
+HEAD = 4096
+"""Bytes at the start of a file by which its kind is told."""
+
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ", b"PK\x03\x04")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def plain_files(recipe: Recipe, index: int) -> Iterator[tuple[Piece, bytes]]:
+    """The files of a source as whole pieces, each with its first bytes without byte order mark.
+
+    Raises:
+        RecipeError: a file is unreadable, compressed or UTF-16, or `images` cannot be used.
+    """
+    check_images(recipe, index)
+    key = ("sources", index, recipe.sources[index].main)
+    for piece in distinct_stems(whole_files(recipe, index)):
+        try:
+            with open(piece.path, "rb") as file:
+                head = file.read(HEAD)
+        except OSError as error:
+            raise recipe.error(key, f"{piece.label}: {error.strerror}") from error
+        if head.startswith(_COMPRESSED):
+            raise recipe.error(key, f"{piece.label} is compressed; unpack it first")
+        if head.startswith(_UTF_16):
+            remedy = f"{piece.label} is UTF-16, must be UTF-8; `iconv -f UTF-16 -t UTF-8` turns it into that"
+            raise recipe.error(key, remedy)
+        yield piece, head.removeprefix(json_lines.BOM)
+
+
+def check_images(recipe: Recipe, index: int) -> None:
+    """That pictures can be read from what a source names as `images`. Raises `RecipeError`."""
+    images: str | None = getattr(recipe.sources[index], "images", None)
+    if images is not None:
+        try:
+            picture_files(str(recipe.source_path(images)))
+        except UnusableImages as error:
+            raise recipe.error(("sources", index, "images"), str(error)) from error
+
+
+def distinct_stems(pieces: list[Piece]) -> list[Piece]:
+    """The pieces of whole files, with suffixes in their stems where else two of them would be equal."""
+    if len({piece.stem for piece in pieces}) == len(pieces):
+        return pieces
+    return [dataclasses.replace(piece, stem=piece.stem + Path(piece.path).suffix) for piece in pieces]
+
+
+def byte_ranges(piece: Piece) -> Iterator[Piece]:
+    """A file's ranges of at most `PIECE_BYTES`; a line belongs to the range that it starts in."""
+    for start in range(0, max(piece.end, 1), PIECE_BYTES):
+        yield dataclasses.replace(piece, start=start, end=min(start + PIECE_BYTES, piece.end))
+
+
+def json_line_pieces(recipe: Recipe, index: int) -> list[Piece]:
+    """The byte ranges of a source's files of JSON lines.
+
+    Raises:
+        RecipeError: as `plain_files`, or a file is one JSON list and no lines.
+    """
+    found: list[Piece] = []
+    for piece, head in plain_files(recipe, index):
+        if head.lstrip().startswith(b"["):
+            remedy = (
+                f"{piece.label} is one JSON list, not a line per record; `jq -c '.[]'` turns it into lines"
+            )
+            raise recipe.error(("sources", index, recipe.sources[index].main), remedy)
+        found.extend(byte_ranges(piece))
+    return found
+
+
+@contextmanager
+def opened(piece: Piece) -> Iterator[BinaryIO]:
+    """The file of a piece, to be read within; a failure of the disk or an archive is a `SourceError`."""
+    try:
+        with open(piece.path, "rb") as file:
+            yield file
+    except OSError as error:
+        raise SourceError(f"{piece.path}: cannot be read on: {error.strerror or error}") from error
+    except UnusableImages as error:
+        raise SourceError(str(error)) from error
+
+
+def json_objects(
+    source: Source, piece: Piece, file: BinaryIO
+) -> Iterator[tuple[Place, dict[str, object] | Reject]]:
+    """The objects of the JSON lines that start in the piece; a line that is none is a reject."""
+    label, stem = piece.label, piece.stem
+    for offset, value in json_lines.lines(file, piece.start, piece.end):
+        place = Place(label, "byte", offset, stem)
+        if isinstance(value, dict):
+            yield place, value
+        elif isinstance(value, json_lines.Broken):
+            yield place, reject(source.name, source.tasks[0], place, place.id, value.reason, value.raw)
+        else:
+            why = f"is {kind(value)}, must be an object"
+            yield place, reject(source.name, source.tasks[0], place, place.id, why, json_text(value))
+
+
+def rejected(
+    source: Source, place: Place, value: dict[str, object], id_key: str, error: ValueError
+) -> Reject:
+    """The reject of an object of a data set's own layout, by its id where that is one."""
+    source_id = place.id
+    with suppress(BadRecord):
+        source_id = identifier(cell(value, id_key), id_key)
+    what = "image: " if isinstance(error, BadImage) else ""
+    return reject(source.name, source.tasks[0], place, source_id, f"{what}{error}", json_text(value))
+
+
+def text_lines(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, bytes, int]]:
+    """Offset, content and size of the lines that start in [start, end); blank lines are none.
+
+    The content has no white space around it; of a line longer than `json_lines.MAX_LINE` it is only the head.
+    """
+    file.seek(max(start - 1, 0))
+    if start:
+        # A line that starts exactly at `start` has its predecessor's line break right before it.
+        _skip_line(file)
+    offset = file.tell()
+    while offset < end:
+        line = file.readline(json_lines.MAX_LINE + 2)
+        if not line:
+            return
+        rest = 0 if line.endswith(b"\n") else _skip_line(file)
+        here, offset = offset, offset + len(line) + rest
+        if here == 0 and line.startswith(json_lines.BOM):
+            line, here = line.removeprefix(json_lines.BOM), len(json_lines.BOM)
+        content = line.strip()
+        if content or rest:
+            yield here + len(line) - len(line.lstrip()), content, len(content) + rest
+
+
+def line_text(line: bytes, offset: int, size: int) -> str:
+    """The text of a line as `text_lines` gives it. Raises `BadRecord`: it is too long, or no UTF-8."""
+    if size > json_lines.MAX_LINE:
+        raise BadRecord(f"line of {size:,} bytes, at most {json_lines.MAX_LINE:,}")
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        bad = f"0x{line[error.start]:02x}"
+        raise BadRecord(f"no UTF-8 at byte {offset + error.start} ({bad})") from error
+
+
+def _skip_line(file: BinaryIO) -> int:
+    """Reads on to the next line without holding the rest of this one; returns the bytes read."""
+    size = 0
+    while chunk := file.readline(1024 * 1024):
+        size += len(chunk)
+        if chunk.endswith(b"\n"):
+            break
+    return size
+
+
+def json_text(value: object) -> str:
+    """A value that was read from JSON as text, for rejects."""
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,115 @@
+"""What sources of one big JSON list share: whole files as pieces, and their records as objects."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from pipelines.examples import TRUNCATED, Reject
+from pipelines.images import BadImage
+from pipelines.recipe import Recipe
+from pipelines.recipe_file import Key
+from pipelines.recipe_sources import Source
+from pipelines.sources import json_lists
+from pipelines.sources.json_lines import Broken
+from pipelines.sources.lines import json_text, plain_files
+from pipelines.sources.pieces import Piece, SourceError
+from pipelines.sources.records import BadRecord, kind, reject
+
+Unusable = (BadRecord, BadImage)
+"""What makes a record a reject; an archive that cannot be read is another error."""
+
+_OPENERS = {"list": b"[", "object": b"{"}
+
+
+def fault(error: ValueError) -> str:
+    """What a reject says of an error among `Unusable`."""
+    return f"image: {error}" if isinstance(error, BadImage) else str(error)
+
+
+def list_pieces(
+    recipe: Recipe, index: int, top: Literal["list", "object"], path: str | None = None
+) -> list[Piece]:
+    """The files of a source, each as one piece: JSON can only be read from its start.
+
+    Args:
+        top: what a file must be.
+        path: the key of the list of records in that object, where they are not the object's own values.
+
+    Raises:
+        RecipeError: as `plain_files`, or a file is something else, or has no such list.
+    """
+    found = []
+    key = ("sources", index, recipe.sources[index].main)
+    for piece, head in plain_files(recipe, index):
+        start = head.lstrip()
+        if start and not start.startswith(_OPENERS[top]):
+            there = {b"[": "a JSON list", b"{": "a JSON object, or has one a line"}
+            is_there = there.get(start[:1], f"no JSON: starts with {start[:20].decode(errors='replace')!r}")
+            raise recipe.error(key, f"{piece.label} is {is_there}; must be one JSON {top} of records")
+        check_list(recipe, key, piece, path)
+        found.append(piece)
+    return found
+
+
+def check_list(recipe: Recipe, key: Key, piece: Piece, path: str | None) -> None:
+    """That a file has the list of records `path`. Raises `RecipeError`."""
+    try:
+        json_lists.first_item(Path(piece.path), path)
+    except json_lists.NoSuchList as error:
+        raise recipe.error(key, f"{piece.label}: {error}") from error
+    except OSError as error:
+        raise recipe.error(key, f"{piece.label}: {error.strerror}") from error
+
+
+def list_objects(
+    source: Source, piece: Piece, file: BinaryIO, path: str | None = None
+) -> Iterator[tuple[int, str | None, dict[str, object] | Reject]]:
+    """Byte offset, key in an object of records, and value of each record; one that is no object is a reject.
+
+    An empty list is a reject too. Where the file breaks off, the last reject says so in its own short name.
+
+    Args:
+        path: key of the list in the object at the top; None where that is the records.
+
+    Raises:
+        SourceError: there is no such list any more.
+    """
+    item: json_lists.Item | None = None
+    try:
+        for item in json_lists.items(file, path):
+            if type(item[2]) is dict:
+                yield item  # type: ignore[misc]
+            else:
+                yield item[0], item[1], _no_object(source, piece, item[0], item[2])
+    except json_lists.NoSuchList as error:
+        raise SourceError(f"{piece.path}: {error}") from error
+    if item is None:
+        place = piece.place("byte", 0)
+        what = "the list is empty" if path is None else f"the list `{path}` is empty"
+        yield 0, None, reject(source.name, source.tasks[0], place, place.id, what, "")
+
+
+def _no_object(source: Source, piece: Piece, position: int, value: object) -> Reject:
+    place = piece.place("byte", position)
+    if not isinstance(value, Broken):
+        why = f"is {kind(value)}, must be an object"
+        return reject(source.name, source.tasks[0], place, place.id, why, json_text(value))
+    rejected = reject(source.name, source.tasks[0], place, place.id, value.reason, value.raw)
+    if value.truncated:
+        # Its own short name, by which the run tells that more than one record is missing.
+        reason = rejected.reason.replace("source:", f"{TRUNCATED}:", 1)
+        rejected = dataclasses.replace(rejected, reason=reason)
+    return rejected
+
+
+def first_objects(file: BinaryIO, path: str | None, number: int) -> Iterator[dict[str, object]]:
+    """Those among the first records of a list that are objects; none where there is no list."""
+    with suppress(json_lists.NoSuchList):
+        for _, _, value in islice(json_lists.items(file, path), number):
+            if isinstance(value, dict):
+                yield value

@@ -1,0 +1,88 @@
+"""LLaVA-Instruct: one list of `{id, image, conversations}`, also the 150k and the 665k file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from pipelines.examples import Reject
+from pipelines.recipe import Recipe
+from pipelines.recipe_sources import LlavaSource
+from pipelines.records import Picture, Place, Record, Talk
+from pipelines.sources.coco_pictures import PROBES, CocoPictures, number_of_name
+from pipelines.sources.lines import json_text, opened, rejected
+from pipelines.sources.lists import Unusable, first_objects, list_objects, list_pieces
+from pipelines.sources.pictures import PictureStore, picture_store
+from pipelines.sources.pieces import Piece
+from pipelines.sources.records import BadRecord, Item, cell, identifier, kind, reject, turns
+
+
+def pieces(recipe: Recipe, index: int, source: LlavaSource) -> list[Piece]:
+    """One piece per file. Raises `RecipeError` as `list_pieces`."""
+    return list_pieces(recipe, index, "list")
+
+
+def read(recipe: Recipe, source: LlavaSource, piece: Piece) -> Iterator[Record | Reject]:
+    """One record per conversation, with its good turns, and a reject for each of the others.
+
+    The 150k and the 665k file use an id for several conversations about a picture, so a hash of what is said
+    stands behind it.
+    """
+    store = picture_store(str(recipe.source_path(source.images)))
+    with opened(piece) as file:
+        names = [one.get("image") for one in first_objects(file, None, PROBES)]
+        pictures = CocoPictures(store, [number_of_name(name) for name in names if isinstance(name, str)])
+        for position, _, value in list_objects(source, piece, file):
+            if isinstance(value, Reject):
+                yield value
+                continue
+            place = piece.place("byte", position)
+            try:
+                picture = _picture(store, pictures, value)
+                source_id = identifier(cell(value, "id"), "id")
+                said = list(turns(cell(value, "conversations"), "conversations"))
+            except Unusable as error:
+                yield rejected(source, place, value, "id", error)
+                continue
+            yield from _talk(source, place, f"{source_id}-{_digest(said)}", picture, said, value)
+
+
+def _talk(
+    source: LlavaSource,
+    place: Place,
+    source_id: str,
+    picture: Picture | None,
+    said: list[Item],
+    value: dict[str, object],
+) -> Iterator[Talk | Reject]:
+    good = tuple((source_id + one.suffix, one.human, one.text) for one in said if one.fault is None)
+    if good:
+        yield Talk(place, picture, good)
+    for one in said:
+        if one.fault is not None:
+            image_id = picture.image_id if picture else None
+            failed = f"{source_id}{one.suffix}"
+            yield reject(source.name, source.tasks[0], place, failed, one.fault, json_text(value), image_id)
+
+
+def _digest(said: list[Item]) -> str:
+    """The same for the same conversation only, whatever stands beside it in the file."""
+    text = "\0".join(f"{one.human}\0{one.text}" for one in said)
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=5).hexdigest()
+
+
+def _picture(store: PictureStore, pictures: CocoPictures, value: dict[str, object]) -> Picture | None:
+    """None for a conversation about no picture."""
+    name = value.get("image")
+    if name is None:
+        if any("<image>" in str(one) for one in _listed(value.get("conversations"))):
+            raise BadRecord("`<image>` in the text, but no `image`")
+        return None
+    if not isinstance(name, str):
+        raise BadRecord(f"`image` is {kind(name)}, must be the path of a picture")
+    number = number_of_name(name)
+    return store.picture(name) if number is None else pictures.picture(number)
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,94 @@
+"""Plain text, one text a line, UTF-8, in one language a file. Positions and made-up ids are offsets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pipelines.examples import Reject
+from pipelines.recipe import Recipe
+from pipelines.recipe_sources import TextSource
+from pipelines.records import Record, Written
+from pipelines.sources.lines import byte_ranges, line_text, opened, plain_files, text_lines
+from pipelines.sources.pieces import Piece
+from pipelines.sources.records import BadRecord, clean_text, reject
+from translation.languages import Language, UnknownLanguage, resolve
+
+_SLOT = "{language}"
+_GLOB = re.compile(r"\*\*/|\*\*?|\?|\[[!^]?\]?[^\]/]*\]")
+
+
+def pieces(recipe: Recipe, index: int, source: TextSource) -> list[Piece]:
+    """Byte ranges of the files; a line belongs to the range that it starts in.
+
+    Raises:
+        RecipeError: a file is compressed or UTF-16, or `{language}` in the path stands for what is no code,
+            or for another language than `language`.
+    """
+    found: list[Piece] = []
+    for piece, _ in plain_files(recipe, index):
+        language = _language_of_path(recipe, source, piece, ("sources", index, "path"))
+        if language and source.language and resolve(source.language) != language:
+            remedy = f"{piece.label} is in {language.nllb} by its path; take `language` or `{_SLOT}` out"
+            raise recipe.error(("sources", index, "language"), remedy)
+        found.extend(byte_ranges(piece))
+    return found
+
+
+def read(recipe: Recipe, source: TextSource, piece: Piece) -> Iterator[Record | Reject]:
+    """One record per line that starts in the piece."""
+    key = ("sources", piece.source, "path")
+    language = _language_of_path(recipe, source, piece, key)
+    if language is None and source.language is not None:
+        language = resolve(source.language)
+    code = None if language is None or language.english else language.nllb
+    with opened(piece) as file:
+        for offset, line, size in text_lines(file, piece.start, piece.end):
+            place = piece.place("byte", offset)
+            try:
+                yield Written(place, place.id, clean_text(line_text(line, offset, size), "the text"), code)
+            except BadRecord as error:
+                raw = line[:8_000].decode(errors="replace")
+                yield reject(source.name, source.tasks[0], place, place.id, str(error), raw)
+
+
+def _language_of_path(
+    recipe: Recipe, source: TextSource, piece: Piece, key: tuple[str | int, ...]
+) -> Language | None:
+    """The language that `{language}` stands for in the path of a file; None where the recipe has no slot."""
+    if _SLOT not in source.path:
+        return None
+    pattern = str(recipe.source_path(source.path))
+    found = re.fullmatch(_expression(pattern), piece.path, re.DOTALL)
+    if found is None:
+        raise recipe.error(key, f"{piece.label}: `{_SLOT}` stands for different texts in its path")
+    try:
+        return resolve(found["language"])
+    except UnknownLanguage as error:
+        raise recipe.error(key, f"{piece.label}: {error}") from error
+
+
+def _expression(pattern: str) -> str:
+    """The regular expression of a glob; `{language}` is a group, the same text wherever it stands.
+
+    It is the longest text that fits: `{language}-*.txt` takes all of `sr-Latn` from `sr-Latn-00.txt`.
+    """
+    parts = [_of_glob(part) for part in pattern.split(_SLOT)]
+    return f"{parts[0]}(?P<language>[^/]+){'(?P=language)'.join(parts[1:])}"
+
+
+def _of_glob(glob: str) -> str:
+    written, end = "", 0
+    for found in _GLOB.finditer(glob):
+        written += re.escape(glob[end : found.start()])
+        end = found.end()
+        if found[0] == "**/":
+            written += "(?:.+/)?"
+        elif found[0].startswith("*"):
+            written += "[^/]*"
+        elif found[0] == "?":
+            written += "[^/]"
+        else:
+            inner = found[0][1:-1].replace("\\", "\\\\")
+            written += f"[{'^' + inner[1:] if inner.startswith('!') else inner}]"
+    return written + re.escape(glob[end:])

@@ -1,0 +1,39 @@
+"""Judgements: whether a statement holds for two pictures, whether a picture entails a hypothesis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipelines.examples import Example, Text
+from pipelines.recipe_sources import Source
+from pipelines.records import Entailed, Stated
+
+YES, NO = "yes", "no"
+
+
+def statement(source: Source, record: Stated, seed: int) -> Iterator[Example]:
+    """A statement about two pictures; the split is by the pair of them."""
+    left, right = record.pictures
+    yield Example(
+        dataset=source.name,
+        source_id=record.source_id,
+        task="statement",
+        image=left.locator,
+        image_id=f"{left.image_id}+{right.image_id}",
+        prompt=Text(record.statement, translate=source.prompt == "translate"),
+        target=Text(YES if record.holds else NO),
+        second_image=right.locator,
+    )
+
+
+def entailment(source: Source, record: Entailed, seed: int) -> Iterator[Example]:
+    """A hypothesis, to be answered with yes, maybe or no."""
+    yield Example(
+        dataset=source.name,
+        source_id=record.source_id,
+        task="entailment",
+        image=record.picture.locator,
+        image_id=record.picture.image_id,
+        prompt=Text(record.hypothesis, translate=source.prompt == "translate"),
+        target=Text(record.label),
+    )

@@ -1,0 +1,58 @@
+"""Questions about a picture: answering them, asking them, and giving reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipelines import templates
+from pipelines.examples import Example, Text
+from pipelines.hashing import fraction
+from pipelines.recipe_sources import Source
+from pipelines.records import Asked
+
+EXPLAIN = "explain"
+"""Family of templates: the prompt holds question and answer, the target says why."""
+
+
+def vqa(source: Source, record: Asked, seed: int) -> Iterator[Example]:
+    """The question as prompt, the answer as target, which stays English for `english_answers` of the rows."""
+    stays = fraction(seed, "english answer", f"{source.name}/{record.source_id}") < source.english_answers
+    yield _example(source, record, "vqa", "", record.question, Text(record.answer, translate=not stays))
+
+
+def vqg(source: Source, record: Asked, seed: int) -> Iterator[Example]:
+    """The answer as prompt, its own question about its own picture as target."""
+    yield _example(source, record, "vqg", "", record.answer, Text(record.question))
+
+
+def reason(source: Source, record: Asked, seed: int) -> Iterator[Example]:
+    """For each rationale two examples: the reasons that lead to the answer, and why an answer is right."""
+    for index, rationale in enumerate(record.rationales):
+        source_id = f"{record.source_id}#{index}"
+        wording = templates.target_wording("reason", seed, f"{source.name}/{source_id}")
+        target = wording.fill(_sentence(rationale), record.answer)
+        yield _example(source, record, "reason", f"#{index}", record.question, Text(target))
+        asked = f"{record.question} {_sentence(record.answer)}"
+        yield _example(
+            source, record, "reason", f"#{index}why", asked, Text(_sentence(rationale)), family=EXPLAIN
+        )
+
+
+def _example(
+    source: Source, record: Asked, task: str, suffix: str, prompt: str, target: Text, family: str = ""
+) -> Example:
+    return Example(
+        dataset=source.name,
+        source_id=f"{record.source_id}{suffix}",
+        task=task,
+        image=record.picture.locator,
+        image_id=record.picture.image_id,
+        prompt=Text(prompt, translate=source.prompt == "translate"),
+        target=target,
+        family=family,
+    )
+
+
+def _sentence(text: str) -> str:
+    """With a capital and an end mark, so that it stands beside another sentence as one of its own."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -1,0 +1,1 @@
+"""Recipes that ship: the sample, and those of published mixes."""

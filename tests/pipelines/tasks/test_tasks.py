@@ -1,0 +1,135 @@
+"""Each task makes the examples that it should of what a source says."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from pipelines.examples import Example, Reject
+from pipelines.recipe_sources import SOURCES, Source
+from pipelines.records import Asked, Captioned, Entailed, Picture, Place, Record, Stated, Talk, Written
+from pipelines.tasks import RECORDS_OF_TASKS, examples_of
+
+PLACE = Place("f.json", "byte", 3, "f")
+PICTURE = Picture("/p/1.jpg", "1")
+ASKED = Asked(
+    PLACE, "q1", PICTURE, "What is he doing?", "surfing", ("He stands on a board.", "there are waves")
+)
+
+
+def source(format_: str, **keys: object) -> Source:
+    files = {"annotations": "a", "questions": "q", "path": "p", "images": "i", "classes": "c", "labels": "l"}
+    model = SOURCES[format_]
+    values = {key: value for key, value in files.items() if key in model.model_fields} | {"format": format_}
+    return model.model_validate({"name": "s"} | values | keys)  # type: ignore[return-value]
+
+
+def made(source: Source, *records: Record) -> list[Example]:
+    return [one for one in examples_of(source, records, 17) if isinstance(one, Example)]
+
+
+def test_every_task_of_every_format_is_made_of_some_record() -> None:
+    assert {task for model in SOURCES.values() for task in model.possible} == set(RECORDS_OF_TASKS)
+
+
+def test_captions_have_no_text_in_their_prompt() -> None:
+    captions = (("1", "A dog."), ("2", "A brown dog."))
+    first, second = made(source("coco"), Captioned(PLACE, PICTURE, captions))
+    assert (first.id, first.prompt, first.target.text) == ("s/1/caption", None, "A dog.")
+    assert (second.id, second.image, second.image_id) == ("s/2/caption", "/p/1.jpg", "1")
+
+
+def test_one_record_serves_all_tasks_of_its_source() -> None:
+    answered, asked = made(source("vqav2", tasks=("vqa", "vqg")), ASKED)
+    assert (answered.task, answered.prompt and answered.prompt.text, answered.target.text) == (
+        "vqa",
+        "What is he doing?",
+        "surfing",
+    )
+    assert (asked.task, asked.prompt and asked.prompt.text, asked.target.text) == (
+        "vqg",
+        "surfing",
+        "What is he doing?",
+    )
+    assert answered.image_id == asked.image_id == "1"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_share_of_the_answers_stays_english(share: float) -> None:
+    records = [Asked(PLACE, str(number), PICTURE, "Why?", "so") for number in range(1000)]
+    examples = made(source("vqav2", tasks=("vqa", "vqg"), english_answers=share), *records)
+    stays = [example for example in examples if not example.target.translate]
+    assert abs(len(stays) / 1000 - share) < 0.05
+    assert {example.task for example in stays} <= {"vqa"}
+    assert all(example.prompt and example.prompt.translate for example in examples)
+
+
+def test_prompts_that_are_kept_are_not_translated_but_their_targets_are() -> None:
+    for example in made(source("vqav2", tasks=("vqa", "vqg"), prompt="keep"), ASKED):
+        assert example.prompt and not example.prompt.translate
+        assert example.target.translate
+
+
+def test_reasons_hold_the_rationale_and_the_answer() -> None:
+    examples = made(source("aokvqa"), ASKED)
+    assert [example.source_id for example in examples] == ["q1#0", "q1#0why", "q1#1", "q1#1why"]
+    reasoned, why = examples[2:]
+    assert reasoned.prompt and reasoned.prompt.text == "What is he doing?"
+    assert "There are waves" in reasoned.target.text and "surfing" in reasoned.target.text
+    assert why.family == "explain" and why.prompt and why.prompt.text == "What is he doing? Surfing."
+    assert why.target.text == "There are waves."
+
+
+def test_turns_are_split_or_kept() -> None:
+    talk = Talk(PLACE, PICTURE, (("t#0", "What is it?", "A dog."), ("t#1", "Which colour?", "Brown.")))
+    first, second = made(source("llava"), talk)
+    assert [one.prompt and one.prompt.text for one in (first, second)] == ["What is it?", "Which colour?"]
+    alone, after = made(source("llava", turns="keep"), talk)
+    assert alone.prompt and alone.prompt.text == "What is it?"
+    assert after.prompt and after.prompt.text == "What is it?\n\nA dog.\n\nWhich colour?"
+    assert after.target.text == second.target.text == "Brown."
+
+
+def test_a_statement_shows_two_pictures_and_splits_by_both() -> None:
+    stated = Stated(PLACE, "d-0", (PICTURE, Picture("/p/2.jpg", "2")), "Both show dogs.", holds=False)
+    (example,) = made(source("nlvr2"), stated)
+    assert (example.image, example.second_image, example.image_id) == ("/p/1.jpg", "/p/2.jpg", "1+2")
+    assert example.target.text == "no"
+
+
+@pytest.mark.parametrize("label", ["yes", "maybe", "no"])
+def test_an_entailment_is_answered_with_its_label(label: str) -> None:
+    record = Entailed(PLACE, "e", PICTURE, "A man sleeps.", label)  # type: ignore[arg-type]
+    (example,) = made(source("snli_ve"), record)
+    assert (example.prompt and example.prompt.text, example.target.text) == ("A man sleeps.", label)
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("First one. Second one. Third one. Fourth one.", None),
+        ("A single sentence without an end", None),
+        ("Ein Satz. Noch ein Satz. Und ein dritter.", "deu_Latn"),
+        ("猫がいます。犬もいます。鳥はいません。", "jpn_Jpan"),
+        ("ฉันชอบกินข้าวผัดทุกวัน", "tha_Thai"),
+        ("ab", None),
+    ],
+)
+def test_a_text_is_continued_and_nothing_of_it_is_lost(text: str, language: str | None) -> None:
+    (example,) = made(source("text"), Written(PLACE, "w", text, language))
+    assert example.prompt and example.prompt.text and example.target.text
+    squeezed = re.sub(r"\s", "", example.prompt.text + example.target.text)
+    assert squeezed == re.sub(r"\s", "", text)
+    assert (example.language, example.target.translate) == (language, language is None)
+    assert example.image is None and example.image_id is None
+
+
+def test_rejects_pass_through() -> None:
+    reject = Reject("s", "x", "caption", "source: f byte 3: no", "raw")
+    assert list(examples_of(source("coco"), [reject], 17)) == [reject]
+
+
+def test_a_record_that_serves_no_task_is_a_defect() -> None:
+    with pytest.raises(ValueError, match=r"none of its tasks \(caption\) is made of a Asked"):
+        list(examples_of(source("coco"), [ASKED], 17))
