@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pipelines.split import TRAIN, VALIDATION
-from pipelines.summary import LanguageCounts, language_name, total
+from pipelines.summary import LanguageCounts, language_name, left_out_line, total
 from translation.languages import ENGLISH, languages
 from translation.model import SMALL
 from translation.row import UNDETERMINED
@@ -45,6 +45,7 @@ def dataset_card(manifest: Manifest, name: str, licences: Mapping[str, str]) -> 
         _introduction(manifest),
         _loading(manifest),
         _rows(manifest.counts),
+        left_out_line(manifest.left_out) if manifest.left_out else "",
         _making(manifest),
         _limits(manifest),
         _licences(licences),
@@ -94,7 +95,7 @@ def _introduction(manifest: Manifest) -> str:
     share = f" ({english / manifest.accepted:.0%} of them English)" if manifest.accepted else ""
     return (
         f"Images with prompts and target texts in {len(accepted)} languages: {manifest.accepted:,} rows"
-        f"{share}. English image-text data was spread over the languages, one language an example, "
+        f"{share}. English image-text data was spread over the languages, "
         "translated by machine, and filtered. Every row keeps the English it came from, its scores and its "
         "verdict."
     )

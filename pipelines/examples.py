@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 TRUNCATED = "truncated"
 """Short name of the reason when a source breaks off: an unknown number of records was not read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(msgspec.Struct, frozen=True, gc=False):
     """One English text of an example."""
 
     text: str
@@ -21,8 +22,7 @@ class Text:
     """The label of `name` in the language that the example got; None before that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(msgspec.Struct, frozen=True, gc=False):
     """One prompt and one target about one image, in English, before any language is assigned."""
 
     dataset: str

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
+import msgspec
 from apache_beam.metrics import Metrics
+from msgspec.structs import replace
 
 from pipelines.assignment import Assignment
 from pipelines.examples import Example, Reject, Text
@@ -24,8 +26,7 @@ REJECTS, LEFT_OUT = "rejects", "left out"
 _PART = "\x1f"
 
 
-@dataclass(frozen=True, slots=True)
-class AssignedExample:
+class AssignedExample(msgspec.Struct, frozen=True, gc=False):
     """An example with the language it gets."""
 
     example: Example

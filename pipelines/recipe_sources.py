@@ -237,7 +237,7 @@ class Flickr30kSource(_Source):
 
 
 class Nlvr2Source(_Source):
-    """NLVR2 (`train.json`, `dev.json`: JSON lines), or MaRVL's: statements about two pictures."""
+    """Statements about two pictures: NLVR2 (`train.json`: JSON lines), or MaRVL, which stays in its language."""
 
     possible: ClassVar[tuple[Task, ...]] = ("statement",)
 
@@ -350,7 +350,8 @@ class _RecordSource(_Source):
     @property
     def needs_picture(self) -> bool:
         """Whether a record without a picture is none that the tasks can use."""
-        return "text" not in self.tasks and ("instruct" not in self.tasks or self.columns.image is not None)
+        named = self.columns.image is not None or self.columns.url is not None
+        return "text" not in self.tasks and ("instruct" not in self.tasks or named)
 
     @property
     def text_roles(self) -> tuple[str, ...]:

@@ -1,13 +1,16 @@
-"""Records: what a source says about a picture, before tasks make examples of it."""
+"""Records: what a source says about a picture, before tasks make examples of it.
+
+There are millions of them, so they are msgspec's structs: made in a tenth of a frozen dataclass's time.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+
+class Picture(msgspec.Struct, frozen=True, gc=False):
     """Where a picture is, and its stable id."""
 
     locator: str
@@ -15,8 +18,7 @@ class Picture:
     image_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Where a record stands: `captions/a.jsonl`, `byte`, 1234."""
 
     file: str
@@ -34,8 +36,7 @@ class Place:
         return f"{self.file} {self.unit} {self.position}"
 
 
-@dataclass(frozen=True, slots=True)
-class Captioned:
+class Captioned(msgspec.Struct, frozen=True, gc=False):
     """A picture and its captions."""
 
     place: Place
@@ -44,8 +45,7 @@ class Captioned:
     """(id, text); an id is unique in its source."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """A question about a picture, its answer, and why it is so, where the source tells."""
 
     place: Place
@@ -56,8 +56,7 @@ class Asked:
     rationales: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Talk:
+class Talk(msgspec.Struct, frozen=True, gc=False):
     """A conversation, about a picture or about none."""
 
     place: Place
@@ -66,8 +65,7 @@ class Talk:
     """(id, what the human says, what the assistant says); an id is unique in its source."""
 
 
-@dataclass(frozen=True, slots=True)
-class Classified:
+class Classified(msgspec.Struct, frozen=True, gc=False):
     """A picture of one class, whose names stand in the source's table of names."""
 
     place: Place
@@ -77,8 +75,7 @@ class Classified:
     """Key in the table: the class index as text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stated:
+class Stated(msgspec.Struct, frozen=True, gc=False):
     """A statement about two pictures, the left and the right one, and whether it holds."""
 
     place: Place
@@ -86,10 +83,11 @@ class Stated:
     pictures: tuple[Picture, Picture]
     statement: str
     holds: bool
+    language: str | None = None
+    """NLLB code of the statement, which stays in it; None for English."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entailed:
+class Entailed(msgspec.Struct, frozen=True, gc=False):
     """A hypothesis about a picture, and whether that entails it."""
 
     place: Place
@@ -99,8 +97,7 @@ class Entailed:
     label: Literal["yes", "maybe", "no"]
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(msgspec.Struct, frozen=True, gc=False):
     """A text without a picture."""
 
     place: Place

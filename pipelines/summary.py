@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -102,6 +102,12 @@ def answers_line(entries: int, failed: int, path: str) -> Text:
         f"Short answers to review: {path} ({entries:,} entries, {failed:,} not accepted); the recipe takes "
         "it back as answers.file"
     )
+
+
+def left_out_line(left_out: Mapping[str, int]) -> str:
+    """What the recipe has no room for, by source."""
+    of_sources = ", ".join(f"{name} {number:,}" for name, number in sorted(left_out.items()))
+    return f"Left out by max_rows or phrases, and not among the rows that were read: {of_sources}."
 
 
 def _table(ordered: Sequence[LanguageCounts], everything: LanguageCounts) -> Table:

@@ -18,6 +18,7 @@ from pipelines.sources.lines import json_line_pieces, json_objects, opened, reje
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece
 from pipelines.sources.records import BadRecord, cell, clean_text, identifier, shown
+from translation.languages import UnknownLanguage, resolve
 
 PROBES = 50
 """Records at the start of a file that tell in which folders its pictures are."""
@@ -76,7 +77,20 @@ def _stated(store: PictureStore, layout: str, place: Place, value: dict[str, obj
         (_picture(store, layout, value, left), _picture(store, layout, value, right)),
         statement,
         holds,
+        _language(value),
     )
+
+
+def _language(value: dict[str, object]) -> str | None:
+    """MaRVL's language; None for English."""
+    if not _is_marvl(value):
+        return None
+    written = cell(value, "language")
+    try:
+        language = resolve(str(written))
+    except UnknownLanguage as error:
+        raise BadRecord(f"`language` is {shown(written)}: {error}") from error
+    return None if language.english else language.nllb
 
 
 def _is_marvl(value: dict[str, object]) -> bool:

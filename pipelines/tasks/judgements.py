@@ -7,13 +7,21 @@ from collections.abc import Iterator
 from pipelines.examples import Example, Text
 from pipelines.recipe_sources import Source
 from pipelines.records import Entailed, Stated
+from translation.answers import checked
 
 YES, NO = "yes", "no"
 
 
 def statement(source: Source, record: Stated, seed: int) -> Iterator[Example]:
-    """A statement about two pictures; the split is by the pair of them."""
+    """A statement about two pictures; the split is by the pair of them.
+
+    One that is not English stays as it is, and is answered in its language, if the words for yes and no are
+    known.
+    """
     left, right = record.pictures
+    answer = YES if record.holds else NO
+    if record.language is not None:
+        answer = checked(answer, record.language) or answer
     yield Example(
         dataset=source.name,
         source_id=record.source_id,
@@ -21,8 +29,9 @@ def statement(source: Source, record: Stated, seed: int) -> Iterator[Example]:
         image=left.locator,
         image_id=f"{left.image_id}+{right.image_id}",
         prompt=Text(record.statement, translate=source.prompt == "translate"),
-        target=Text(YES if record.holds else NO),
+        target=Text(answer),
         second_image=right.locator,
+        language=record.language,
     )
 
 

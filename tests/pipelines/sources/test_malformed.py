@@ -78,6 +78,7 @@ FORMATS = {
         "m.jsonl",
         lambda mark: json_of(
             id=f"tr-{mark}",
+            language="tr",
             concept="1-a",
             caption=f"Good {mark}.",
             left_img="1-1.jpg",
@@ -173,13 +174,18 @@ CORPUS: list[tuple[str, str | bytes, str]] = [
     ("nlvr2", json_of(sentence="A.", label="True"), "no column 'identifier'"),
     (
         "marvl",
-        json_of(id="a", concept="1-a", caption="A.", left_img="1.jpg", label=True),
+        json_of(id="a", language="tr", concept="1-a", caption="A.", left_img="1.jpg", label=True),
         "no column 'right_img'",
     ),
     (
         "marvl",
-        json_of(id="a", caption="A.", left_img="/1.jpg", right_img="2.jpg", label=True),
+        json_of(id="a", language="tr", caption="A.", left_img="/1.jpg", right_img="2.jpg", label=True),
         "image: '/1.jpg' is absolute",
+    ),
+    (
+        "marvl",
+        json_of(id="a", language="xx", caption="A.", left_img="1.jpg", right_img="2.jpg", label=True),
+        "`language` is 'xx'",
     ),
     ("snli_ve", json_of(pairID="a", Flickr30K_ID="1", gold_label="-", sentence2="A."), "`gold_label` is '-'"),
     ("snli_ve", json_of(pairID="a", Flickr30K_ID="1", gold_label="no", sentence2="A."), "must be entailment"),

@@ -98,6 +98,13 @@ def test_a_statement_shows_two_pictures_and_splits_by_both() -> None:
     assert example.target.text == "no"
 
 
+def test_a_statement_in_another_language_stays_so_and_is_answered_in_it() -> None:
+    pictures = (PICTURE, Picture("/p/2.jpg", "2"))
+    stated = Stated(PLACE, "tr-0", pictures, "İki resimde de köpek var.", holds=True, language="tur_Latn")
+    (example,) = made(source("nlvr2"), stated)
+    assert (example.language, example.target.text) == ("tur_Latn", "evet")
+
+
 @pytest.mark.parametrize("label", ["yes", "maybe", "no"])
 def test_an_entailment_is_answered_with_its_label(label: str) -> None:
     record = Entailed(PLACE, "e", PICTURE, "A man sleeps.", label)  # type: ignore[arg-type]

@@ -1,0 +1,186 @@
+"""Between sources and translation: languages, duplicates, pictures that are one, names in a language."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.testing.util import assert_that, equal_to
+from PIL import Image, ImageDraw
+
+from pipelines.examples import Example, Text
+from pipelines.reading import (
+    REJECTS,
+    AssignedExample,
+    CheckImages,
+    RejectDuplicates,
+    RejectedExample,
+    RejectRepeated,
+    UnifyImages,
+)
+from pipelines.recipe import Deduplicate
+
+RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+
+
+def example(source_id: str, image_id: str | None, target: str = "A dog.", **keys: object) -> Example:
+    values: dict[str, object] = {"prompt": None, "image": image_id and f"/p/{image_id}"} | keys
+    return Example("s", source_id, "caption", image_id=image_id, target=Text(target), **values)  # type: ignore[arg-type]
+
+
+def assigned(one: Example, language: str = "deu_Latn", likeness: str | int | None = None) -> AssignedExample:
+    return AssignedExample(one, language, likeness=likeness)
+
+
+def ids(parts: list[AssignedExample]) -> list[tuple[str, str | None]]:
+    return sorted((part.id, part.example.image_id) for part in parts)
+
+
+def picture(seed: int, *, quality: int = 90) -> bytes:
+    image = Image.new("RGB", (64, 64), (seed * 37 % 256, 90, 160))
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((seed % 20, 5, 40 + seed % 20, 50), fill=(250, seed * 11 % 256, 30))
+    draw.line((0, seed * 5 % 64, 63, 63 - seed * 3 % 64), fill=(0, 0, 0), width=5)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("example_", "prompt", "target"),
+    [
+        (example("1", "1"), None, "deu_Latn"),
+        (example("1", "1", prompt=Text("Why?")), "deu_Latn", "deu_Latn"),
+        (example("1", "1", prompt=Text("Why?", translate=False)), "eng_Latn", "deu_Latn"),
+        (
+            Example("s", "1", "vqa", "/p", "1", Text("Why?"), Text("so", translate=False)),
+            "deu_Latn",
+            "eng_Latn",
+        ),
+        (
+            Example("s", "1", "classify", "/p", "1", None, Text("dog", False, name="3", given="Hund")),
+            None,
+            "deu_Latn",
+        ),
+        (
+            Example(
+                "s", "1", "text", None, None, Text("Ein", False), Text("Satz", False), language="deu_Latn"
+            ),
+            "deu_Latn",
+            "deu_Latn",
+        ),
+    ],
+)
+def test_a_row_says_which_languages_its_prompt_and_target_are_in(
+    example_: Example, prompt: str | None, target: str
+) -> None:
+    row = assigned(example_)
+    assert (row.prompt_language, row.target_language) == (prompt, target)
+
+
+def test_an_id_that_comes_again_is_rejected_whichever_was_read_first() -> None:
+    one, other = assigned(example("1", "1")), assigned(example("1", "1", "A cat."))
+    outcomes = []
+    for order in ([one, other], [other, one]):
+        kept, rejected = RejectDuplicates().process((one.id, order))
+        assert isinstance(rejected, beam.pvalue.TaggedOutput)
+        assert "with other content has the id s/1/caption" in rejected.value.reason  # type: ignore[attr-defined]
+        outcomes.append(kept)
+    assert outcomes[0] == outcomes[1]
+
+
+def run_unify(parts: list[AssignedExample], how: Deduplicate, check: Callable[..., None]) -> None:
+    with beam.Pipeline(RUNNER) as pipeline:
+        unified = pipeline | beam.Create(parts) | UnifyImages(how)
+        assert_that(unified, check)
+
+
+def test_equal_pictures_under_two_ids_are_one() -> None:
+    parts = [
+        assigned(example("1", "b"), likeness="digest"),
+        assigned(example("2", "a"), likeness="digest"),
+        assigned(example("3", "c"), likeness="other"),
+        assigned(example("4", None)),
+    ]
+    wanted = [("s/1/caption/deu_Latn", "a"), ("s/2/caption/deu_Latn", "a"), ("s/3/caption/deu_Latn", "c")]
+
+    def check(found: list[AssignedExample]) -> None:
+        assert ids(found) == sorted([*wanted, ("s/4/caption/deu_Latn", None)])
+
+    run_unify(parts, Deduplicate(images="exact"), check)
+
+
+def test_pictures_that_are_alike_are_one_only_where_the_recipe_asks_for_it() -> None:
+    parts = [
+        assigned(example("1", "b"), likeness=0b1011),
+        assigned(example("2", "a"), likeness=0b1010),
+        assigned(example("3", "c"), likeness=2**63),
+    ]
+
+    def near(found: list[AssignedExample]) -> None:
+        assert [image for _, image in ids(found)] == ["a", "a", "c"]
+
+    def none(found: list[AssignedExample]) -> None:
+        assert [image for _, image in ids(found)] == ["b", "a", "c"]
+
+    run_unify(parts, Deduplicate(images="near", distance=2), near)
+    run_unify(parts, Deduplicate(images="none"), none)
+
+
+def test_a_picture_saved_again_is_near_and_not_exact(tmp_path: Path) -> None:
+    for name, data in (("a", picture(3)), ("b", picture(3, quality=60)), ("c", picture(40))):
+        (tmp_path / name).write_bytes(data)
+    found: dict[str, list[AssignedExample]] = {}
+    for how in ("exact", "near"):
+        checker = CheckImages(10_000, Deduplicate(images=how))  # type: ignore[arg-type]
+        found[how] = [
+            one
+            for name in ("a", "b", "c")
+            for one in checker.process((name, [assigned(example(name, name, image=str(tmp_path / name)))]))
+            if isinstance(one, AssignedExample)
+        ]
+        assert [one.image_size for one in found[how]] == [(tmp_path / name).stat().st_size for name in "abc"]
+    assert len({one.likeness for one in found["exact"]}) == 3
+
+    def check(unified: list[AssignedExample]) -> None:
+        assert [image for _, image in ids(unified)] == ["a", "a", "c"]
+
+    run_unify(found["near"], Deduplicate(images="near", distance=4), check)
+
+
+def test_both_pictures_of_a_statement_are_checked(tmp_path: Path) -> None:
+    (tmp_path / "good").write_bytes(picture(1))
+    (tmp_path / "bad").write_bytes(picture(1)[:100])
+    stated = example("1", "1+2", image=str(tmp_path / "good"), second_image=str(tmp_path / "bad"))
+    (rejected,) = CheckImages(10_000, Deduplicate()).process(("x", [assigned(stated)]))
+    assert isinstance(rejected, beam.pvalue.TaggedOutput)
+    assert rejected.tag == REJECTS
+    assert rejected.value.reason.startswith("image: broken or truncated")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_same_said_of_the_same_picture_is_rejected(enabled: bool) -> None:
+    parts = [
+        assigned(example("2", "a"), "fra_Latn"),
+        assigned(example("1", "a"), "deu_Latn"),
+        assigned(example("1", "a"), "swh_Latn"),
+        assigned(example("3", "b"), "deu_Latn"),
+        assigned(example("4", "a", "A cat."), "deu_Latn"),
+    ]
+    rejected = ["s/2/caption/fra_Latn"] if enabled else []
+    with beam.Pipeline(RUNNER) as pipeline:
+        made = pipeline | beam.Create(parts) | RejectRepeated(enabled)
+        kept = made.examples | "Ids" >> beam.Map(lambda one: one.id)
+        assert_that(kept, equal_to([part.id for part in parts if part.id not in rejected]), label="kept")
+
+        def reasons(found: list[RejectedExample]) -> None:
+            assert [one.assigned.id for one in found] == rejected
+            assert all(
+                one.reason == "duplicate: s/1/caption has the same picture, prompt and target"
+                for one in found
+            )
+
+        assert_that(made.rejects, reasons, label="rejected")
