@@ -1,4 +1,4 @@
-"""Writes docs/recipes.md: every key of a recipe with type, default, an example and what it does, from the code.
+"""Writes docs/recipes.md from the code: every key of a recipe with type, default, example and meaning.
 
 python -m scripts.recipe_docs            # writes the file
 python -m scripts.recipe_docs --check    # exit 1 if it would change
@@ -74,6 +74,23 @@ EXAMPLES: Mapping[str, Any] = {
 }
 """Values for keys whose example does not follow from type and default; checked against the key's type."""
 
+EXAMPLES_OF_FORMATS: Mapping[str, Mapping[str, Any]] = {
+    "capfilt": {"path": "ccs_synthetic_filtered_large.json", "images": "capfilt-*.tar"},
+    "vqav2": {"annotations": "v2_mscoco_train2014_annotations.json", "images": "train2014.zip"},
+    "aokvqa": {"annotations": "aokvqa_v1p0_train.json", "images": "train2017/"},
+    "llava": {"path": "llava_instruct_150k.json", "images": "train2017/"},
+    "imagenet": {"images": "imagenet/train/"},
+    "gqa": {"path": "train_balanced_questions.json", "images": "gqa/images/"},
+    "flickr30k": {"annotations": "results_20130124.token", "images": "flickr30k-images/"},
+    "nlvr2": {"path": "nlvr2/train.json", "images": "nlvr2/images/train/"},
+    "snli_ve": {"path": "snli_ve_train.jsonl", "images": "flickr30k-images/"},
+    "jsonl": {"path": "questions-*.jsonl"},
+    "csv": {"path": "Train_GCC-training.tsv"},
+    "parquet": {"path": "data/train-*.parquet"},
+    "webdataset": {"path": "shards/*.tar"},
+    "text": {"path": "wikipedia/{language}.txt"},
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Key:
@@ -127,7 +144,7 @@ def type_in_words(hint: Any) -> str:
     """A type as a table shows it."""
     origin, inside = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        bounds = " ".join(filter(None, map(_bound, _metadata(inside[1:]))))
+        bounds = _bounds(list(_metadata(inside[1:])))
         place = next((one for one in inside[1:] if isinstance(one, Place)), None)
         kinds = {"file": "path", "files": "path or glob", "pictures": "folder or archives"}
         said = kinds[place.kind] if place else type_in_words(inside[0])
@@ -154,17 +171,22 @@ def _metadata(held: tuple[Any, ...]) -> Iterator[Any]:
             yield one
 
 
-def _bound(one: Any) -> str:
-    match one:
-        case Ge(ge=value):
-            return f"≥ {value}"
-        case Gt(gt=value):
-            return f"> {value}"
-        case Le(le=value):
-            return f"≤ {value}"
-        case Lt(lt=value):
-            return f"< {value:.4g}" if value > 10**9 else f"< {value}"
-    return ""
+def _bounds(metadata: list[Any]) -> str:
+    """`0 to 1`, `at least 1`, `0 to below 1`, ..."""
+    least = most = ""
+    for one in metadata:
+        match one:
+            case Ge(ge=value):
+                least = f"{value:,}"
+            case Gt(gt=value):
+                least = f"above {value:,}"
+            case Le(le=value):
+                most = f"{value:,}"
+            case Lt(lt=value) if value < 10**9:  # type: ignore[operator]
+                most = f"below {value:,}"
+    if least and most:
+        return f"{least} to {most}"
+    return f"at least {least}" if least and not least.startswith("above") else least
 
 
 def example_of(key: Key, section: type) -> Any:
@@ -178,7 +200,8 @@ def example_of(key: Key, section: type) -> Any:
         return [possible[0]] if len(possible) == 1 else list(possible[:2])
     if key.name == "format":
         return get_args(key.hint)[0]
-    value = EXAMPLES.get(key.name) if key.name not in ("image", "text", "url", "id") else None
+    own = EXAMPLES_OF_FORMATS.get(_format_of(section), {})
+    value = own.get(key.name, EXAMPLES.get(key.name))
     if section.__name__ == "Columns":
         value = key.name.upper()
     elif isinstance(key.default, AtLeast | AtMost | Between):
@@ -192,6 +215,10 @@ def example_of(key: Key, section: type) -> Any:
             f"{section.__name__}.{key.name}: the example {value!r} does not fit: {error}"
         ) from error
     return value
+
+
+def _format_of(section: type) -> str:
+    return next((name for name, model in SOURCES.items() if model is section), "")
 
 
 def _as_tuples(value: Any) -> Any:
@@ -232,8 +259,9 @@ def page() -> str:
         if inner is not None:
             parts.append(_table(f"`{key.name}`", inner, key.text))
     parts.append(_SOURCES_INTRODUCTION)
-    common = {key.name for key in keys_of(next(iter(SOURCES.values())).__mro__[1])}
-    parts.append(_table("Every source", next(iter(SOURCES.values())).__mro__[1], "", skip=frozenset()))
+    every = next(iter(SOURCES.values())).__mro__[1]
+    common = {key.name for key in keys_of(every)}
+    parts.append(_table("Every source", every, ""))
     for name, section in SOURCES.items():
         own = frozenset(common - {"tasks"})
         parts.append(_table(f"`format: {name}`", section, inspect.getdoc(section) or "", skip=own))
@@ -248,16 +276,17 @@ def page() -> str:
 
 _INTRODUCTION = """# Recipes
 
-Every key of a recipe, made from the code by `python -m scripts.recipe_docs`; do not edit. A recipe is YAML 1.2
-(`no` is Norwegian, not false). It is checked whole before anything is read: a mistake ends with exit code 2 and
-one line that names file, line, key, value and what would be right. `--set key.inner=value` overrides any key.
+Every key of a recipe, made from the code by `python -m scripts.recipe_docs`; do not edit. A recipe is YAML
+1.2 (`no` is Norwegian, not false). It is checked whole before anything is read: a mistake ends with exit code 2
+and one line that names file, line, key, value and what would be right. `--set key.inner=value` overrides any
+key.
 Recipes to start from are in [`recipes/`](../recipes).
 """
 
 _SOURCES_INTRODUCTION = """## `sources`
 
-A list; each item has `name`, `format`, and the keys of its format. Paths start at `root`, or else at the recipe's
-folder. Pictures are in a folder, a tar or zip file, or a glob of those.
+A list; each item has `name`, `format`, and the keys of its format. Paths start at `root`, or else at the
+recipe's folder. Pictures are in a folder, a tar or zip file, or a glob of those.
 """
 
 
@@ -285,13 +314,22 @@ def _table(title: str, section: type, text: str, skip: frozenset[str] = frozense
             continue
         cells = (
             f"`{key.name}`",
-            "see below" if key.name == "sources" else type_in_words(key.hint),
+            _type_of(key, section),
             _default_in_words(key),
             "" if key.name == "sources" else f"`{_yaml(example_of(key, section))}`",
             key.text,
         )
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join([*lines, ""])
+
+
+def _type_of(key: Key, section: type) -> str:
+    if key.name == "sources":
+        return "see below"
+    possible = getattr(section, "possible", ())
+    if key.name == "tasks" and possible:
+        return "list of " + " · ".join(f"`{task}`" for task in possible)
+    return type_in_words(key.hint)
 
 
 def _default_in_words(key: Key) -> str:
