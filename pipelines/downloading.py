@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import ipaddress
 import json
+import re
 import os
 import socket
 import threading
@@ -50,6 +51,11 @@ MAX_HOSTS = 10_000
 REFUSING_DIRECTIVES = frozenset({"noai", "noimageai", "noindex", "noimageindex"})
 
 _SETTINGS = "downloads.json"
+
+# What needs no parser: a name as host, and a path without a fragment.
+_PLAIN_URL = re.compile(
+    r"https?://(?=[^/]*[A-Za-z])[A-Za-z0-9][A-Za-z0-9.-]*/[A-Za-z0-9_.~/%?&=+,;:!()*'-]*"
+)
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 
 
@@ -157,8 +163,10 @@ def canonical_url(url: str) -> str:
     Raises:
         DownloadError: it is not of http or https, or names no host, or holds a password.
     """
-    url = urldefrag(url.strip()).url
+    if _PLAIN_URL.fullmatch(url):
+        return url
     try:
+        url = urldefrag(url.strip()).url
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:

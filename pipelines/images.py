@@ -52,6 +52,10 @@ _INSIDE = "/./"
 # COCO's and VQAv2's pictures go by several names: COCO_train2014_000000391895.jpg, 000000391895.jpg.
 _COCO_NAME = re.compile(r"(?:.*/)?(?:COCO_(?:train|val|test)\d{4}_)?(\d{12})(?:\.[^./]*)?", re.ASCII)
 
+# A path that is its own normal form, and the part of it before the suffix; most are.
+_PLAIN = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_PLAIN_STEM = re.compile(r"([A-Za-z0-9_./-]*[A-Za-z0-9_-])\.[A-Za-z]{3,4}")
+
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -121,6 +125,8 @@ def relative_image_path(written: str) -> str:
     Raises:
         BadImage: it is empty, absolute, a URL, climbs out with `..`, or holds what no path can.
     """
+    if _PLAIN.fullmatch(written):
+        return written
     if not written.strip():
         raise BadImage("empty path")
     if "\0" in written:
@@ -128,7 +134,7 @@ def relative_image_path(written: str) -> str:
     if not written.isascii() and any("\ud800" <= character <= "\udfff" for character in written):
         raise BadImage(f"path {_shown(written)} holds half of a surrogate pair")
     if _URL.match(written):
-        raise BadImage(f"{_shown(written)} is a URL; download the pictures and name files")
+        raise BadImage(f"{_shown(written)} is a URL; name files, or say with `columns: {{url: ...}}` that it is one")
     path = posixpath.normpath(written)
     if path.startswith("/"):
         raise BadImage(f"{_shown(written)} is absolute; it must be relative to the images folder")
@@ -145,6 +151,9 @@ def image_id(relative: str) -> str:
     It is the same in every source that shows the picture, so that a split by it never leaks: COCO's
     `train2014/COCO_train2014_000000391895.jpg` and LLaVA's `000000391895.jpg` are both `391895`.
     """
+    plain = _PLAIN_STEM.fullmatch(relative)
+    if plain:
+        return coco_id(relative) or plain[1]
     # Composed, since archives made on a Mac store the accents of the same name apart.
     return coco_id(relative) or unicodedata.normalize("NFC", posixpath.splitext(relative)[0])
 

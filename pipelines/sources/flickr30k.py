@@ -132,7 +132,7 @@ def _of_object(
         if not isinstance(sentences, list) or not sentences:
             raise BadRecord(f"`sentences` is {kind(sentences)}, must be a list with captions")
         store.picture(name)
-    except ValueError as error:
+    except (BadRecord, BadImage) as error:
         yield rejected(source, place, value, "id", error)
         return
     entries: list[_Entry | Reject] = []

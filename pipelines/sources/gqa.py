@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pipelines.examples import Reject
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import GqaSource
-from pipelines.records import Asked, Place, Record
+from pipelines.records import Asked, Picture, Place, Record
 from pipelines.sources.lines import json_text, opened
 from pipelines.sources.lists import Unusable, fault, list_objects, list_pieces
 from pipelines.sources.pictures import PictureStore, picture_store
@@ -47,8 +47,13 @@ def _asked(
     return Asked(
         place,
         identifier(key, "the key of the question"),
-        # Visual Genome's numbers, and an `n` and Flickr's.
-        store.picture(f"{identifier(cell(value, 'imageId'), 'imageId')}.jpg"),
+        _picture(store, identifier(cell(value, "imageId"), "imageId")),
         clean_text(cell(value, "question"), "question"),
         clean_text(cell(value, answer), f"`{answer}`"),
     )
+
+
+def _picture(store: PictureStore, number: str) -> Picture:
+    """The picture of a number, which is Visual Genome's: COCO has other pictures under the same ones."""
+    found = store.picture(f"{number}.jpg")
+    return Picture(found.locator, f"gqa-{found.image_id}")

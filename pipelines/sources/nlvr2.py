@@ -57,7 +57,7 @@ def read(recipe: Recipe, source: Nlvr2Source, piece: Piece) -> Iterator[Record |
                 continue
             try:
                 yield _stated(store, layout, place, value)
-            except ValueError as error:
+            except (BadRecord, BadImage) as error:
                 yield rejected(source, place, value, _id_key(value), error)
 
 

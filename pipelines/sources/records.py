@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from pipelines.examples import Reject
 from pipelines.images import BadImage
@@ -29,15 +30,14 @@ MAX_ID = 200
 
 _IMAGE_MARK = re.compile(r"<image>\n|\n<image>|<image>")
 _CAPTION_TASKS = frozenset({"caption", "matching"})
-_HUMAN, _ASSISTANT = ("human", "user"), ("gpt", "assistant")
+_SPEAKERS = (("human", "user"), ("gpt", "assistant"))
 
 
 class BadRecord(ValueError):
     """A record, or a text of it, that makes no example; the message says why, not where."""
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One caption or turn of a record, or what is wrong with it."""
 
     suffix: str
@@ -206,12 +206,13 @@ def _texts(
 
 def cell(record: Mapping[str, object], column: str) -> object:
     """The value of a column that every record has. Raises `BadRecord` where it is missing or null."""
-    if column not in record:
-        there = ", ".join(list(record)[:12]) or "none"
-        raise BadRecord(f"no column {column!r}; there: {there[:200]!r}")
-    if record[column] is None:
+    value = record.get(column)
+    if value is not None:
+        return value
+    if column in record:
         raise BadRecord(f"column {column!r} is null")
-    return record[column]
+    there = ", ".join(list(record)[:12]) or "none"
+    raise BadRecord(f"no column {column!r}; there: {there[:200]!r}")
 
 
 def _record_id(source: RecordSource, record: Mapping[str, object], place: Place) -> str:
@@ -223,7 +224,9 @@ def _record_id(source: RecordSource, record: Mapping[str, object], place: Place)
 
 def identifier(value: object, column: str) -> str:
     """An id as text: a whole number, or 1 to 200 printable characters. Raises `BadRecord`."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    if type(value) is int:
+        if -(2**63) <= value < 2**64:
+            return str(value)
         value = str(value)
     if isinstance(value, float) and abs(value) >= 2.0**63:
         raise BadRecord(f"column {column!r} is a number of more than 64 bits; write such ids as text")
@@ -322,16 +325,18 @@ def turns(value: object, column: str) -> Iterator[Item]:
         raise BadRecord(f"conversation {column!r} is {kind(value)}, must be a list of turns")
     if not value:
         raise BadRecord(f"conversation {column!r} is empty")
-    said = [_turn(turn, index) for index, turn in enumerate(value)]
-    for index, (role, _) in enumerate(said):
-        right = _HUMAN if index % 2 == 0 else _ASSISTANT
-        if role not in right:
-            raise BadRecord(
-                f"turn {index} is by {shown(role)}, must be by {' or '.join(right)}: they alternate"
-            )
+    marks = 0
+    said = []
+    for index, turn in enumerate(value):
+        role, text = _turn(turn, index)
+        if role not in _SPEAKERS[index % 2]:
+            right = " or ".join(_SPEAKERS[index % 2])
+            raise BadRecord(f"turn {index} is by {shown(role)}, must be by {right}: they alternate")
+        if isinstance(text, str) and "<image>" in text:
+            marks += text.count("<image>")
+        said.append(text)
     if len(said) == 1:
         raise BadRecord("conversation without an answer")
-    marks = sum(text.count("<image>") for _, text in said if isinstance(text, str))
     if marks > 1:
         raise BadRecord(f"{marks} marks `<image>`, a record has one picture")
     for pair, start in enumerate(range(0, len(said), 2)):
@@ -339,28 +344,31 @@ def turns(value: object, column: str) -> Iterator[Item]:
 
 
 def _turn(turn: object, index: int) -> tuple[object, object]:
-    if not isinstance(turn, Mapping):
+    if not isinstance(turn, dict):
         raise BadRecord(f"turn {index} is {kind(turn)}, must be a mapping of from/value or role/content")
-    for role, text in (("from", "value"), ("role", "content")):
-        if role in turn:
-            return turn[role], turn.get(text)
+    if "from" in turn:
+        return turn["from"], turn.get("value")
+    if "role" in turn:
+        return turn["role"], turn.get("content")
     raise BadRecord(f"turn {index} has neither `from` nor `role`")
 
 
-def _pair(turns: Sequence[tuple[object, object]], pair: int) -> Item:
+def _pair(texts: Sequence[object], pair: int) -> Item:
     suffix = f"#{pair}"
     try:
         asked = f"turn {2 * pair}"
-        prompt = _without_mark(clean_text(turns[0][1], asked), asked)
-        if len(turns) == 1:
+        prompt = _without_mark(clean_text(texts[0], asked), asked)
+        if len(texts) == 1:
             raise BadRecord(f"{asked} has no answer")
-        return Item(suffix, clean_text(turns[1][1], f"turn {2 * pair + 1}"), prompt)
+        return Item(suffix, clean_text(texts[1], f"turn {2 * pair + 1}"), prompt)
     except BadRecord as error:
         return Item(suffix, fault=str(error))
 
 
 def _without_mark(text: str, what: str) -> str:
     """The prompt without LLaVA's `<image>` and its line break; the trainer puts the picture itself."""
+    if "<image>" not in text:
+        return text
     without = _IMAGE_MARK.sub("", text).strip()
     if not without:
         raise BadRecord(f"{what} is empty but for `<image>`")

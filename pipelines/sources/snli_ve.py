@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from pipelines.examples import Reject
+from pipelines.images import BadImage
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import SnliVeSource
 from pipelines.records import Entailed, Place, Record
@@ -40,7 +41,7 @@ def read(recipe: Recipe, source: SnliVeSource, piece: Piece) -> Iterator[Record 
                 continue
             try:
                 yield _entailed(store, place, value)
-            except ValueError as error:
+            except (BadRecord, BadImage) as error:
                 yield rejected(source, place, value, "pairID", error)
 
 

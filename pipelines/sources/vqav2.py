@@ -58,9 +58,19 @@ def read(recipe: Recipe, source: Vqav2Source, piece: Piece) -> Iterator[Record |
                 else:
                     waiting[side][key] = half
     for key, half in waiting[0].items():
-        yield _alone(source, key, half, f"no annotation in {other.label} has this `question_id`")
+        yield _alone(
+            source,
+            key,
+            half,
+            f"no annotation in {other.label} has this `question_id`, or another question has it too",
+        )
     for key, half in waiting[1].items():
-        yield _alone(source, key, half, f"no question in {piece.label} has this `question_id`")
+        yield _alone(
+            source,
+            key,
+            half,
+            f"no question in {piece.label} has this `question_id`, or another annotation has it too",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -402,6 +402,7 @@ def test_urls_are_checked_before_anything_is_asked() -> None:
         "http://a:99999/",
         "http://u:p@a.example/",
         "http://a\n/",
+        "http://[a#b",
     ):
         with pytest.raises(DownloadError) as caught:
             canonical_url(url)

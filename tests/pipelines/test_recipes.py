@@ -131,9 +131,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "conversations": [{"from": "human", "value": "Tell a joke."}, {"from": "gpt", "value": "No."}],
     }
     put(root / "llava/llava_v1_5_mix665k.json", json.dumps([*talks, text_only]))
-    questions = [
-        {"image_id": n, "question": f"What is no. {n}?", "question_id": 1000 * n} for n in numbers
-    ]
+    questions = [{"image_id": n, "question": f"What is no. {n}?", "question_id": 1000 * n} for n in numbers]
     answers = [
         {
             "question_id": 1000 * n,

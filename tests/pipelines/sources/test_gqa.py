@@ -42,7 +42,7 @@ def read(folder: Path, make_recipe: MakeRecipe, content: object, **more: Any) ->
 @pytest.mark.parametrize(("answer", "text"), [("short", "yes"), ("full", "Yes, there is a snowboard.")])
 def test_short_and_full_answers(tmp_path: Path, make_recipe: MakeRecipe, answer: str, text: str) -> None:
     (found,) = examples(read(tmp_path, make_recipe, {"201307270": QUESTION}, answer=answer))
-    assert (found.source_id, found.image_id) == ("201307270", "n161313")
+    assert (found.source_id, found.image_id) == ("201307270", "gqa-n161313")
     assert found.image == f"{tmp_path}/images/./n161313.jpg"
     assert (found.prompt, found.target) == (Text(QUESTION["question"]), Text(text))
 

@@ -173,7 +173,7 @@ BROKEN: list[tuple[str, str, str]] = [
 def read_with(
     folder: Path, make_recipe: MakeRecipe, layout: str, bad: str
 ) -> tuple[list[Record | Reject], list[str], int]:
-    """What is read where the second of three records is `bad`, the numbers of the others, the byte of the bad."""
+    """What is read where the second of three records is bad, which others are good, and its byte."""
     make, before, after, more = LAYOUTS[layout]
     name = layout.split()[0]
 
