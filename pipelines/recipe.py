@@ -92,7 +92,7 @@ class Deduplicate(Section):
 
     @model_validator(mode="after")
     def _distance_of_near(self) -> Deduplicate:
-        if "distance" in self.model_fields_set and self.images != "near":
+        if self.changed("distance") and self.images != "near":
             raise Misfit("distance", "has no effect without `images: near`; take it out")
         return self
 

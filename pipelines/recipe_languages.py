@@ -47,12 +47,11 @@ class Languages(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Languages:
-        set_keys = self.model_fields_set
         if isinstance(self.weights, dict):
-            if "codes" in set_keys and set(self.codes) != set(self.weights):
+            if self.changed("codes") and set(self.codes) != set(self.weights):
                 raise Misfit("codes", "`weights` names the languages already; take this key out")
             object.__setattr__(self, "codes", tuple(sorted(self.weights)))
-        if "alpha" in set_keys and self.weights != "proportional":
+        if self.changed("alpha") and self.weights != "proportional":
             raise Misfit("alpha", "has no effect without `weights: proportional`; take it out")
         try:
             self.policy().shares()

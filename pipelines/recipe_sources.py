@@ -88,8 +88,7 @@ class _Source(Section):
             if task not in self.possible:
                 right = ", ".join(f"`{one}`" for one in self.possible)
                 raise Misfit(f"tasks.{index}", f"this format's records do not serve it; they serve {right}")
-        set_keys = self.model_fields_set
-        if "prompt" in set_keys and set(self.tasks) <= _TASKS_WITHOUT_SLOT:
+        if self.changed("prompt") and set(self.tasks) <= _TASKS_WITHOUT_SLOT:
             raise Misfit("prompt", "these tasks have no text in their prompts; take the key out")
         for key, wanted in (
             ("negatives", _NEGATIVE_TASKS),
@@ -97,7 +96,7 @@ class _Source(Section):
             ("turns", {"instruct"}),
             ("phrases", {"caption"}),
         ):
-            if key in set_keys and not wanted & set(self.tasks):
+            if self.changed(key) and not wanted & set(self.tasks):
                 right = " or ".join(f"`{one}`" for one in sorted(wanted))
                 raise Misfit(key, f"has no effect without the task {right}; take it out")
         return self

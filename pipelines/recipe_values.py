@@ -33,6 +33,10 @@ class Section(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    def changed(self, key: str) -> bool:
+        """Whether a key has another value than its default; a recipe in a manifest names every key."""
+        return bool(getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True))
+
 
 def _language(code: str) -> str:
     return resolve(code).nllb
