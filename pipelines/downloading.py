@@ -53,9 +53,7 @@ REFUSING_DIRECTIVES = frozenset({"noai", "noimageai", "noindex", "noimageindex"}
 _SETTINGS = "downloads.json"
 
 # What needs no parser: a name as host, and a path without a fragment.
-_PLAIN_URL = re.compile(
-    r"https?://(?=[^/]*[A-Za-z])[A-Za-z0-9][A-Za-z0-9.-]*/[A-Za-z0-9_.~/%?&=+,;:!()*'-]*"
-)
+_PLAIN_URL = re.compile(r"https?://(?=[^/]*[A-Za-z])[A-Za-z0-9][A-Za-z0-9.-]*/[A-Za-z0-9_.~/%?&=+,;:!()*'-]*")
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 
 

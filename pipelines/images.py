@@ -134,7 +134,9 @@ def relative_image_path(written: str) -> str:
     if not written.isascii() and any("\ud800" <= character <= "\udfff" for character in written):
         raise BadImage(f"path {_shown(written)} holds half of a surrogate pair")
     if _URL.match(written):
-        raise BadImage(f"{_shown(written)} is a URL; name files, or say with `columns: {{url: ...}}` that it is one")
+        raise BadImage(
+            f"{_shown(written)} is a URL; name files, or say with `columns: {{url: ...}}` that it is one"
+        )
     path = posixpath.normpath(written)
     if path.startswith("/"):
         raise BadImage(f"{_shown(written)} is absolute; it must be relative to the images folder")

@@ -15,6 +15,8 @@ from pipelines.tasks.matching import empty_words
 
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)?|[^\w\s]")
 
+_ARTICLES = frozenset({"a", "an", "the"})
+
 LONGEST = 4
 """Words of a phrase; a longer run is a phrase of its last words, where the noun stands."""
 
@@ -22,7 +24,7 @@ LONGEST = 4
 def phrases(caption: str) -> list[str]:
     """The runs of content words of an English caption, lower-case, each once."""
     runs: list[list[str]] = [[]]
-    empty = empty_words()
+    empty = empty_words() | _ARTICLES
     for token in _TOKEN.findall(caption.casefold()):
         if token in empty or not token[0].isalnum():
             runs.append([])

@@ -1,595 +1,131 @@
-"""Languages and split: exact counts, distinct languages, the same answer everywhere, growth moves few."""
+"""An assignment: what is kept, which languages an example gets, and on which side its picture stands."""
 
 from __future__ import annotations
 
-import dataclasses
 import pickle
 from collections import Counter
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from pipelines.allocation import Stratum, UnknownStratum, allocate
 from pipelines.assignment import (
-    TRAIN,
-    UNBOUNDED,
-    VALIDATION,
-    Allocation,
-    Floats,
-    Hashes,
-    Integers,
-    Stratum,
-    UnknownStratum,
-    allocate,
-    fitted_shares,
-    fraction,
-    hash_of,
-    hashes_of,
-    policy_of,
-    quotas,
-    sample_bound,
-    side_of,
-    split_of,
-    validation_images,
+    LANGUAGE,
+    PHRASE,
+    SAMPLE,
+    SPLIT,
+    Assignment,
+    caption_key,
+    split_key,
+    stratum_of,
+    unit_key,
 )
-from pipelines.shares import LanguagePolicy
-from translation.languages import ENGLISH, default_languages
+from pipelines.examples import Example, Text
+from pipelines.hashing import hash_of, hashes_of
+from pipelines.split import TRAIN, VALIDATION
 
-CODES = tuple(language.nllb for language in default_languages() if not language.english)
-UNIFORM = LanguagePolicy(0.5, CODES).shares()
-
-
-def random_hashes(seed: int, size: int) -> Hashes:
-    return np.random.default_rng(seed).integers(0, UNBOUNDED, size, dtype=np.uint64)
+SEED = 17
+SHARES = {"eng_Latn": 0.4, "deu_Latn": 0.4, "swh_Latn": 0.2}
+KEYS = [f"s/{number}/caption" for number in range(100)]
 
 
-def random_shares(generator: np.random.Generator, count: int, per_example: int) -> Floats:
-    """`count` shares that sum to 1, of which some are 0 and none is above 1 / per_example."""
-    weights = generator.dirichlet(np.full(count, 0.7)) * (generator.random(count) < 0.8)
-    weights[:per_example] += 1e-3
-    shares = weights / weights.sum()
-    for _ in range(200):
-        shares = np.minimum(shares, 1 / per_example)
-        shares /= shares.sum()
-    # The last pull towards the bound: mixed with the flat shares, which hold it.
-    flat = np.full(count, 1 / count)
-    over = max(float(shares.max()) - 1 / per_example, 0.0)
-    mix = 0.0 if over == 0 else over / (float(shares.max()) - 1 / count)
-    mixed: Floats = shares * (1 - mix) + flat * mix
-    return mixed
+def example(number: int = 0, task: str = "caption", picture: str | None = "p", **keys: object) -> Example:
+    values: dict[str, object] = {"prompt": None, "target": Text("a cat")} | keys
+    return Example("s", str(number), task, picture and f"/{picture}.jpg", picture, **values)  # type: ignore[arg-type]
 
 
-def counted(allocation: Allocation, stratum: Stratum) -> dict[str, int]:
-    """Rows by language when every unit of the stratum asks for its own."""
-    return Counter(
-        code for unit in stratum.hashes.tolist() for code in allocation.languages(stratum.key, unit)
-    )
-
-
-def totals(allocation: Allocation, strata: Sequence[Stratum]) -> Counter[str]:
-    return sum((Counter(allocation.counts(stratum.key)) for stratum in strata), Counter())
-
-
-def largest_remainder(total: int, shares: Mapping[str, float]) -> dict[str, int]:
-    exact = {code: total * share for code, share in shares.items()}
-    counts = {code: int(number + 1e-6) for code, number in exact.items()}
-    by_remainder = sorted(shares, key=lambda code: counts[code] - exact[code])
-    for code in by_remainder[: total - sum(counts.values())]:
-        counts[code] += 1
-    return counts
-
-
-# Hashes
-
-
-@given(st.integers(0, 2**40), st.text(), st.lists(st.text(), max_size=5))
-def test_hashes_are_the_same_one_by_one_and_together(seed: int, purpose: str, keys: list[str]) -> None:
-    assert hashes_of(seed, purpose, keys).tolist() == [hash_of(seed, purpose, key) for key in keys]
-
-
-def test_a_hash_is_the_same_in_every_version() -> None:
-    assert hash_of(17, "language", "coco/1/caption") == 0x13440934107EBF7C
-
-
-def test_half_a_surrogate_pair_has_a_hash() -> None:
-    assert 0 <= hash_of(1, "language", "\ud83d") < 2**64
-
-
-def test_hashes_depend_on_seed_and_purpose_and_are_uniform() -> None:
-    keys = [str(number) for number in range(20_000)]
-    one, other, third = (
-        hashes_of(seed, purpose, keys) / 2.0**64
-        for seed, purpose in ((1, "language"), (2, "language"), (1, "split"))
-    )
-    for values in (one, other, third):
-        assert np.histogram(values, bins=20, range=(0, 1))[0] == pytest.approx(1000, abs=160)
-    assert abs(np.corrcoef([one, other, third])[np.triu_indices(3, 1)]).max() < 0.03
-
-
-def test_a_fraction_is_the_hash_scaled_and_below_one() -> None:
-    assert fraction(1, "split", "image") == pytest.approx(hash_of(1, "split", "image") / 2**64)
-    assert all(0 <= fraction(1, "split", str(number)) < 1 for number in range(1000))
-
-
-# Quotas
-
-
-@st.composite
-def quota_cases(draw: st.DrawFn) -> tuple[Integers, Floats, Integers]:
-    """Sizes, shares [strata x languages] and languages per unit; strata share their policy or don't."""
-    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
-    strata, per_example = draw(st.integers(1, 30)), draw(st.integers(1, 4))
-    languages = draw(st.integers(max(per_example, 2), 40))
-    sizes = generator.integers(0, draw(st.sampled_from([3, 30, 1000, 10**6])), strata)
-    same = draw(st.booleans())
-    rows = [random_shares(generator, languages, per_example) for _ in range(1 if same else strata)]
-    shares = np.array(rows * strata if same else rows)
-    return sizes.astype(np.int64), shares, np.full(strata, per_example, dtype=np.int64)
-
-
-@given(quota_cases())
-@settings(deadline=None)
-def test_quotas_are_exact_in_rows_and_within_one_in_cells_and_columns(
-    case: tuple[Integers, Floats, Integers],
-) -> None:
-    sizes, shares, per_example = case
-    table = quotas(*case)
-    exact = shares * (sizes * per_example)[:, None]
-    assert np.array_equal(table.sum(axis=1), sizes * per_example)
-    assert np.abs(table - exact).max() < 1
-    assert np.abs(table.sum(axis=0) - exact.sum(axis=0)).max() < 1 + 1e-6
-    assert table.min() >= 0
-    assert np.all(table <= sizes[:, None])
-    assert np.all(table[shares == 0] == 0)
-
-
-@pytest.mark.parametrize("sizes", [[591_753, 414_113, 23_240, 7, 0, 1], [10] * 300, [1] * 96])
-def test_totals_over_strata_are_rounded_by_largest_remainder(sizes: list[int]) -> None:
-    shares = LanguagePolicy(0.43, CODES, "proportional", alpha=0.3).shares()
-    strata = [Stratum(str(place), random_hashes(place, size), shares) for place, size in enumerate(sizes)]
-    assert totals(allocate(3, strata), strata) == Counter(largest_remainder(sum(sizes), shares))
-
-
-def test_columns_stay_within_one_where_cells_stand_against_the_largest_remainder() -> None:
-    # 70 rows of these shares would be 35 + 35, but the larger stratum must give the small languages one.
-    shares = np.array([0.49, 0.49, *[0.02 / 12] * 12])
-    sizes, one = np.array([69, 1]), np.array([1, 1])
-    table = quotas(sizes, np.array([shares, shares]), one)
-    assert table.sum(axis=1).tolist() == [69, 1]
-    assert sorted(table.sum(axis=0)[:2]) == [34, 35]
-    assert np.abs(table - sizes[:, None] * shares).max() < 1
-
-
-def test_whole_numbers_are_not_rounded() -> None:
-    table = quotas(np.array([30, 10]), np.full((2, 10), 0.1), np.array([1, 1]))
-    assert table.tolist() == [[3] * 10, [1] * 10]
-    # As floats these are 28.999999999999996, 56.99999999999999 and 14.000000000000002.
-    assert quotas(np.array([100]), np.array([[0.29, 0.57, 0.14]]), np.array([1])).tolist() == [[29, 57, 14]]
-
-
-@pytest.mark.parametrize(
-    ("shares", "per_example", "words"),
-    [([0.5, 0.4], 1, "sum to 1"), ([1.5, -0.5], 1, "at least 0"), ([0.6, 0.4], 2, "same language twice")],
-)
-def test_impossible_shares_are_an_error(shares: list[float], per_example: int, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        quotas(np.array([10]), np.array([shares]), np.array([per_example]))
-
-
-# Strata with fewer languages
-
-
-@st.composite
-def restricted_cases(draw: st.DrawFn) -> list[Stratum]:
-    """Strata of one policy, of which some may have only some of its languages."""
-    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
-    per_example, languages = draw(st.integers(1, 3)), draw(st.integers(3, 30))
-    codes = [ENGLISH, *CODES[: languages - 1]]
-    shares = dict(zip(codes, random_shares(generator, languages, per_example).tolist(), strict=True))
-    least = draw(st.sampled_from([0.05, 0.5, 0.9]))
-    strata = []
-    for place in range(draw(st.integers(1, 12))):
-        eligible = {code for code in codes if generator.random() < generator.uniform(least, 1)}
-        strata.append(
-            Stratum(
-                f"imagenet/classify/{place}",
-                random_hashes(int(generator.integers(2**32)), int(generator.integers(0, 60))),
-                shares,
-                per_example,
-                eligible=None if generator.random() < 0.3 else eligible,
-            )
-        )
-    return strata
-
-
-@given(restricted_cases())
-@settings(deadline=None)
-def test_every_unit_gets_its_number_of_distinct_languages_as_planned(strata: list[Stratum]) -> None:
-    allocation = allocate(5, strata)
-    for stratum in strata:
-        possible = {code for code, share in stratum.shares.items() if share > 0}
-        if stratum.eligible is not None:
-            possible &= set(stratum.eligible)
-        number = min(stratum.per_example, len(possible))
-        for unit in stratum.hashes.tolist():
-            got = allocation.languages(stratum.key, unit)
-            assert len(got) == len(set(got)) == number
-            assert possible.issuperset(got)
-        assert counted(allocation, stratum) == allocation.counts(stratum.key)
-
-
-@given(restricted_cases())
-@settings(deadline=None)
-def test_fitting_brings_the_mix_no_further_from_the_policy(strata: list[Stratum]) -> None:
-    codes = list(strata[0].shares)
-    shares = np.array(list(strata[0].shares.values()))
-    eligible = np.array([[one.eligible is None or code in one.eligible for code in codes] for one in strata])
-    number = np.minimum(strata[0].per_example, (eligible & (shares > 0)).sum(axis=1))
-    sizes = np.array([len(stratum.hashes) for stratum in strata])
-    fitted = fitted_shares(sizes, shares, eligible, number)
-    assert fitted.sum(axis=1) == pytest.approx((number > 0).astype(float))
-    assert np.all(fitted[~eligible] == 0)
-    assert np.all(fitted <= 1 / np.maximum(number, 1)[:, None] + 1e-9)
-    if strata[0].per_example == 1:
-        plain = np.where(eligible, shares, 0.0)
-        plain /= np.maximum(plain.sum(axis=1, keepdims=True), 1e-300)
-        wanted = shares * sizes[number > 0].sum()
-        off, unfitted = (np.abs(sizes @ table - wanted).sum() for table in (fitted, plain))
-        assert off <= unfitted + 1e-2
-
-
-def test_languages_that_some_classes_lack_get_their_share_from_the_others() -> None:
-    shares = LanguagePolicy(0.4, CODES[:6]).shares()
-    strata = [
-        Stratum(
-            str(place),
-            random_hashes(place, 300),
-            shares,
-            eligible={ENGLISH, *CODES[place % 3 : 4 + place % 3]},
-        )
-        for place in range(50)
-    ]
-    assert totals(allocate(1, strata), strata) == Counter(largest_remainder(15_000, shares))
-
-
-def test_a_language_with_too_few_eligible_units_takes_all_of_them_and_stays_below() -> None:
-    shares = {ENGLISH: 0.5, "deu_Latn": 0.25, "yor_Latn": 0.25}
-    everywhere = Stratum("many", random_hashes(1, 900), shares, eligible={ENGLISH, "deu_Latn"})
-    few = Stratum("few", random_hashes(2, 100), shares)
-    counts = totals(allocate(1, [everywhere, few]), [everywhere, few])
-    assert counts["yor_Latn"] == pytest.approx(100, abs=2)
-    assert sum(counts.values()) == 1000
-
-
-def test_a_unit_without_any_possible_language_gets_none() -> None:
-    strata = [
-        Stratum("none", random_hashes(1, 5), UNIFORM, eligible={"lat_Latn"}),
-        Stratum("all", random_hashes(2, 5), UNIFORM),
-    ]
-    allocation = allocate(1, strata)
-    assert allocation.languages("none", int(strata[0].hashes[0])) == ()
-    assert allocation.counts("none") == {}
-    assert allocation.numbers("none", strata[0].hashes).shape == (5, 0)
-    assert len(allocation.languages("all", 0)) == 1
-
-
-def test_fewer_eligible_languages_than_wanted_give_as_many_as_there_are() -> None:
-    shares = dict.fromkeys([ENGLISH, *CODES[:4]], 0.2)
-    strata = [Stratum("two", random_hashes(1, 50), shares, 3, eligible=CODES[:2])]
-    allocation = allocate(1, strata)
-    assert {frozenset(allocation.languages("two", unit)) for unit in strata[0].hashes.tolist()} == {
-        frozenset(CODES[:2])
+def assignment(**keys: object) -> Assignment:
+    captions = Stratum("s/caption", hashes_of(SEED, LANGUAGE, KEYS), SHARES)
+    pictures = Stratum("pictures", hashes_of(SEED, LANGUAGE, [f"p{number}" for number in range(100)]), SHARES)
+    values: dict[str, object] = {
+        "seed": SEED,
+        "allocation": allocate(SEED, [captions, pictures]),
+        "by_image": {},
+        "by_phrase": {},
+        "limits": {},
+        "validation": np.empty(0, dtype=np.uint64),
     }
+    return Assignment(**(values | keys))  # type: ignore[arg-type]
 
 
-# Allocation
+def test_the_examples_of_the_plan_get_its_languages_in_its_counts() -> None:
+    planned = assignment()
+    got = Counter(code for number in range(100) for code in planned.languages(example(number)))
+    assert got == {"eng_Latn": 40, "deu_Latn": 40, "swh_Latn": 20}
+    assert planned.codes == ("eng_Latn", "deu_Latn", "swh_Latn")
 
 
-@st.composite
-def mixes(draw: st.DrawFn) -> list[Stratum]:
-    """Strata of two policies, with bounds on some."""
-    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
-    policies = []
-    for _ in range(2):
-        per_example, languages = draw(st.integers(1, 3)), draw(st.integers(3, 30))
-        shares = random_shares(generator, languages, per_example).tolist()
-        policies.append((dict(zip([ENGLISH, *CODES], shares, strict=False)), per_example))
-    strata = []
-    for place in range(draw(st.integers(1, 8))):
-        shares_of, per_example = policies[place % 2]
-        size = int(generator.integers(0, 80))
-        samples = random_hashes(int(generator.integers(2**32)), size)
-        strata.append(
-            Stratum(
-                f"source/{place}",
-                random_hashes(int(generator.integers(2**32)), size),
-                shares_of,
-                per_example,
-                samples=samples,
-                bound=sample_bound(samples, draw(st.one_of(st.none(), st.integers(0, 100)))),
-            )
-        )
-    return strata
+def test_a_text_that_stays_in_its_language_has_that_alone_and_needs_no_plan() -> None:
+    text = example(task="text", picture=None, language="yor_Latn")
+    assert assignment().languages(text) == ("yor_Latn",)
 
 
-@given(mixes(), st.randoms(use_true_random=False))
-@settings(deadline=None)
-def test_the_order_of_the_input_changes_nothing(strata: list[Stratum], random: object) -> None:
-    shuffled = []
-    for stratum in strata[::-1]:
-        order = np.random.default_rng(1).permutation(len(stratum.hashes))
-        assert stratum.samples is not None
-        shuffled.append(
-            dataclasses.replace(
-                stratum,
-                hashes=stratum.hashes[order],
-                samples=stratum.samples[order],
-                shares=dict(reversed(list(stratum.shares.items()))),
-            )
-        )
-    assert allocate(5, shuffled) == allocate(5, strata)
+def test_an_example_of_a_kind_that_was_not_planned_is_an_error() -> None:
+    with pytest.raises(UnknownStratum, match="'s/vqa'"):
+        assignment().languages(example(task="vqa"))
 
 
-@given(mixes())
-@settings(deadline=None)
-def test_strata_of_one_policy_are_exact_together(strata: list[Stratum]) -> None:
-    allocation = allocate(5, strata)
-    for members in (strata[::2], strata[1::2]):
-        if members:
-            counts = totals(allocation, members)
-            rows = sum(counts.values())
-            for code, share in members[0].shares.items():
-                assert abs(counts[code] - rows * share) < 1 + 1e-3
+def test_all_examples_of_a_picture_get_the_same_languages_where_pictures_get_them() -> None:
+    planned = assignment(by_image={"s": "pictures"})
+    for number in range(100):
+        of_picture = {
+            planned.languages(example(index, task, f"p{number}"))
+            for index, task in enumerate(("caption", "vqa", "matching"))
+        }
+        assert len(of_picture) == 1
+    got = Counter(planned.languages(example(picture=f"p{number}")) for number in range(100))
+    assert got == {("eng_Latn",): 40, ("deu_Latn",): 40, ("swh_Latn",): 20}
 
 
-@given(mixes())
-@settings(deadline=None)
-def test_units_that_a_bound_leaves_out_are_not_counted(strata: list[Stratum]) -> None:
-    allocation = allocate(5, strata)
-    for stratum in strata:
-        assert stratum.samples is not None
-        kept = [allocation.keeps(stratum.key, sample) for sample in stratum.samples.tolist()]
-        stays = dataclasses.replace(stratum, hashes=stratum.hashes[np.array(kept, dtype=bool)])
-        assert counted(allocation, stays) == allocation.counts(stratum.key)
-        assert sum(allocation.counts(stratum.key).values()) == sum(kept) * stratum.per_example
+def test_what_has_no_picture_or_is_made_of_names_is_in_no_stratum_of_pictures() -> None:
+    text, named = example(task="text", picture=None), example(target=Text("hen", False, name="8"))
+    assert stratum_of(text, "pictures") == "s/text"
+    assert unit_key(text, by_image=True) == text.id
+    assert stratum_of(named, "pictures") == "s/caption/8"
+    assert stratum_of(example(), "pictures") == "pictures"
+    assert stratum_of(example(), None) == "s/caption"
 
 
-@given(mixes(), st.lists(st.integers(0, 2**64 - 1), max_size=20))
-@settings(deadline=None)
-def test_many_at_once_get_what_each_gets_alone(strata: list[Stratum], units: list[int]) -> None:
-    allocation = allocate(5, strata)
-    for stratum in strata:
-        table = allocation.numbers(stratum.key, np.array(units, dtype=np.uint64))
-        names = [tuple(allocation.codes[number] for number in row) for row in table.tolist()]
-        assert names == [allocation.languages(stratum.key, unit) for unit in units]
+def test_what_lies_beyond_the_limit_of_its_task_is_not_kept() -> None:
+    samples = sorted(hash_of(SEED, SAMPLE, key) for key in KEYS)
+    planned = assignment(limits={"s/caption": samples[30]})
+    assert sum(planned.keeps(example(number)) for number in range(100)) == 30
+    assert all(planned.keeps(example(number, "vqa")) for number in range(100))
+    assert all(assignment().keeps(example(number)) for number in range(100))
 
 
-@given(mixes(), st.lists(st.integers(0, 2**64 - 1), max_size=20))
-@settings(deadline=None)
-def test_units_not_seen_at_planning_get_distinct_languages_too(
-    strata: list[Stratum], units: list[int]
-) -> None:
-    allocation = allocate(5, strata)
-    for stratum in strata:
-        if allocation.counts(stratum.key):
-            for unit in [0, 2**64 - 1, *units]:
-                got = allocation.languages(stratum.key, unit)
-                assert len(got) == len(set(got)) == stratum.per_example
+def test_a_caption_that_no_phrase_keeps_is_left_out_of_all_tasks() -> None:
+    kept = np.array([hash_of(SEED, PHRASE, caption_key(example(3)))], dtype=np.uint64)
+    planned = assignment(by_phrase={"s": kept})
+    for task in ("caption", "matching"):
+        assert [number for number in range(100) if planned.keeps(example(number, task))] == [3]
+    nothing = assignment(by_phrase={"s": np.empty(0, dtype=np.uint64)})
+    assert not nothing.keeps(example(3))
 
 
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(1, 3))
-@settings(deadline=None)
-def test_equal_hashes_get_equal_languages_that_are_distinct(hashes: list[int], per_example: int) -> None:
-    shares = dict.fromkeys([ENGLISH, *CODES[:5]], 1 / 6)
-    allocation = allocate(5, [Stratum("a", np.array(hashes, dtype=np.uint64), shares, per_example)])
-    for unit in set(hashes):
-        got = allocation.languages("a", unit)
-        assert len(set(got)) == per_example
-        assert allocation.languages("a", unit) == got
-
-
-@given(mixes())
-@settings(deadline=None, max_examples=30)
-def test_a_copy_in_another_process_is_the_same(strata: list[Stratum]) -> None:
-    allocation = allocate(5, strata)
-    copy = pickle.loads(pickle.dumps(allocation))
-    assert copy == allocation
-    assert copy.strata() == tuple(sorted(stratum.key for stratum in strata))
-
-
-def test_a_plan_of_many_strata_is_small() -> None:
-    strata = [
-        Stratum(f"imagenet/classify/{place}", random_hashes(place, 300), UNIFORM) for place in range(500)
-    ]
-    assert len(pickle.dumps(allocate(1, strata))) < 1_000_000
-
-
-def test_another_seed_gives_other_languages() -> None:
-    strata = [Stratum("a", random_hashes(1, 1000), UNIFORM)]
-    one, other = (allocate(seed, strata).numbers("a", strata[0].hashes) for seed in (1, 2))
-    assert np.mean(one == other) < 0.5
-
-
-def test_other_pairs_of_languages_meet_in_other_strata() -> None:
-    shares = dict.fromkeys([ENGLISH, *CODES[:9]], 0.1)
-    strata = [Stratum(str(place), random_hashes(place, 1000), shares, 2) for place in range(100)]
-    allocation = allocate(1, strata)
-    pairs = {
-        frozenset(allocation.languages(stratum.key, unit))
-        for stratum in strata
-        for unit in stratum.hashes.tolist()
+def test_a_picture_is_on_one_side_for_all_sources_and_a_text_by_its_id() -> None:
+    text = example(5, "text", picture=None)
+    held_out = [hash_of(SEED, SPLIT, "p"), hash_of(SEED, SPLIT, text.id)]
+    planned = assignment(validation=np.sort(np.array(held_out, dtype=np.uint64)))
+    assert {planned.split(example(number, task)) for number in range(9) for task in ("vqa", "vqg")} == {
+        VALIDATION
     }
-    assert len(pairs) == 45
+    assert planned.split(text) == VALIDATION
+    assert planned.split(example(6, "text", picture=None)) == TRAIN
+    assert planned.split(example(picture="q")) == TRAIN
+    assert split_key(text) == text.id
 
 
-def test_in_a_large_stratum_a_language_meets_most_others_and_counts_stay_exact() -> None:
-    policy = LanguagePolicy(0.2, CODES[:20], per_example=3).shares()
-    stratum = Stratum("web/caption", random_hashes(1, 200_000), policy, 3)
-    allocation = allocate(1, [stratum])
-    table = allocation.numbers(stratum.key, stratum.hashes)
-    met = set(table[(table == 5).any(axis=1)].ravel().tolist()) - {5}
-    assert len(met) > 15
-    assert np.all(np.diff(np.sort(table, axis=1), axis=1) > 0)
-    counts = np.bincount(table.ravel(), minlength=len(policy))
-    assert dict(zip(allocation.codes, counts.tolist(), strict=True)) == largest_remainder(600_000, policy)
-    assert allocation.counts(stratum.key) == largest_remainder(600_000, policy)
-    some = stratum.hashes[:1000].tolist()
-    names = [tuple(allocation.codes[number] for number in row) for row in table[:1000].tolist()]
-    assert names == [allocation.languages(stratum.key, unit) for unit in some]
-
-
-def test_one_percent_more_units_changes_the_language_of_few() -> None:
-    """Under 6 % of the units of strata of 20,000, with 96 languages, where 2 to 4 % are usual.
-
-    A boundary moves by chance (about the root of the number of new units) and by rounding; so it is more in
-    smaller strata (17 % at 1,000 units) and less in larger ones (1 % at 100,000).
-    """
-    old = [random_hashes(place, 20_000) for place in range(10)]
-    new = [np.concatenate([one, random_hashes(100 + place, 200)]) for place, one in enumerate(old)]
-    before, after = (
-        allocate(1, [Stratum(str(place), hashes, UNIFORM) for place, hashes in enumerate(mix)])
-        for mix in (old, new)
+def test_a_copy_in_another_process_decides_alike() -> None:
+    samples = sorted(hash_of(SEED, SAMPLE, key) for key in KEYS)
+    planned = assignment(
+        limits={"s/caption": samples[50]},
+        by_phrase={"s": np.sort(hashes_of(SEED, PHRASE, [f"s/{number}" for number in range(70)]))},
+        validation=np.sort(hashes_of(SEED, SPLIT, ["p1", "p2"])),
     )
-    changed = [
-        np.mean(before.numbers(str(place), one) != after.numbers(str(place), one))
-        for place, one in enumerate(old)
-    ]
-    assert 0 < np.mean(changed) < 0.04
-    assert max(changed) < 0.06
-
-
-def test_another_stratum_moves_the_units_of_one_by_rounding_at_most() -> None:
-    units = random_hashes(1, 100_000)
-    before = allocate(1, [Stratum("a", units, UNIFORM)])
-    after = allocate(1, [Stratum("a", units, UNIFORM), Stratum("b", random_hashes(2, 777), UNIFORM)])
-    assert np.mean(before.numbers("a", units) != after.numbers("a", units)) < 0.01
-
-
-def test_a_stratum_that_was_not_planned_is_an_error() -> None:
-    allocation = allocate(1, [Stratum("coco/caption", random_hashes(1, 5), UNIFORM)])
-    with pytest.raises(UnknownStratum, match="'coco/vqa' was there when languages were planned") as caught:
-        allocation.languages("coco/vqa", 1)
-    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
-    with pytest.raises(UnknownStratum):
-        allocation.keeps("coco/vqa", 1)
-
-
-@pytest.mark.parametrize(
-    ("strata", "words"),
-    [
-        ([Stratum("a", random_hashes(1, 5), UNIFORM)] * 2, "two strata have the key 'a'"),
-        ([Stratum("a", random_hashes(1, 5), UNIFORM, 3)], "0.5 is impossible with 3 distinct"),
-        ([Stratum("a", random_hashes(1, 5), {ENGLISH: 0.7})], "sum to 1, not 0.7"),
-        ([Stratum("a", random_hashes(1, 5), UNIFORM, bound=7)], "no sample hashes"),
-    ],
-)
-def test_strata_that_cannot_be_planned_are_an_error(strata: list[Stratum], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        allocate(1, strata)
-
-
-def test_no_strata_are_no_plan() -> None:
-    assert allocate(1, []) == Allocation((), {})
-
-
-# Limits
-
-
-@given(st.lists(st.integers(0, 2**64 - 1), max_size=50, unique=True), st.integers(0, 60))
-def test_a_bound_keeps_as_many_as_the_limit(samples: list[int], limit: int) -> None:
-    bound = sample_bound(np.array(samples, dtype=np.uint64), limit)
-    assert [sample for sample in sorted(samples) if sample < bound] == sorted(samples)[:limit]
-
-
-def test_without_a_limit_everything_stays() -> None:
-    assert sample_bound(random_hashes(1, 10), None) == UNBOUNDED
-    assert allocate(1, [Stratum("a", random_hashes(1, 10), UNIFORM)]).keeps("a", 2**64 - 1)
-
-
-def test_equal_samples_at_the_bound_all_stay_out() -> None:
-    bound = sample_bound(np.array([1, 2, 2, 2, 3], dtype=np.uint64), 3)
-    assert bound == 2
-
-
-# The split
-
-
-@st.composite
-def pictures(draw: st.DrawFn) -> tuple[Hashes, Integers]:
-    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
-    strata = draw(st.integers(1, 20))
-    sizes = generator.integers(0, draw(st.sampled_from([3, 50, 400])), strata)
-    return random_hashes(draw(st.integers(0, 99)), int(sizes.sum())), np.repeat(np.arange(strata), sizes)
-
-
-@given(pictures(), st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.02, 0.5, 1.0])))
-def test_each_stratum_and_the_whole_hold_out_their_share_within_one(
-    case: tuple[Hashes, Integers], share: float
-) -> None:
-    images, strata = case
-    held = validation_images(images, strata, share)
-    assert np.array_equal(held, np.unique(held))
-    assert abs(len(held) - len(images) * share) <= 0.5 + 1e-5
-    numbers = np.bincount(strata[np.isin(images, held)], minlength=20)
-    assert np.abs(numbers - np.bincount(strata, minlength=20) * share).max() <= 1 + 1e-5
-    sides = Counter(side_of(held, image) for image in images.tolist())
-    assert sides[VALIDATION] == len(held)
-    assert sides[TRAIN] == len(images) - len(held)
-
-
-@given(pictures(), st.floats(0, 1))
-def test_the_order_of_the_images_changes_nothing(case: tuple[Hashes, Integers], share: float) -> None:
-    images, strata = case
-    order = np.random.default_rng(1).permutation(len(images))
-    once, again = (
-        validation_images(images, strata, share),
-        validation_images(images[order], strata[order], share),
-    )
-    assert np.array_equal(once, again)
-
-
-def test_an_image_of_two_strata_counts_in_the_lower_one() -> None:
-    images, strata = random_hashes(1, 1000), np.repeat([1, 2], 500)
-    both = (
-        np.concatenate([images, images[500:], images[:500]]),
-        np.concatenate([strata, strata[500:] + 1, strata[:500] + 1]),
-    )
-    assert np.array_equal(validation_images(*both, 0.1), validation_images(images, strata, 0.1))
-
-
-def test_more_images_change_the_side_of_few() -> None:
-    """Under 2 % of those held out: only what lies next to the bound of its stratum moves."""
-    images, strata = random_hashes(1, 100_000), np.arange(100_000) % 5
-    more = np.concatenate([images, random_hashes(2, 1000)]), np.concatenate([strata, np.arange(1000) % 5])
-    before, after = validation_images(images, strata, 0.05), validation_images(*more, 0.05)
-    old = np.intersect1d(after, images)
-    assert len(np.setxor1d(before, old)) < 0.02 * len(before)
-
-
-def test_no_images_hold_out_none() -> None:
-    none = validation_images(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64), 0.1)
-    assert side_of(none, 5) == TRAIN
-
-
-def test_a_share_that_is_none_is_an_error() -> None:
-    with pytest.raises(ValueError, match="give 0 to 1"):
-        validation_images(random_hashes(1, 5), np.zeros(5, dtype=np.int64), 1.5)
-
-
-# Until every caller has a plan
-
-
-def test_half_stays_english_and_the_rest_is_uniform() -> None:
-    policy = policy_of(0.5, CODES)
-    counts = Counter(policy.language(17, f"example-{i}") for i in range(190_000))
-    assert abs(counts.pop("eng_Latn") / 190_000 - 0.5) < 0.01
-    assert len(counts) == 95
-    # 1,000 expected each; 5 standard deviations.
-    assert all(abs(count - 1000) < 160 for count in counts.values())
-
-
-def test_the_held_out_share_is_the_one_asked_for() -> None:
-    held_out = sum(split_of(5, f"image-{i}", 0.02) == "validation" for i in range(50_000))
-    assert abs(held_out / 50_000 - 0.02) < 0.004
+    copy = pickle.loads(pickle.dumps(planned))
+    for number in range(100):
+        one = example(number, picture=f"p{number % 5}")
+        assert copy.keeps(one) == planned.keeps(one)
+        assert copy.languages(one) == planned.languages(one)
+        assert copy.split(one) == planned.split(one)

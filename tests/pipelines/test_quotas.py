@@ -90,7 +90,8 @@ def restricted(draw: st.DrawFn) -> tuple[Integers, Floats, Booleans, Integers]:
     strata, least = draw(st.integers(1, 12)), draw(st.sampled_from([0.05, 0.5, 0.9, 1.0]))
     eligible = generator.random((strata, languages)) < generator.uniform(least, 1, (strata, 1))
     sizes = generator.integers(0, 60, strata)
-    return sizes, shares, eligible, np.minimum(most, (eligible & (shares > 0)).sum(axis=1))
+    possible = np.count_nonzero(eligible & (shares > 0), axis=1)
+    return sizes, shares, eligible, np.minimum(possible, most)
 
 
 @given(restricted())
@@ -109,7 +110,7 @@ def test_fitting_brings_the_mix_no_further_from_the_policy(
     case: tuple[Integers, Floats, Booleans, Integers],
 ) -> None:
     sizes, shares, eligible, _ = case
-    one_each = (eligible & (shares > 0)).any(axis=1).astype(np.int64)
+    one_each = np.array((eligible & (shares > 0)).any(axis=1), dtype=np.int64)
     plain = np.where(eligible, shares, 0.0)
     plain /= np.maximum(plain.sum(axis=1, keepdims=True), 1e-300)
     wanted = shares * sizes[one_each > 0].sum()
