@@ -97,7 +97,10 @@ class ReadPiece(beam.DoFn):
 
 
 class AssignLanguages(beam.DoFn):
-    """`Example` -> (id, `AssignedExample`), one for each of its languages, with names in that language."""
+    """`Example` -> (id, `AssignedExample`), one for each of its languages, with names in that language.
+
+    One that no language of the mix has a name for goes to the output `rejects` as `Reject`.
+    """
 
     def __init__(self, recipe: Recipe, assignment: Assignment) -> None:
         self._recipe, self._assignment = recipe, assignment
@@ -109,12 +112,22 @@ class AssignLanguages(beam.DoFn):
             if isinstance(source, ImagenetSource)
         }
 
-    def process(self, example: Example) -> Iterator[tuple[str, AssignedExample]]:
+    def process(self, example: Example) -> Iterator[object]:
         table = self._names.get(example.dataset)
-        for language in self._assignment.languages(example):
+        codes = self._assignment.languages(example)
+        if not codes:
+            yield beam.pvalue.TaggedOutput(REJECTS, _unnamed(example))
+        for language in codes:
             named = example if table is None else _named(example, language, table)
             assigned = AssignedExample(named, language)
             yield assigned.id, assigned
+
+
+def _unnamed(example: Example) -> Reject:
+    shown = example.target.text if example.target.name else example.prompt and example.prompt.text
+    reason = f"names: class {example.name} ({shown}) has a name in no language of the mix"
+    record = example.image or ""
+    return Reject(example.dataset, example.source_id, example.task, reason, record, example.image_id)
 
 
 def _named(example: Example, language: str, table: NameTable) -> Example:

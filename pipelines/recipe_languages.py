@@ -43,7 +43,8 @@ class Languages(Section):
     per_example: Annotated[int, Field(ge=1)] = 1
     """Languages that each example gets, all different."""
     unit: Literal["example", "image"] = "example"
-    """`image`: all examples of a picture, of every task, get the same languages."""
+    """`image`: all examples of a picture, of every task, get the same languages, but for names of classes.
+    The shares are then exact in pictures, not in rows."""
 
     @model_validator(mode="after")
     def _possible(self) -> Languages:

@@ -78,7 +78,7 @@ class _Source(Section):
     languages: Languages | None = None
     """Another policy than the recipe's; keys that are left out are taken from there."""
     max_rows: Annotated[int, Field(ge=1)] | None = None
-    """At most this many rows for each task, drawn by the seed."""
+    """At most this many examples for each task, drawn by the seed."""
     phrases: Phrases | None = None
     """Captions only: balance them by the phrases that they hold."""
 

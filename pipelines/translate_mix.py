@@ -94,9 +94,10 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
     )
     assigned = read.examples | "Assign languages" >> beam.ParDo(
         AssignLanguages(recipe, plan.assignment)
-    ).with_output_types(tuple[str, AssignedExample])
+    ).with_outputs(REJECTS, main="examples")
+    unread = (read.rejects, assigned.rejects) | "All unreadable records" >> beam.Flatten()
     unique = (
-        assigned
+        assigned.examples
         | "Group by id" >> beam.GroupByKey()
         | "Reject duplicates" >> beam.ParDo(RejectDuplicates()).with_outputs(REJECTS, main="examples")
     )
@@ -166,7 +167,7 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
         )
     )
     rejects = (
-        read.rejects | "Unreadable records" >> beam.Map(row_of_reject),
+        unread | "Unreadable records" >> beam.Map(row_of_reject),
         unique.rejects | "Duplicates" >> beam.Map(row_of_rejected_example, plan.assignment),
         seen.rejects | "Bad images" >> beam.Map(row_of_rejected_example, plan.assignment),
         checked.rejects | "Repetitions" >> beam.Map(row_of_rejected_example, plan.assignment),
@@ -179,25 +180,26 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
         shard_megabytes=recipe.shard_megabytes,
     )
     entries = translated[ANSWERS] | "Answer entries" >> beam.MapTuple(lambda _, text: text.answer)
-    _finish(pipeline, plan, read, assigned, judged, files, entries)
+    _finish(pipeline, plan, read[LEFT_OUT], assigned.examples, unread, judged, files, entries)
 
 
 def _finish(
     pipeline: beam.Pipeline,
     plan: MixPlan,
-    read: beam.pvalue.DoOutputsTuple,
+    left_out: beam.PCollection,
     assigned: beam.PCollection,
+    unread: beam.PCollection,
     judged: beam.PCollection,
     files: beam.PCollection,
     entries: beam.PCollection,
 ) -> None:
     """Counts what was read apart from what was judged and written, then answers, card and manifest."""
     counted = (
-        (assigned | "Assigned" >> beam.Values(), read.rejects)
+        (assigned | "Assigned" >> beam.Values(), unread)
         | "All that was read" >> beam.Flatten()
         | "Count read" >> beam.combiners.Count.Globally()
     )
-    left_out = read[LEFT_OUT] | "Count left out" >> beam.combiners.Count.PerElement()
+    not_wanted = left_out | "Count left out" >> beam.combiners.Count.PerElement()
     reasons = (
         judged
         | "Reasons" >> beam.Map(lambda element: ((element[0]["language"], element[0]["reason"]), 1))
@@ -212,7 +214,7 @@ def _finish(
             _write_card_and_manifest,
             plan,
             beam.pvalue.AsSingleton(counted),
-            beam.pvalue.AsDict(left_out),
+            beam.pvalue.AsDict(not_wanted),
             beam.pvalue.AsList(reasons),
             beam.pvalue.AsList(files),
             beam.pvalue.AsList(entries),

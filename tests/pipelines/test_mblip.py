@@ -364,3 +364,21 @@ def test_a_picture_that_cannot_be_read_is_a_reject_and_no_black_square(root: Pat
     (row,) = [row for path in tmp_path.glob("mix/*/*/*.parquet") for row in pq.read_table(path).to_pylist()]
     assert row["verdict"] == "reject"
     assert row["reason"].startswith("image: broken or truncated")
+
+
+def test_a_class_without_a_name_in_any_language_of_the_mix_is_a_reject(root: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "name: named\nlanguages: {english_share: 0, codes: [sw]}\nsources:\n  - name: imagenet\n"
+        f"    format: imagenet\n    images: {root}/imagenet/train\n    tasks: [classify]\n"
+        f"    classes: {root}/imagenet/imagenet_class_index.json\n"
+        f"    labels: {root}/imagenet/babel_imagenet-298.json\n"
+    )
+    command = [sys.executable, "-m", "pipelines.cli", "run", str(recipe), "--output", str(tmp_path / "mix")]
+    result = subprocess.run([*command, "--quiet"], capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr
+    rows = [row for path in tmp_path.glob("mix/*/*/*.parquet") for row in pq.read_table(path).to_pylist()]
+    assert len(rows) == 14 * len(CLASSES)
+    nameless = [row for row in rows if row["verdict"] == "reject"]
+    assert len(nameless) == 14 * sum("SW" not in others for _, others in CLASSES.values())
+    assert all(row["reason"].startswith("names: class ") for row in nameless)
