@@ -187,7 +187,7 @@ def _joined(labels: NDArray[np.intp], found: list[_Pairs]) -> NDArray[np.intp]:
         return labels
     size = len(labels)
     graph = coo_array((np.ones(len(first), dtype=bool), (first, second)), shape=(size, size))
-    joined: NDArray[np.intp] = connected_components(graph, directed=False)[1]
+    joined = connected_components(graph, directed=False)[1].astype(np.intp)
     return joined[labels]
 
 

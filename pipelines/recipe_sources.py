@@ -236,7 +236,7 @@ class Flickr30kSource(_Source):
 
 
 class Nlvr2Source(_Source):
-    """Statements about two pictures: NLVR2 (`train.json`: JSON lines), or MaRVL, which stays in its language."""
+    """Statements about two pictures: NLVR2 (`train.json`: JSON lines); MaRVL, which stays in its language."""
 
     possible: ClassVar[tuple[Task, ...]] = ("statement",)
 

@@ -18,7 +18,10 @@ FORBIDDEN = {
 }
 """Package -> what its modules must not import, anywhere."""
 
-EXTRAS = {"torch", "transformers", "sentence_transformers", "huggingface_hub", "datasets", "imagehash", "scipy"}
+EXTRAS = {
+    *("torch", "transformers", "sentence_transformers", "huggingface_hub", "datasets"),
+    *("imagehash", "scipy"),
+}
 """What `translation` and `pipelines` import inside functions alone, where the user asked for it."""
 
 

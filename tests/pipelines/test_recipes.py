@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipelines.examples import Example
 from pipelines.planning import plan_mix
 from pipelines.recipe import RecipeError, checked_recipe, load_recipe
 from pipelines.recipe_file import read_recipe_file
 from pipelines.run import sample_recipe
-from pipelines.sources import read_piece
 from pipelines.sources import pieces as pieces_of
-from pipelines.examples import Example
+from pipelines.sources import read_piece
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
@@ -161,8 +161,11 @@ def test_every_recipe_is_valid_and_says_what_its_data_may_be_used_for(name: str)
 
 
 def test_the_recipes_that_the_documentation_names_are_there() -> None:
-    assert NAMES == sorted(
-        ["sample", "mblip-v2", "mblip-v2-paper", "centurio-like", "gqa", "xvnli", "marvl", "flickr30k"]
+    assert (
+        sorted(
+            ["sample", "mblip-v2", "mblip-v2-paper", "centurio-like", "gqa", "xvnli", "marvl", "flickr30k"]
+        )
+        == NAMES
     )
     assert sample_recipe().is_file()
 
@@ -208,4 +211,5 @@ def test_text_stays_in_its_language_and_answers_of_gqa_in_english(root: Path) ->
     for example in read_piece(recipe, piece):
         assert isinstance(example, Example)
         assert not example.target.translate
-        assert example.prompt is not None and example.prompt.translate
+        assert example.prompt is not None
+        assert example.prompt.translate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,7 @@ from pipelines.examples import Example
 from pipelines.recipe_sources import CocoSource
 from pipelines.records import Captioned, Picture, Place
 from pipelines.tasks import examples_of
-from pipelines.tasks.matching import contradicts, content_words
+from pipelines.tasks.matching import content_words, contradicts
 
 SUBJECTS = (
     "dog",
@@ -100,7 +99,8 @@ def test_no_negative_is_a_true_caption_of_the_picture() -> None:
     true = {one.picture.image_id: [text for _, text in one.captions] for one in five}
     for example in made(five, negatives=1.0):
         if example.target.text == "no":
-            assert example.prompt is not None and example.image_id is not None
+            assert example.prompt is not None
+            assert example.image_id is not None
             assert example.prompt.text not in true[example.image_id]
             said = set[str]().union(*(content_words(text) for text in true[example.image_id]))
             assert contradicts(content_words(example.prompt.text), said)

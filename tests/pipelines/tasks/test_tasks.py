@@ -67,7 +67,8 @@ def test_a_share_of_the_answers_stays_english(share: float) -> None:
 
 def test_prompts_that_are_kept_are_not_translated_but_their_targets_are() -> None:
     for example in made(source("vqav2", tasks=("vqa", "vqg"), prompt="keep"), ASKED):
-        assert example.prompt and not example.prompt.translate
+        assert example.prompt
+        assert not example.prompt.translate
         assert example.target.translate
 
 
@@ -75,9 +76,13 @@ def test_reasons_hold_the_rationale_and_the_answer() -> None:
     examples = made(source("aokvqa"), ASKED)
     assert [example.source_id for example in examples] == ["q1#0", "q1#0why", "q1#1", "q1#1why"]
     reasoned, why = examples[2:]
-    assert reasoned.prompt and reasoned.prompt.text == "What is he doing?"
-    assert "There are waves" in reasoned.target.text and "surfing" in reasoned.target.text
-    assert why.family == "explain" and why.prompt and why.prompt.text == "What is he doing? Surfing."
+    assert reasoned.prompt
+    assert reasoned.prompt.text == "What is he doing?"
+    assert "There are waves" in reasoned.target.text
+    assert "surfing" in reasoned.target.text
+    assert why.family == "explain"
+    assert why.prompt
+    assert why.prompt.text == "What is he doing? Surfing."
     assert why.target.text == "There are waves."
 
 
@@ -86,8 +91,10 @@ def test_turns_are_split_or_kept() -> None:
     first, second = made(source("llava"), talk)
     assert [one.prompt and one.prompt.text for one in (first, second)] == ["What is it?", "Which colour?"]
     alone, after = made(source("llava", turns="keep"), talk)
-    assert alone.prompt and alone.prompt.text == "What is it?"
-    assert after.prompt and after.prompt.text == "What is it?\n\nA dog.\n\nWhich colour?"
+    assert alone.prompt
+    assert alone.prompt.text == "What is it?"
+    assert after.prompt
+    assert after.prompt.text == "What is it?\n\nA dog.\n\nWhich colour?"
     assert after.target.text == second.target.text == "Brown."
 
 
@@ -125,11 +132,14 @@ def test_an_entailment_is_answered_with_its_label(label: str) -> None:
 )
 def test_a_text_is_continued_and_nothing_of_it_is_lost(text: str, language: str | None) -> None:
     (example,) = made(source("text"), Written(PLACE, "w", text, language))
-    assert example.prompt and example.prompt.text and example.target.text
+    assert example.prompt
+    assert example.prompt.text
+    assert example.target.text
     squeezed = re.sub(r"\s", "", example.prompt.text + example.target.text)
     assert squeezed == re.sub(r"\s", "", text)
     assert (example.language, example.target.translate) == (language, language is None)
-    assert example.image is None and example.image_id is None
+    assert example.image is None
+    assert example.image_id is None
 
 
 def test_rejects_pass_through() -> None:
