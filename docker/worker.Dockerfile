@@ -6,6 +6,7 @@ WORKDIR /opt/translate-mix
 COPY constraints.txt pyproject.toml README.md LICENSE NOTICE ./
 COPY translation translation
 COPY pipelines pipelines
+COPY recipes recipes
 COPY training training
 COPY evaluation evaluation
 RUN pip install --no-cache-dir -c constraints.txt . \

@@ -278,7 +278,7 @@ _INTRODUCTION = """# Recipes
 
 Every key of a recipe, made from the code by `python -m scripts.recipe_docs`; do not edit. A recipe is YAML
 1.2 (`no` is Norwegian, not false). It is checked whole before anything is read: a mistake ends with exit code
-2 and one line that names file, line, key, value and what would be right. `--set key.inner=value` overrides any
+2 and one line that names file, line, key, value and what would be right. `--set key.inner=value` sets any
 key.
 Recipes to start from are in [`recipes/`](../recipes).
 """
