@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
@@ -50,6 +51,20 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--quiet", action="store_true", help="no progress, only the summary")
     run.epilog = "Other options go to Apache Beam: --runner, --project, --direct_num_workers 2, ..."
     run.set_defaults(call=_run)
+
+    plan = commands.add_parser("plan", help="what a recipe will give and take; translates nothing")
+    plan.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE.yaml", help="default: the sample")
+    plan.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe"
+    )
+    plan.add_argument("--json", action="store_true", help="one object with all sources and languages")
+    plan.add_argument(
+        "--rate", type=_above_zero, metavar="TOKENS", help="per second; default: the model is timed here"
+    )
+    plan.add_argument("--price", type=_above_zero, metavar="PRICE", help="of an hour, for the cost")
+    plan.add_argument("--workers", type=_positive, metavar="N", help="processes that read (one a core)")
+    plan.add_argument("--quiet", action="store_true", help="no progress")
+    plan.set_defaults(call=_plan)
 
     show = commands.add_parser("show", help="rows of a mix in the terminal")
     show.add_argument("directory", type=Path, metavar="DIR")
@@ -114,6 +129,30 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--output", type=Path, metavar="DIR", help="default: models/NAME-QUANTIZATION")
     add.set_defaults(call=_model_add)
 
+    memory = commands.add_parser(
+        "memory", help="stats, compact, export, import: the translation memory of a mix"
+    )
+    memory_commands = memory.add_subparsers(
+        dest="memory_command", required=True, metavar="COMMAND", parser_class=_Parser
+    )
+    stats = memory_commands.add_parser("stats", help="what it holds, by model and language pair")
+    stats.add_argument("directory", type=_filled, metavar="DIR", help="of the mix")
+    stats.add_argument("--json", action="store_true")
+    stats.set_defaults(call=_memory_stats)
+    compacted = memory_commands.add_parser("compact", help="few large files, no repetitions, no damaged ones")
+    compacted.add_argument("directory", type=_filled, metavar="DIR", help="of the mix")
+    compacted.set_defaults(call=_memory_compact)
+    exported = memory_commands.add_parser("export", help="translations out of English as TMX or TSV")
+    exported.add_argument("directory", type=_filled, metavar="DIR", help="of the mix")
+    exported.add_argument("file", type=_filled, metavar="FILE", help="name.tmx or name.tsv")
+    exported.set_defaults(call=_memory_export)
+    imported = memory_commands.add_parser(
+        "import", help="translations out of English that runs on the mix prefer to the model's"
+    )
+    imported.add_argument("directory", type=_filled, metavar="DIR", help="of the mix, or a new one")
+    imported.add_argument("file", type=Path, metavar="FILE", help="name.tmx or name.tsv")
+    imported.set_defaults(call=_memory_import)
+
     table = commands.add_parser("languages", help="the table of languages")
     table.add_argument("--json", action="store_true")
     table.add_argument("--all", action="store_true", help="all of NLLB's, not only the default 96")
@@ -148,6 +187,16 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _above_zero(text: str) -> float:
+    try:
+        number = float(text.replace(",", ""))
+    except ValueError:
+        number = 0.0
+    if not (number > 0 and math.isfinite(number)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return number
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point; ends the process with an exit code."""
     # Beam warns at import about extras that are not installed.
@@ -163,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         parsed.beam = beam
         code = parsed.call(parsed)
     except KeyboardInterrupt:
-        _complain("interrupted; the same command starts again")
+        _complain("interrupted; the same command goes on from here")
         code = 130
     except BrokenPipeError:
         # `translate-mix show DIR | head`: nobody reads on, not even what is still in the buffer.
@@ -196,7 +245,7 @@ def _run(parsed: argparse.Namespace) -> int:
     from pipelines.manifest import ANSWERS_FILE
     from pipelines.recipe import RecipeError, load_recipe
     from pipelines.run import RunFailed, run_mix, sample_recipe
-    from pipelines.summary import answers_line, render_summary
+    from pipelines.summary import answers_line, left_out_line, render_summary
     from translation.model import ModelError
 
     console = _Console()
@@ -212,6 +261,8 @@ def _run(parsed: argparse.Namespace) -> int:
         _complain(error)
         return WRONG
     render_summary(manifest.counts, parsed.output, console)
+    if manifest.left_out:
+        console.print(left_out_line(manifest.left_out), soft_wrap=True)
     if manifest.answers:
         path = join(parsed.output, ANSWERS_FILE)
         line = answers_line(manifest.answers.entries, manifest.answers.failed, path)
@@ -220,6 +271,38 @@ def _run(parsed: argparse.Namespace) -> int:
         _complain("a source breaks off, so an unknown number of its records is missing (reason: truncated)")
         return FAILED
     return DONE if manifest.accepted else FAILED
+
+
+def _plan(parsed: argparse.Namespace) -> int:
+    from concurrent.futures.process import BrokenProcessPool
+
+    from pipelines.estimates import check_model, estimate
+    from pipelines.plan_progress import ReadingProgress
+    from pipelines.plan_table import plan_json, render_plan
+    from pipelines.planning import plan_mix
+    from pipelines.recipe import load_recipe
+    from pipelines.run import sample_recipe
+    from pipelines.sources import SourceError
+    from translation.model import ModelError
+
+    recipe = load_recipe(parsed.recipe or sample_recipe(), parsed.set)
+    try:
+        check_model(recipe)
+        with ReadingProgress(Console(stderr=True, highlight=False), parsed.quiet) as progress:
+            plan = plan_mix(recipe, workers=parsed.workers, told=progress.read)
+            progress.step("looking at samples" if parsed.rate else "timing the model")
+            estimated = estimate(recipe, plan, parsed.rate)
+    except BrokenProcessPool:
+        _complain("a process that read was killed, perhaps for memory; --workers 1 takes least")
+        return FAILED
+    except (SourceError, ModelError, OSError) as error:
+        _complain(error)
+        return FAILED
+    if parsed.json:
+        print(json.dumps(plan_json(recipe, plan, estimated, parsed.price), ensure_ascii=False))
+    else:
+        render_plan(recipe, plan, estimated, parsed.price, _Console())
+    return DONE
 
 
 def _show(parsed: argparse.Namespace) -> int:
@@ -382,6 +465,83 @@ def _model_add(parsed: argparse.Namespace) -> int:
     print(f"licence: {description.licence}")
     print(f"use it: `model: {output}` in a recipe, or --set model={output}")
     return DONE
+
+
+def _memory_stats(parsed: argparse.Namespace) -> int:
+    from pipelines.remembered import memory_stats, render_memory
+    from translation.memory_segments import MemoryFolderError
+
+    try:
+        stats = memory_stats(parsed.directory)
+    except MemoryFolderError as error:
+        _complain(error)
+        return FAILED
+    if parsed.json:
+        groups = [asdict(group) | {"entries": entries} for group, entries in stats.groups.items()]
+        print(json.dumps(asdict(replace(stats, groups={})) | {"groups": groups}, ensure_ascii=False))
+    else:
+        render_memory(stats, _Console())
+    if stats.damaged:
+        _complain(
+            f"{stats.damaged} damaged files were set aside; a run translates what they held again, and "
+            "`translate-mix memory compact` deletes them"
+        )
+        return FAILED
+    return DONE
+
+
+def _memory_compact(parsed: argparse.Namespace) -> int:
+    from pipelines.filesystem import OutputError
+    from pipelines.remembered import compact_memory
+    from translation.memory_segments import MemoryFolderError
+
+    try:
+        done = compact_memory(parsed.directory)
+    except (MemoryFolderError, OutputError) as error:
+        _complain(error)
+        return FAILED
+    print(
+        f"{done.before:,} segments became {done.after:,}; {done.dropped:,} repeated entries and "
+        f"{done.damaged:,} damaged files are gone"
+    )
+    if done.kept_apart:
+        print(f"{done.kept_apart:,} segments of an unfinished run stay as they are until it is finished")
+    return DONE
+
+
+def _memory_export(parsed: argparse.Namespace) -> int:
+    from pipelines.filesystem import OutputError
+    from pipelines.remembered import export_memory
+    from translation.memory_segments import MemoryFolderError
+
+    try:
+        done = export_memory(parsed.directory, parsed.file)
+    except (MemoryFolderError, OutputError) as error:
+        _complain(error)
+        return FAILED
+    print(f"{parsed.file}: {done.pairs:,} translations")
+    if done.unfit:
+        _complain(f"{done.unfit:,} with control characters are left out, which XML cannot hold; .tsv can")
+    return DONE
+
+
+def _memory_import(parsed: argparse.Namespace) -> int:
+    from pipelines.exchange import DamagedExchange
+    from pipelines.filesystem import OutputError
+    from pipelines.remembered import import_memory
+    from translation.memory_segments import MemoryFolderError
+
+    try:
+        done = import_memory(parsed.directory, parsed.file)
+    except (DamagedExchange, MemoryFolderError, OutputError) as error:
+        _complain(error)
+        return FAILED
+    for one in done.shown:
+        _complain(f"{one.place} left out: {one.why}")
+    if done.left_out > len(done.shown):
+        _complain(f"{parsed.file}: {done.left_out - len(done.shown):,} more left out")
+    print(f"{parsed.directory}: {done.pairs:,} translations imported; the next run on it uses them")
+    return DONE if done.pairs else FAILED
 
 
 def _shortened(codes: Sequence[str]) -> str:

@@ -10,8 +10,8 @@ import fcntl
 import hashlib
 import ipaddress
 import json
-import re
 import os
+import re
 import socket
 import threading
 import time

@@ -22,14 +22,15 @@ from rich.progress import (
 )
 
 PLAIN_SECONDS = 30
-TOTAL = "total"
+TOTAL, FINISHED, REMEMBERED = "total", "done", "remembered"
 
 
-def record(directory: str | None, texts: int) -> None:
-    """Adds `texts` to what this process has finished."""
+def record(directory: str | None, texts: int, remembered: int) -> None:
+    """Adds `texts` to what this process has finished, and how many of them came from the memory."""
     if directory is not None:
-        with open(os.path.join(directory, f"done-{os.getpid()}"), "a", encoding="ascii") as file:
-            file.write(f"{texts}\n")
+        for name, count in ((REMEMBERED, remembered), (FINISHED, texts)):
+            with open(os.path.join(directory, f"{name}-{os.getpid()}"), "a", encoding="ascii") as file:
+                file.write(f"{count}\n")
 
 
 def record_total(count: int, directory: str | None) -> None:
@@ -49,6 +50,8 @@ class ProgressDisplay:
         self._directory, self._console, self._quiet = directory, console, quiet
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
+        self.done = self.remembered = 0
+        """Texts, once the display has ended."""
 
     def __enter__(self) -> ProgressDisplay:
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -64,11 +67,16 @@ class ProgressDisplay:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+        self.done, self.remembered, _ = self._counts()
 
-    def _counts(self) -> tuple[int, int | None]:
+    def _counts(self) -> tuple[int, int, int | None]:
+        """Texts done, those of them that were remembered, and all, once they are counted."""
         total = self._directory / TOTAL
-        done = sum(sum(_numbers(path)) for path in self._directory.glob("done-*"))
-        return done, _numbers(total)[0] if total.exists() and _numbers(total) else None
+        done, remembered = (
+            sum(sum(_numbers(path)) for path in self._directory.glob(f"{name}-*"))
+            for name in (FINISHED, REMEMBERED)
+        )
+        return done, remembered, _numbers(total)[0] if total.exists() and _numbers(total) else None
 
     def _watch(self) -> None:
         if self._console.is_terminal:
@@ -89,11 +97,12 @@ class ProgressDisplay:
             task = bar.add_task("reading sources", total=None, rate="")
             started: float | None = None
             while True:
-                done, total = self._counts()
+                done, remembered, total = self._counts()
                 if total is not None:
                     started = started or time.monotonic()
                     rate = done / max(time.monotonic() - started, 1e-3)
                     text = "translating" if done < total else "writing rows"
+                    text += f" ({remembered:,} remembered)" if remembered else ""
                     bar.update(
                         task, description=text, total=total, completed=done, rate=f"{rate:,.0f} texts/s"
                     )
@@ -103,14 +112,17 @@ class ProgressDisplay:
     def _lines(self) -> None:
         began = time.monotonic()
         while not self._stop.wait(PLAIN_SECONDS):
-            done, total = self._counts()
+            done, remembered, total = self._counts()
             seconds = time.monotonic() - began
             if total is None:
                 self._console.print(f"reading sources, {seconds:,.0f} s")
                 continue
             rate = done / seconds
             left = f"{(total - done) / rate:,.0f} s left" if done else "time left unknown"
-            self._console.print(f"translated {done:,} of {total:,} texts, {rate:,.1f} a second, {left}")
+            known = f", {remembered:,} remembered" if remembered else ""
+            self._console.print(
+                f"translated {done:,} of {total:,} texts{known}, {rate:,.1f} a second, {left}"
+            )
 
 
 class RowProgress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import re
 import shutil
 import sys
@@ -12,7 +13,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -22,14 +23,14 @@ import ctranslate2
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from rich.console import Console
 
-from pipelines.filesystem import OutputError, is_local, make_directory
+from pipelines.downloading import DownloadSettings, allow_downloads
+from pipelines.filesystem import OutputError, is_local, join, make_directory
 from pipelines.journal import discard
 from pipelines.manifest import MANIFEST, Manifest, Signature, is_finished, read_manifest
 from pipelines.options import beam_options
 from pipelines.ownership import LOCK, WORK, locked
 from pipelines.planning import plan_mix
 from pipelines.progress import ProgressDisplay
-from pipelines.downloading import DownloadSettings, allow_downloads
 from pipelines.recipe import Download, Recipe
 from pipelines.rows import Provenance
 from pipelines.sink import DATA, REJECTED
@@ -41,10 +42,15 @@ from translation.engine import Engine
 from translation.filters import load_thresholds
 from translation.identification import load_identifier
 from translation.languages import ENGLISH
+from translation.memory import FOLDER, Memory, Origin, begin, finish
+from translation.memory_compaction import compact
+from translation.memory_segments import MemoryFolderError, SegmentFolder
 from translation.model import SMALL, ModelDescription, model_directory, read_description
 from translation.quality import load_quality
 
 DISTRIBUTION = "translate-mix"
+LOOSE_SEGMENTS = 64
+"""Segments of single batches that a finished run leaves; with more of them they are merged."""
 PROGRESS, WORKERS_LOG = "progress", "workers.log"
 ERROR_LOG = "run-error.txt"
 
@@ -77,22 +83,26 @@ def run_mix(
     if not quiet:
         _print_configuration(recipe, plan, console)
     started = time.monotonic()
+    remembered = ""
     with _owned(output, overwrite):
         try:
+            plan = _with_memory(plan, console)
             if is_local(output):
                 work = Path(output, WORK)
                 display = ProgressDisplay(work / PROGRESS, console, quiet)
                 with display, _workers_output_in(work / WORKERS_LOG):
                     _run(plan, options)
+                remembered = f"; {display.remembered:,} of {display.done:,} texts came from the memory"
             else:
                 _run(plan, options)
+            _close_memory(plan.engine.memory, console)
         except Exception as error:
             text = "".join(traceback.format_exception(error))
             if "KeyboardInterrupt" in text:
                 raise KeyboardInterrupt from error
             raise RunFailed(_explain(text, Path(output, ERROR_LOG) if is_local(output) else None)) from error
     if not quiet:
-        console.print(f"done in {time.monotonic() - started:,.1f} s")
+        console.print(f"done in {time.monotonic() - started:,.1f} s{remembered}")
     return read_manifest(output)
 
 
@@ -107,7 +117,9 @@ def _allow_downloads(recipe: Recipe, download: Download) -> None:
     try:
         allow_downloads(recipe.path(download.cache), settings)
     except OSError as error:
-        raise recipe.error(("download", "cache"), f"cannot be written to: {error.strerror or error}") from error
+        raise recipe.error(
+            ("download", "cache"), f"cannot be written to: {error.strerror or error}"
+        ) from error
 
 
 def sample_recipe() -> Path:
@@ -130,12 +142,16 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
     directory = recipe.model_directory or model_directory(recipe.model)
     description = read_description(directory)
     decoding = recipe.translation
+    engine_name = f"ctranslate2-{ctranslate2.__version__}"
+    decoding_json = json.dumps(asdict(decoding), sort_keys=True)
     direct = options.view_as(DirectOptions)
     engine = EngineOptions(
         directory=str(directory),
         decoding=decoding,
         device="auto",
         intra_threads=threads_per_worker(direct.direct_num_workers),
+        memory=join(output, FOLDER),
+        origin=Origin(engine_name, description.digest, decoding_json),
     )
     # A model that CTranslate2 refuses shall stop the run here, not in a worker.
     Engine(directory, decoding, device="auto", check=False).close()
@@ -145,8 +161,6 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
     answers = recipe.answers_file
     parts = tuple(pieces(recipe))
     code_version = version(DISTRIBUTION)
-    engine_name = f"ctranslate2-{ctranslate2.__version__}"
-    decoding_json = json.dumps(asdict(decoding), sort_keys=True)
     signature = Signature(
         version=code_version,
         recipe=recipe.digest[:16],
@@ -185,6 +199,51 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
         licences=_licences(recipe, description),
         progress_directory=str(Path(output, WORK, PROGRESS)) if is_local(output) else None,
     )
+
+
+def _with_memory(plan: MixPlan, console: Console) -> MixPlan:
+    """Opens the memory for the run and tells of damage; a plan that names what was imported there.
+
+    Raises:
+        MemoryFolderError: it cannot be read or written.
+    """
+    folder = plan.engine.memory
+    with Memory(folder) as memory:
+        given = memory.given_digest()
+        damaged = memory.damaged
+    if damaged:
+        console.print(
+            f"[yellow]{_counted(len(damaged), 'file')} of the translation memory damaged and set aside "
+            f"({damaged[0]}.damaged); what it held is translated again[/]",
+            soft_wrap=True,
+        )
+    if given:
+        # Imported translations make other rows, so they are a part of what the mix was made with.
+        engine = f"{plan.signature.engine}+imported-{given}"
+        plan = replace(
+            plan,
+            signature=replace(plan.signature, engine=engine),
+            provenance=replace(plan.provenance, engine=engine),
+        )
+    begin(folder, _digest_of(plan))
+    return plan
+
+
+def _digest_of(plan: MixPlan) -> str:
+    """Of all that decides on what the run makes, but for the content of files whose size has not changed."""
+    content = pickle.dumps((plan.signature, plan.pieces, plan.assignment, sorted(plan.given.items())))
+    return hashlib.sha256(content).hexdigest()
+
+
+def _close_memory(folder: str, console: Console) -> None:
+    """Ends the run in the memory; merges its segments if they have become many."""
+    finish(folder)
+    if sum(not segment.number for segment in SegmentFolder(folder).segments()) > LOOSE_SEGMENTS:
+        try:
+            compact(folder)
+        except MemoryFolderError as error:
+            # The mix is finished, and the memory as good as before.
+            console.print(f"[yellow]the translation memory was not compacted: {error}[/]", soft_wrap=True)
 
 
 def _licences(recipe: Recipe, description: ModelDescription) -> dict[str, str]:
@@ -244,8 +303,12 @@ def _owned(output: str, overwrite: bool) -> Iterator[None]:
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"{output}: is a file; --output must be a directory")
     lock = directory / WORK / LOCK
-    if directory.exists() and not is_finished(output) and not lock.exists() and any(directory.iterdir()):
-        found = ", ".join(sorted(path.name for path in directory.iterdir())[:3])
+    if directory.exists() and not is_finished(output) and not lock.exists():
+        # A run that was killed at once leaves the first; a memory may be brought along.
+        found = ", ".join(sorted({path.name for path in directory.iterdir()} - {WORK, FOLDER})[:3])
+    else:
+        found = ""
+    if found:
         raise ValueError(f"{output}: holds files of something else ({found}); name an empty directory")
     try:
         with locked(directory):

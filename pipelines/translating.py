@@ -33,6 +33,7 @@ from translation.filters import (
 )
 from translation.identification import Identifier, load_identifier
 from translation.languages import ENGLISH
+from translation.memory import Memory, Origin, RememberingEngine
 from translation.quality import QualityModel, load_quality
 from translation.translations import Decoding, Request, Translation
 
@@ -153,6 +154,10 @@ class EngineOptions:
     decoding: Decoding
     device: str
     intra_threads: int
+    memory: str
+    """Folder of the translation memory; `translation.memory.begin` was called on it."""
+    origin: Origin
+    """What finds the translations of this engine there."""
 
 
 class NllbModelHandler(ModelHandler[Any, Any, Any]):
@@ -166,16 +171,18 @@ class NllbModelHandler(ModelHandler[Any, Any, Any]):
         super().__init__()
         self._options, self._round_trip, self._progress = options, round_trip, progress_directory
 
-    def load_model(self) -> Engine:
+    def load_model(self) -> RememberingEngine:
         options = self._options
+        memory = Memory(options.memory)
         # The digest was checked when the run started; 3 GB a worker would cost time again.
-        return Engine(
+        engine = Engine(
             Path(options.directory),
             options.decoding,
             device=options.device,
             intra_threads=options.intra_threads,
             check=False,
         )
+        return RememberingEngine(engine, memory, options.origin)
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
         """Elements are batches already."""
@@ -184,19 +191,22 @@ class NllbModelHandler(ModelHandler[Any, Any, Any]):
     def run_inference(
         self,
         batch: Sequence[tuple[Work, ...]],
-        model: Engine,
+        model: RememberingEngine,
         inference_args: Mapping[str, Any] | None = None,
     ) -> Iterator[TranslatedBatch]:
         for works in batch:
             answers = [work for work in works if isinstance(work, WantedAnswer)]
             if answers:
-                yield self._answers(answers, model)
+                translated, remembered = self._answers(answers, model)
             else:
-                yield self._texts(tuple(_key(work) for work in works), model)
-            progress.record(self._progress, len(works))
+                translated, remembered = self._texts(tuple(_key(work) for work in works), model)
+            yield translated
+            progress.record(self._progress, len(works), remembered)
 
-    def _texts(self, keys: tuple[TextKey, ...], model: Engine) -> TranslatedBatch:
-        there = model.translate([Request(text, ENGLISH, target) for target, text in keys])
+    def _texts(self, keys: tuple[TextKey, ...], model: RememberingEngine) -> tuple[TranslatedBatch, int]:
+        """The batch, and how many of its texts the memory knew."""
+        recalled = model.recall([Request(text, ENGLISH, target) for target, text in keys])
+        there = recalled.translations
         back: list[str | None] = [None] * len(keys)
         asked = [
             index
@@ -206,20 +216,28 @@ class NllbModelHandler(ModelHandler[Any, Any, Any]):
         requests = [Request(there[index].text, keys[index][0], ENGLISH) for index in asked]
         for index, translation in zip(asked, model.translate(requests), strict=True):
             back[index] = translation.text
-        return TranslatedBatch(keys, tuple(there), tuple(back))
+        return TranslatedBatch(keys, tuple(there), tuple(back)), recalled.known
 
-    def _answers(self, wanted: Sequence[WantedAnswer], model: Engine) -> TranslatedBatch:
-        answered = translate_answers(
-            wanted,
-            lambda requests, whole: model.translate(requests, whole=whole),
-            round_trip=self._round_trip != "none",
-        )
-        return TranslatedBatch(
+    def _answers(
+        self, wanted: Sequence[WantedAnswer], model: RememberingEngine
+    ) -> tuple[TranslatedBatch, int]:
+        """The batch, and how many of its answers the memory knew, without their contexts."""
+        known = 0
+
+        def translate(requests: Sequence[Request], whole: bool) -> list[Translation]:
+            nonlocal known
+            recalled = model.recall(requests, whole=whole)
+            known += 0 if whole else recalled.known
+            return recalled.translations
+
+        answered = translate_answers(wanted, translate, round_trip=self._round_trip != "none")
+        batch = TranslatedBatch(
             tuple(_key(one) for one in wanted),
             tuple(one.translation or _untouched(one.entry.translation) for one in answered),
             tuple(one.entry.back_translation for one in answered),
             tuple(one.entry for one in answered),
         )
+        return batch, known
 
     def _short(self, text: str) -> bool:
         return self._round_trip == "short" and is_short(text)
