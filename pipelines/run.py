@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -29,12 +30,14 @@ from pipelines.journal import discard
 from pipelines.manifest import MANIFEST, Manifest, Signature, is_finished, read_manifest
 from pipelines.options import beam_options
 from pipelines.ownership import LOCK, WORK, locked
-from pipelines.planning import plan_mix
+from pipelines.plan_progress import ReadingProgress
+from pipelines.plan_table import plan_line
+from pipelines.planning import Plan, plan_mix
 from pipelines.progress import ProgressDisplay
 from pipelines.recipe import Download, Recipe
 from pipelines.rows import Provenance
 from pipelines.sink import DATA, REJECTED
-from pipelines.sources import pieces
+from pipelines.sources import Piece, SourceError, pieces
 from pipelines.translate_mix import MixPlan, translate_mix
 from pipelines.translating import EngineOptions, threads_per_worker
 from translation.answers import read_answers
@@ -49,6 +52,7 @@ from translation.model import SMALL, ModelDescription, model_directory, read_des
 from translation.quality import load_quality
 
 DISTRIBUTION = "translate-mix"
+READER_KILLED = "a process that read was killed, perhaps for memory; less data at a time takes less"
 LOOSE_SEGMENTS = 64
 """Segments of single batches that a finished run leaves; with more of them they are merged."""
 PROGRESS, WORKERS_LOG = "progress", "workers.log"
@@ -77,11 +81,14 @@ def run_mix(
         RunFailed: anything that stops a run once it has begun.
     """
     options = beam_options(beam_arguments)
-    plan = make_plan(recipe, output, options)
+    # Before the sources are read, which may take minutes.
+    _check_output(output, overwrite)
+    plan, planned = make_plan(recipe, output, options, console, quiet)
     if recipe.download is not None:
         _allow_downloads(recipe, recipe.download)
     if not quiet:
         _print_configuration(recipe, plan, console)
+        console.print(plan_line(planned))
     started = time.monotonic()
     remembered = ""
     with _owned(output, overwrite):
@@ -132,10 +139,13 @@ def _run(plan: MixPlan, options: PipelineOptions) -> None:
         translate_mix(pipeline, plan)
 
 
-def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
-    """Resolves the model, the identifier and the languages, and checks that they can be used.
+def make_plan(
+    recipe: Recipe, output: str, options: PipelineOptions, console: Console, quiet: bool
+) -> tuple[MixPlan, Plan]:
+    """Resolves the model and the identifier, checks that they can be used, and plans the mix.
 
     Raises:
+        RunFailed: a source cannot be read on.
         translation.model.ModelError: the model is missing or damaged.
         RecipeError: a source has another layout than the recipe says.
     """
@@ -183,10 +193,11 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
         identification=identifier.name,
         code_version=code_version,
     )
-    return MixPlan(
+    planned = _planned(recipe, parts, console, quiet)
+    plan = MixPlan(
         recipe=recipe,
         directory=output,
-        assignment=plan_mix(recipe, parts).assignment,
+        assignment=planned.assignment,
         pieces=parts,
         engine=engine,
         identification=identification,
@@ -199,6 +210,17 @@ def make_plan(recipe: Recipe, output: str, options: PipelineOptions) -> MixPlan:
         licences=_licences(recipe, description),
         progress_directory=str(Path(output, WORK, PROGRESS)) if is_local(output) else None,
     )
+    return plan, planned
+
+
+def _planned(recipe: Recipe, parts: Sequence[Piece], console: Console, quiet: bool) -> Plan:
+    try:
+        with ReadingProgress(console, quiet) as progress:
+            return plan_mix(recipe, parts, told=progress.read)
+    except SourceError as error:
+        raise RunFailed(str(error)) from error
+    except BrokenProcessPool as error:
+        raise RunFailed(READER_KILLED) from error
 
 
 def _with_memory(plan: MixPlan, console: Console) -> MixPlan:
@@ -290,26 +312,13 @@ def _owned(output: str, overwrite: bool) -> Iterator[None]:
         ValueError: it holds a finished mix, another run's lock, or files that no run wrote.
         RunFailed: it cannot be written to.
     """
-    if is_finished(output) and not overwrite:
-        raise ValueError(
-            f"{output}: holds a finished mix; give --overwrite to replace it, or another --output"
-        )
+    _check_output(output, overwrite)
     if not is_local(output):
         make_directory(output)
         discard(output)
         yield
         return
     directory = Path(output)
-    if directory.exists() and not directory.is_dir():
-        raise ValueError(f"{output}: is a file; --output must be a directory")
-    lock = directory / WORK / LOCK
-    if directory.exists() and not is_finished(output) and not lock.exists():
-        # A run that was killed at once leaves the first; a memory may be brought along.
-        found = ", ".join(sorted({path.name for path in directory.iterdir()} - {WORK, FOLDER})[:3])
-    else:
-        found = ""
-    if found:
-        raise ValueError(f"{output}: holds files of something else ({found}); name an empty directory")
     try:
         with locked(directory):
             # The manifest goes first: without it the rest is an unfinished run.
@@ -325,6 +334,27 @@ def _owned(output: str, overwrite: bool) -> Iterator[None]:
         raise RunFailed(str(error)) from error
     shutil.rmtree(directory / WORK, ignore_errors=True)
     (directory / ERROR_LOG).unlink(missing_ok=True)
+
+
+def _check_output(output: str, overwrite: bool) -> None:
+    """Refuses a directory that a run must not write to; raises ValueError."""
+    finished = is_finished(output)
+    if finished and not overwrite:
+        raise ValueError(
+            f"{output}: holds a finished mix; give --overwrite to replace it, or another --output"
+        )
+    directory = Path(output)
+    if not is_local(output) or not directory.exists():
+        return
+    if not directory.is_dir():
+        raise ValueError(f"{output}: is a file; --output must be a directory")
+    if finished or (directory / WORK / LOCK).exists():
+        return
+    # A run that was killed at once leaves the first; a memory may be brought along.
+    found = sorted({path.name for path in directory.iterdir()} - {WORK, FOLDER})[:3]
+    if found:
+        names = ", ".join(found)
+        raise ValueError(f"{output}: holds files of something else ({names}); name an empty directory")
 
 
 _SHARD = re.compile(r"(train|validation|rejected)-\d{5}-of-\d{5}\.parquet|\..+\.partial")
