@@ -106,6 +106,11 @@ def url_locator(cache: str, url: str) -> str:
     return f"{cache}#url={quote(url, safe='')}"
 
 
+def plain_path(locator: str) -> str:
+    """The path that a row names in a mix without pictures: without the mark of where its folder ends."""
+    return locator.replace(_INSIDE, "/", 1)
+
+
 def picture_name(locator: str) -> str:
     """The file name of a picture, as a mix that embeds it calls it."""
     fragment = _FRAGMENT.search(locator)

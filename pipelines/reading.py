@@ -72,6 +72,8 @@ class RejectedExample:
 
     assigned: AssignedExample
     reason: str
+    copy: int = 0
+    """Of an id that came several times: which of the others it is, from 1."""
 
 
 class ReadPiece(beam.DoFn):
@@ -147,13 +149,13 @@ class RejectDuplicates(beam.DoFn):
         first, *others = sorted(element[1], key=repr)
         # Without a picture the id keeps the keys apart.
         yield first.example.image or first.example.id, first
-        for other in others:
+        for number, other in enumerate(others, 1):
             same = "the same content" if other == first else "other content"
             reason = (
                 f"duplicate: another example with {same} has the id {other.example.id}, and one of them "
                 "was kept; ids must be unique"
             )
-            yield beam.pvalue.TaggedOutput(REJECTS, RejectedExample(other, reason))
+            yield beam.pvalue.TaggedOutput(REJECTS, RejectedExample(other, reason, number))
 
 
 _LIKENESS: Mapping[str, Callable[[bytes], str | int | None]] = {
@@ -271,7 +273,16 @@ def _content_of(assigned: AssignedExample) -> tuple[bytes, AssignedExample]:
     """(digest of what an example shows and says in English, the example)."""
     example = assigned.example
     prompt = example.prompt.text if example.prompt else ""
-    said = _PART.join((example.image_id or "", example.task, example.family, prompt, example.target.text))
+    said = _PART.join(
+        (
+            example.image_id or "",
+            example.language or "",
+            example.task,
+            example.family,
+            prompt,
+            example.target.text,
+        )
+    )
     return hashlib.blake2b(said.encode(), digest_size=16).digest(), assigned
 
 

@@ -338,9 +338,16 @@ def _with_inherited_languages(raw: Mapping[str, Any]) -> Mapping[str, Any]:
 
     def inherited(own: Mapping[str, Any]) -> dict[str, Any]:
         # A list of codes and weights by language say the same thing: the source's own word counts.
-        dropped = {"codes", "weights"} if isinstance(own.get("weights"), dict) or "codes" in own else set()
-        if "weights" in own and own["weights"] != "proportional":
+        dropped = set()
+        if "codes" in own or isinstance(own.get("weights"), dict):
+            dropped.add("codes")
+            if isinstance(common.get("weights"), dict):
+                dropped.add("weights")
+        weights = own.get("weights", None if "weights" in dropped else common.get("weights"))
+        if weights != "proportional":
             dropped.add("alpha")
+        if isinstance(own.get("weights"), str) and isinstance(common.get("weights"), dict):
+            own = {"codes": list(common["weights"]), **own}
         return {key: value for key, value in common.items() if key not in dropped} | dict(own)
 
     filled = [
@@ -387,6 +394,11 @@ def _check_files(recipe: Recipe) -> None:
             written = getattr(source, key)
             if written is not None:
                 _check_place(recipe, ("sources", index, key), place, written)
+        images = getattr(source, "images", None)
+        archived = images is not None and not recipe.source_path(images).is_dir()
+        if recipe.images == "reference" and (archived or source.reads_urls or source.format == "webdataset"):
+            remedy = f"the pictures of `{source.name}` are no files that a path could name; take `embed`"
+            raise recipe.error(("images",), remedy)
 
 
 def _check_place(recipe: Recipe, key: Key, place: Place, written: str) -> None:

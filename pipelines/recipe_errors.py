@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -29,6 +30,7 @@ def first_error(written: RecipeFile, details: Sequence[ErrorDetails], recipe: ty
     return RecipeError(first.file, first.line, first.key, first.value, more)
 
 
+_QUOTED = re.compile(r"'([^']*)'")
 _MISSING, _UNKNOWN = "this key is missing", "unknown key"
 
 
@@ -74,7 +76,11 @@ def _error(written: RecipeFile, detail: ErrorDetails, recipe: type[BaseModel]) -
         return written.error((*key, *split(cause.key)), str(cause))
     if isinstance(cause, ValueError):
         return written.error(key, str(cause))
-    return written.error(key, _remedy(kind, detail["msg"], context))
+    remedy = _remedy(kind, detail["msg"], context)
+    if kind == "literal_error":
+        near = difflib.get_close_matches(str(detail["input"]), _QUOTED.findall(str(context["expected"])), n=1)
+        remedy = f"did you mean `{near[0]}`? It {remedy}" if near else remedy
+    return written.error(key, remedy)
 
 
 def _unknown(found: str, valid: Iterable[str], what: str = "key") -> str:

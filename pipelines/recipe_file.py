@@ -48,7 +48,8 @@ class RecipeFile:
         """The error at `key`; `show` false leaves out the value found there."""
         starts = [key[:length] for length in range(len(key), -1, -1)]
         file, line = self.file, next((self.lines[start] for start in starts if start in self.lines), None)
-        if any(start in self.overridden for start in starts):
+        inside = any(found[: len(key)] == key for found in self.overridden if key)
+        if inside or any(start in self.overridden for start in starts):
             file, line = "--set", None
         return RecipeError(file, line, dotted(key), _shown_at(self.values, key) if show else None, remedy)
 

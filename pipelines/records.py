@@ -54,6 +54,8 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     question: str
     answer: str
     rationales: tuple[str, ...] = ()
+    fault: str | None = None
+    """Why its rationales cannot be used, where the source has some; the question and answer can."""
 
 
 class Talk(msgspec.Struct, frozen=True, gc=False):

@@ -244,6 +244,9 @@ def row_of_rejected_example(rejected: RejectedExample, assignment: Assignment) -
     """A duplicate or an example without a usable image."""
     row = _row_of(rejected.assigned, assignment)
     row["reason"] = rejected.reason
+    if rejected.copy:
+        # Ids are unique in a mix, its rejected rows included.
+        row["id"] += f"~{rejected.copy}"
     return row, 0
 
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines.filesystem import OutputError, join, write_atomically
-from pipelines.images import image_bytes, picture_name
+from pipelines.images import image_bytes, picture_name, plain_path
 from pipelines.rows import Row, keeps_picture, key_of
 from pipelines.split import TRAIN
 from translation.row import ACCEPT, IMAGE_COLUMNS, row_schema
@@ -190,7 +190,10 @@ def _with_picture(row: Row, embed: bool, keep_paths: bool) -> tuple[Row, int]:
     for column in IMAGE_COLUMNS:
         path = row[column]["path"] if row[column] else None
         data = image_bytes(path) if embed and path and keeps_picture(row) else None
-        stored[column] = path and {"bytes": data, "path": path if keep_paths else picture_name(path)}
+        stored[column] = path and {
+            "bytes": data,
+            "path": plain_path(path) if keep_paths else picture_name(path),
+        }
         size += len(data or b"")
     return stored, size
 

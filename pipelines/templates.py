@@ -145,8 +145,9 @@ def choose(
     """The template of one example: a function of its arguments alone, uniform over those that may serve.
 
     `language` is the NLLB code of the target, `slot_language` that of what will stand in the slot (English or
-    the target's, None without a slot). With probability `translated_share`, or the family's own share, the
-    prompt is wholly in the target's language, where the family has a template for that and the slot is in it.
+    the target's, any if the target is English, None without a slot). With probability `translated_share`, or
+    the family's own share, the prompt is wholly in the target's language, where the family has a template for
+    that and the slot is in it.
 
     Raises:
         ValueError: no such family, a slot language without a slot or the other way round, a third language in
@@ -156,7 +157,7 @@ def choose(
     if (slot_language is None) != (options.slot is None):
         needs = f"has the slot {options.slot!r}" if options.slot else "has no slot"
         raise ValueError(f"family {family_name!r} {needs}, but the slot's language is {slot_language!r}")
-    if slot_language not in (None, ENGLISH, language):
+    if slot_language not in (None, ENGLISH, language) and language != ENGLISH:
         raise ValueError(
             f"family {family_name!r}: a slot in {slot_language} for a target in {language};"
             f" it must be in that language or in {ENGLISH}"

@@ -22,6 +22,7 @@ from pipelines.sources.records import (
     distinct_texts,
     identifier,
     kind,
+    rationales_of,
     shown,
 )
 
@@ -70,11 +71,9 @@ def read(recipe: Recipe, source: AokvqaSource, piece: Piece) -> Iterator[Record 
 
 def _asked(source: AokvqaSource, pictures: CocoPictures, place: Place, value: dict[str, object]) -> Asked:
     rationales: tuple[str, ...] = ()
+    fault: str | None = None
     if "reason" in source.tasks:
-        written = cell(value, "rationales")
-        if not isinstance(written, list) or not written:
-            raise BadRecord(f"`rationales` is {shown(written)}, must be a list of texts")
-        rationales = distinct_texts(written, "`rationales`")
+        rationales, fault = rationales_of(source, lambda: _rationales(value))
     return Asked(
         place,
         identifier(cell(value, "question_id"), "question_id"),
@@ -82,7 +81,17 @@ def _asked(source: AokvqaSource, pictures: CocoPictures, place: Place, value: di
         clean_text(cell(value, "question"), "question"),
         _answer(value),
         rationales,
+        fault,
     )
+
+
+def _rationales(value: dict[str, object]) -> tuple[str, ...]:
+    written = cell(value, "rationales")
+    if not isinstance(written, list):
+        raise BadRecord(f"`rationales` is {shown(written)}, must be a list of texts")
+    if not written:
+        raise BadRecord("`rationales` is an empty list")
+    return distinct_texts(written, "`rationales`")
 
 
 def _answer(value: dict[str, object]) -> str:

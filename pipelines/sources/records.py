@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pipelines.examples import Reject
 from pipelines.images import BadImage
 from pipelines.recipe import Recipe
-from pipelines.recipe_sources import RecordSource
+from pipelines.recipe_sources import RecordSource, Source
 from pipelines.records import Asked, Captioned, Picture, Place, Record, Talk, Written
 from pipelines.sources.pictures import picture_store, url_picture
 from pipelines.sources.pieces import Piece
@@ -58,6 +58,7 @@ class _Question:
     question: str
     answer: str
     rationales: tuple[str, ...]
+    fault: str | None = None
 
 
 def reject(
@@ -156,7 +157,7 @@ def record_of(
             return
         if isinstance(texts, _Question):
             assert image is not None
-            yield Asked(place, source_id, image, texts.question, texts.answer, texts.rationales)
+            yield Asked(place, source_id, image, texts.question, texts.answer, texts.rationales, texts.fault)
             return
         good = [item for item in texts.items if item.fault is None]
         if good and texts.turns:
@@ -287,7 +288,24 @@ def _question(source: RecordSource, record: Mapping[str, object]) -> _Question:
     question = _without_mark(clean_text(cell(record, column), what), what)
     column = source.column("answer")
     answer = answer_of(cell(record, column), f"answer {column!r}")
-    return _Question(question, answer, _rationales(source, record) if "reason" in source.tasks else ())
+    if "reason" not in source.tasks:
+        return _Question(question, answer, ())
+    rationales, fault = rationales_of(source, lambda: _rationales(source, record))
+    return _Question(question, answer, rationales, fault)
+
+
+def rationales_of(source: Source, read: Callable[[], tuple[str, ...]]) -> tuple[tuple[str, ...], str | None]:
+    """The rationales of a record; or none and what is wrong with them, if other tasks can use the record.
+
+    Raises:
+        BadRecord: something is wrong with them, and nothing else is made of the record.
+    """
+    try:
+        return read(), None
+    except BadRecord as error:
+        if source.tasks == ("reason",):
+            raise
+        return (), str(error)
 
 
 def _rationales(source: RecordSource, record: Mapping[str, object]) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ RECORDS_OF_TASKS: Mapping[str, type[Record]] = MappingProxyType(
 )
 """Task -> what it needs to know. A record serves every task of its source that is made of its kind."""
 
-_Maker = Callable[..., Iterator[Example]]
+_Maker = Callable[..., Iterator[Example | Reject]]
 
 _MAKERS: Mapping[str, _Maker] = MappingProxyType(
     {
@@ -85,7 +85,7 @@ def examples_of(
 
 def _maker(
     task: str, source: Source, seed: int, names: NameTable | None
-) -> Callable[[Record], Iterator[Example]]:
+) -> Callable[[Record], Iterator[Example | Reject]]:
     if task in ("classify", "classify_yes_no"):
         if names is None:
             raise ValueError(f"source {source.name!r} has classes but no table of their names")

@@ -1,14 +1,15 @@
 """Image-text matching: is this caption one of this picture? Half of the captions are another picture's.
 
 A negative is hard: it shares rare words with a caption of the picture. And it is checked: so much of what it
-says must be said by no caption of the picture that it cannot be one by accident.
+says must be said by no caption of the picture that it cannot be one by accident; all of it, where the picture
+has one or two captions only.
 """
 
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -25,6 +26,9 @@ WINDOW = 20_000
 
 NEW_SHARE = 0.5
 """Share of a negative's words that no caption of the picture may have, nor a word alike."""
+
+MANY_CAPTIONS = 3
+"""A picture with fewer captions shows much that they do not say: a negative may share no word with them."""
 
 _LOOKED_AT = 48
 """Candidates that are compared for one caption."""
@@ -58,11 +62,15 @@ class Matcher:
         """The examples of what is held."""
         window = _Window(self._held)
         self._held = []
+        shown: dict[str, set[str]] = defaultdict(set)
         for caption in window.captions:
             key = f"{self._source.name}/{caption.source_id}"
             other = None
             if fraction(self._seed, "negative", key) < self._source.negatives:
-                other = window.negative(caption, fraction(self._seed, "other caption", key))
+                position = fraction(self._seed, "other caption", key)
+                other = window.negative(caption, position, shown[caption.picture.image_id])
+                if other is not None:
+                    shown[caption.picture.image_id].add(other.text)
             yield Example(
                 dataset=self._source.name,
                 source_id=caption.source_id,
@@ -81,19 +89,22 @@ class _Window:
         self.captions = captions
         self._with_word: dict[str, list[int]] = defaultdict(list)
         self._words_of: dict[str, set[str]] = defaultdict(set)
+        self._captions_of: Counter[str] = Counter()
         self._said: dict[str, _Said] = {}
         for number, caption in enumerate(captions):
             self._words_of[caption.picture.image_id] |= caption.content
+            self._captions_of[caption.picture.image_id] += 1
             for word in caption.content:
                 self._with_word[word].append(number)
         # Whole numbers: sums of fractions depend on the order of a set, which is another one in each process.
         self._weight = {word: _WEIGHT // len(there) for word, there in self._with_word.items()}
 
-    def negative(self, caption: _Caption, position: float) -> _Caption | None:
+    def negative(self, caption: _Caption, position: float, shown: Container[str]) -> _Caption | None:
         """The caption that shares most rare words with one, and is none of its picture; None if none fits.
 
         Args:
             position: in [0, 1), where the search starts, so that equal captions get different negatives.
+            shown: texts that another caption of the picture has as its negative.
         """
         captions, content, weight = self.captions, caption.content, self._weight.__getitem__
         shared: dict[int, int] = {}
@@ -101,13 +112,16 @@ class _Window:
             if number not in shared:
                 shared[number] = sum(map(weight, content & captions[number].content))
         ordered = sorted(shared, key=shared.__getitem__, reverse=True)
-        fitting = (captions[number] for number in ordered)
+        fitting = (captions[number] for number in ordered if captions[number].text not in shown)
         return next((other for other in fitting if self._is_false(other, caption.picture)), None)
 
     def _candidates(self, caption: _Caption, position: float) -> Iterator[int]:
-        """Captions with the rarest words first, then any."""
+        """Captions with the rarest words first, then any; only any for a picture of which little is said."""
         left = _LOOKED_AT
-        for word in sorted(caption.content, key=lambda word: (len(self._with_word[word]), word)):
+        little = self._captions_of[caption.picture.image_id] < MANY_CAPTIONS
+        for word in (
+            () if little else sorted(caption.content, key=lambda word: (len(self._with_word[word]), word))
+        ):
             there = self._with_word[word]
             yield from _around(there, position, taken := min(len(there), max(left // 2, 1)))
             left -= taken
@@ -121,7 +135,8 @@ class _Window:
         said = self._said.get(picture.image_id)
         if said is None:
             said = self._said[picture.image_id] = _Said.of(self._words_of[picture.image_id])
-        return said.contradicted_by(other.content)
+        enough = self._captions_of[picture.image_id] >= MANY_CAPTIONS
+        return said.contradicted_by(other.content, NEW_SHARE if enough else 1.0)
 
 
 _WEIGHT = 10**12
@@ -154,8 +169,8 @@ class _Said:
             frozenset().union(*(groups_alike().get(word, ()) for word in words)),
         )
 
-    def contradicted_by(self, content: frozenset[str]) -> bool:
-        """Whether half or more of a caption's words are neither said nor alike to what is."""
+    def contradicted_by(self, content: frozenset[str], share: float = NEW_SHARE) -> bool:
+        """Whether this share of a caption's words is neither said nor alike to what is."""
         if not content:
             return False
         alike, groups, known = groups_alike(), self.groups, self.bases
@@ -163,7 +178,7 @@ class _Said:
             groups.isdisjoint(alike.get(word, ())) and known.isdisjoint(bases(word))
             for word in content - self.words
         )
-        return new >= max(1.0, NEW_SHARE * len(content))
+        return new >= max(1.0, share * len(content))
 
 
 def contradicts(content: frozenset[str], said: Iterable[str]) -> bool:

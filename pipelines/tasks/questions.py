@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipelines import templates
-from pipelines.examples import Example, Text
+from pipelines.examples import Example, Reject, Text
 from pipelines.hashing import fraction
 from pipelines.recipe_sources import Source
 from pipelines.records import Asked
@@ -25,8 +25,11 @@ def vqg(source: Source, record: Asked, seed: int) -> Iterator[Example]:
     yield _example(source, record, "vqg", "", record.answer, Text(record.question))
 
 
-def reason(source: Source, record: Asked, seed: int) -> Iterator[Example]:
+def reason(source: Source, record: Asked, seed: int) -> Iterator[Example | Reject]:
     """For each rationale two examples: the reasons that lead to the answer, and why an answer is right."""
+    if record.fault is not None:
+        why = f"source: {record.place}: {record.fault}"
+        yield Reject(source.name, record.source_id, "reason", why, record.question, record.picture.image_id)
     for index, rationale in enumerate(record.rationales):
         source_id = f"{record.source_id}#{index}"
         wording = templates.target_wording("reason", seed, f"{source.name}/{source_id}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from sentencex import segment
 
-from pipelines.examples import Example, Text
+from pipelines.examples import Example, Reject, Text
 from pipelines.recipe_sources import Source
 from pipelines.records import Captioned, Written
 from translation.languages import ENGLISH, languages
@@ -19,9 +20,24 @@ def captions(source: Source, record: Captioned, seed: int) -> Iterator[Example]:
         yield Example(source.name, source_id, "caption", picture.locator, picture.image_id, None, Text(text))
 
 
-def continuation(source: Source, record: Written, seed: int) -> Iterator[Example]:
-    """The beginning of a text as prompt, the rest as target; what is not English is never translated."""
-    beginning, rest = _parted(record.text, record.language or ENGLISH)
+LEAST_WORDS, LEAST_CHARACTERS = 4, 12
+"""Of a single sentence that is parted, in languages with and without spaces between words."""
+
+
+def continuation(source: Source, record: Written, seed: int) -> Iterator[Example | Reject]:
+    """The beginning of a text as prompt, the rest as target; what is not English is never translated.
+
+    A text that is too short to have a beginning is a reject.
+    """
+    parted = _parted(record.text, record.language or ENGLISH)
+    if parted is None:
+        reason = (
+            f"source: {record.place}: too short to be continued: it must have two sentences, {LEAST_WORDS} "
+            f"words, or {LEAST_CHARACTERS} characters where words have no spaces between them"
+        )
+        yield Reject(source.name, record.source_id, "text", reason, record.text)
+        return
+    beginning, rest = parted
     translate = record.language is None
     yield Example(
         dataset=source.name,
@@ -35,10 +51,10 @@ def continuation(source: Source, record: Written, seed: int) -> Iterator[Example
     )
 
 
-def _parted(text: str, language: str) -> tuple[str, str]:
+def _parted(text: str, language: str) -> tuple[str, str] | None:
     """The first sentences, about a third of the text, and the others; a single sentence is parted at a word.
 
-    Both parts hold something, if the text has two characters that are no space.
+    None if it is too short for that.
     """
     sentences = [one for one in segment(languages()[language].bcp47.split("-")[0], text) if one.strip()]
     if len(sentences) > 1:
@@ -49,7 +65,11 @@ def _parted(text: str, language: str) -> tuple[str, str]:
                 break
             position = text.find(one, position) + len(one)
     else:
-        middle = len(text) // 2
-        space = text.find(" ", middle)
-        position = space if 0 < space < len(text.rstrip()) else middle
+        words = text.split()
+        if len(words) >= LEAST_WORDS:
+            position = re.match(rf"(?:\S+\s+){{{len(words) // 2}}}", text.lstrip()).end()  # type: ignore[union-attr]
+        elif languages()[language].spaced or len(text) < LEAST_CHARACTERS:
+            return None
+        else:
+            position = len(text) // 2
     return text[:position].strip(), text[position:].strip()

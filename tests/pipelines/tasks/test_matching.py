@@ -47,10 +47,16 @@ def captioned(number: int, *texts: str) -> Captioned:
 
 
 def many() -> list[Captioned]:
-    texts = [
-        f"a {colour} {subject} {scene}" for subject in SUBJECTS for scene in SCENES for colour in COLOURS
+    """Pictures with three captions each, as much of what they show as those tell."""
+    scenes = [f"{colour} {subject} {scene}" for subject in SUBJECTS for scene in SCENES for colour in COLOURS]
+    return [
+        captioned(number, f"a {text}", f"there is one {text}", f"this {text} again")
+        for number, text in enumerate(scenes)
     ]
-    return [captioned(number, text) for number, text in enumerate(texts)]
+
+
+def own_captions() -> dict[str, str]:
+    return {caption_id: text for one in many() for caption_id, text in one.captions}
 
 
 def made(records: list[Captioned], seed: int = 17, **keys: object) -> list[Example]:
@@ -68,19 +74,19 @@ def test_every_caption_gives_one_example_of_its_own_picture() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
 def test_the_share_of_negatives_is_the_recipes(share: float) -> None:
     answers = Counter(example.target.text for example in made(many(), negatives=share))
-    assert abs(answers["no"] / len(many()) - share) < 0.08
-    assert answers["yes"] + answers["no"] == len(many())
+    assert abs(answers["no"] / len(own_captions()) - share) < 0.08
+    assert answers.total() == len(own_captions())
 
 
 def test_a_positive_shows_the_own_caption_and_a_negative_that_of_another_picture() -> None:
-    own = {one.captions[0][0]: one.captions[0][1] for one in many()}
+    own = own_captions()
     for example in made(many()):
         assert example.prompt is not None
         assert (example.prompt.text == own[example.source_id]) == (example.target.text == "yes")
 
 
 def test_most_negatives_share_a_word_with_the_caption() -> None:
-    own = {one.captions[0][0]: one.captions[0][1] for one in many()}
+    own = own_captions()
     negatives = [example for example in made(many()) if example.target.text == "no"]
     shared = [
         example
@@ -144,4 +150,24 @@ def test_the_seed_alone_decides() -> None:
 
 def test_examples_of_a_window_come_when_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.tasks.matching.WINDOW", 50)
-    assert len(made(many())) == len(many())
+    assert len(made(many())) == len(own_captions())
+
+
+def test_a_picture_is_never_shown_with_the_same_negative_twice() -> None:
+    shown = Counter(
+        (example.image_id, example.prompt and example.prompt.text)
+        for example in made(many(), negatives=1.0)
+        if example.target.text == "no"
+    )
+    assert max(shown.values()) == 1
+
+
+def test_a_negative_shares_no_word_with_the_only_caption_of_a_picture() -> None:
+    alone = [captioned(int(one.picture.image_id), one.captions[0][1]) for one in many()]
+    own = {one.captions[0][0]: one.captions[0][1] for one in alone}
+    answers = Counter(example.target.text for example in made(alone))
+    assert min(answers["yes"], answers["no"]) > 0.4 * len(alone)
+    for example in made(alone):
+        assert example.prompt is not None
+        if example.target.text == "no":
+            assert not content_words(example.prompt.text) & content_words(own[example.source_id])

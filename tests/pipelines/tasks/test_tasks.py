@@ -127,7 +127,7 @@ def test_an_entailment_is_answered_with_its_label(label: str) -> None:
         ("Ein Satz. Noch ein Satz. Und ein dritter.", "deu_Latn"),
         ("猫がいます。犬もいます。鳥はいません。", "jpn_Jpan"),
         ("ฉันชอบกินข้าวผัดทุกวัน", "tha_Thai"),
-        ("ab", None),
+        ("one two three four", None),
     ],
 )
 def test_a_text_is_continued_and_nothing_of_it_is_lost(text: str, language: str | None) -> None:
@@ -140,6 +140,21 @@ def test_a_text_is_continued_and_nothing_of_it_is_lost(text: str, language: str 
     assert (example.language, example.target.translate) == (language, language is None)
     assert example.image is None
     assert example.image_id is None
+
+
+@pytest.mark.parametrize(("text", "language"), [("Kurz.", "deu_Latn"), ("短", "jpn_Jpan"), ("a b c", None)])
+def test_a_text_that_is_too_short_is_a_reject_and_no_word_is_cut(text: str, language: str | None) -> None:
+    (reject,) = examples_of(source("text"), [Written(PLACE, "w", text, language)], 17)
+    assert isinstance(reject, Reject)
+    assert reject.reason.startswith("source: f.json byte 3: too short to be continued")
+
+
+def test_rationales_that_cannot_be_used_cost_no_other_task_its_row() -> None:
+    record = Asked(PLACE, "q", PICTURE, "Why?", "so", (), "`rationales` is an empty list")
+    answered, rejected = examples_of(source("aokvqa", tasks=("vqa", "reason")), [record], 17)
+    assert isinstance(answered, Example)
+    assert isinstance(rejected, Reject)
+    assert rejected.reason == "source: f.json byte 3: `rationales` is an empty list"
 
 
 def test_rejects_pass_through() -> None:
