@@ -56,6 +56,11 @@ class Example(msgspec.Struct, frozen=True, gc=False):
         return self.target.name or (self.prompt.name if self.prompt else None)
 
     @property
+    def stays_english(self) -> bool:
+        """Whether its target is in English whatever language it gets (`english_answers`)."""
+        return not self.target.translate and self.target.name is None and self.language is None
+
+    @property
     def stratum(self) -> str:
         """Among what the language policy is exact: one source, one task, the same possible languages."""
         common = f"{self.dataset}/{self.task}"

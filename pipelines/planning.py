@@ -296,14 +296,17 @@ class _Rows:
     example: Integers
     """Place of the row's example in the columns."""
     language: NDArray[np.int16]
-    """Place of the row's language in the codes."""
+    """Place of the language that the row's example got, in the codes."""
+    target: NDArray[np.int16]
+    """Place of the language of the row's target, by which a mix is ordered."""
     unnamed: int
     """Examples without any language."""
 
     @classmethod
     def of(cls, held: _Columns, allocation: Allocation, codes: tuple[str, ...]) -> _Rows:
         """What workers will make of the examples."""
-        examples, languages, unnamed = [], [], 0
+        examples, languages, targets, unnamed = [], [], [], 0
+        english = codes.index(ENGLISH)
         place = np.array([codes.index(code) for code in allocation.codes], dtype=np.int16)
         for kind, members in zip(held.kinds, held.members(), strict=True):
             if kind.language is not None:
@@ -314,16 +317,18 @@ class _Rows:
                 unnamed += len(members)
             examples.append(np.repeat(members, numbers.shape[1]))
             languages.append(numbers.reshape(-1))
+            targets.append(np.full_like(languages[-1], english) if kind.stays_english else languages[-1])
         return cls(
             codes,
             np.concatenate([np.empty(0, dtype=np.int64), *examples]),
             np.concatenate([np.empty(0, dtype=np.int16), *languages]),
+            np.concatenate([np.empty(0, dtype=np.int16), *targets]),
             unnamed,
         )
 
     def counted(self) -> dict[str, int]:
-        """Language -> rows."""
-        counts = np.bincount(self.language, minlength=len(self.codes))
+        """Language of the target -> rows."""
+        counts = np.bincount(self.target, minlength=len(self.codes))
         return {code: int(count) for code, count in zip(self.codes, counts, strict=True) if count}
 
     def texts(self, held: _Columns) -> _Texts:

@@ -44,9 +44,7 @@ class AssignedExample(msgspec.Struct, frozen=True, gc=False):
     @property
     def target_language(self) -> str:
         """NLLB code of the target, which may stay English although the example got another language."""
-        target = self.example.target
-        stays = not target.translate and target.given is None and self.example.language is None
-        return ENGLISH if stays else self.language
+        return ENGLISH if self.example.stays_english else self.language
 
     @property
     def prompt_language(self) -> str | None:

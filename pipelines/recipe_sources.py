@@ -70,7 +70,8 @@ class _Source(Section):
     prompt: Literal["translate", "keep"] = "translate"
     """`keep` leaves questions, instructions and statements in English, and translates the targets."""
     english_answers: Share = 0.0
-    """Share of the answers to questions that stay English, with "in English" in the prompt (`vqa`)."""
+    """Share of the answers to questions that stay English, with "in English" in the prompt (`vqa`). Such a
+    row stands under English, the language of its target; `id` and `question_language` name the question's."""
     negatives: Share = 0.5
     """Share of wrong captions (`matching`) and wrong classes (`classify_yes_no`)."""
     turns: Literal["split", "keep"] = "split"

@@ -63,6 +63,8 @@ class Kind:
     language: str | None
     """NLLB code of texts that stay in their language."""
     with_picture: bool
+    stays_english: bool
+    """The target, whatever language the example gets."""
 
 
 Column = NDArray[Any]
@@ -157,7 +159,7 @@ class _Held:
     unit: str | None
     """The stratum of pictures, if those get the languages."""
     rejects: int = 0
-    kinds: dict[tuple[str, str | None, str | None, bool], int] = field(default_factory=dict)
+    kinds: dict[tuple[str, str | None, str | None, bool, bool], int] = field(default_factory=dict)
     found: list[Kind] = field(default_factory=list)
     columns: dict[str, list[Column]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
     captions: array[int] = field(default_factory=lambda: array("Q"))
@@ -189,7 +191,13 @@ class _Held:
         self.columns[column].append(values)
 
     def _kind(self, example: Example) -> int:
-        key = (example.task, example.name, example.language, example.image_id is not None)
+        key = (
+            example.task,
+            example.name,
+            example.language,
+            example.image_id is not None,
+            example.stays_english,
+        )
         number = self.kinds.get(key)
         if number is None:
             number = self.kinds[key] = len(self.found)

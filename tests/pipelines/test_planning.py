@@ -135,7 +135,7 @@ def one_by_one(recipe: Recipe, plan: Plan, parts: Sequence[Piece] | None = None)
                     truth.pictures.add(record.image_id)
                 for language in languages:
                     assigned = AssignedExample(record, language)
-                    truth.rows[name][language] += 1
+                    truth.rows[name][assigned.target_language] += 1
                     truth.texts[name] |= {(language, text.text) for text in assigned.texts_to_translate()}
     return truth
 
@@ -173,13 +173,20 @@ def test_the_plan_is_what_examples_get_one_by_one(tmp_path: Path) -> None:
     recipe = recipe_of(
         tmp_path,
         jsonl("coco", captions(150), ["caption", "matching"], tmp_path, files=3),
-        jsonl("vqa", questions(200), ["vqa", "vqg"], tmp_path, english_answers=0.3),
+        jsonl("vqa", questions(200), ["vqa", "vqg"], tmp_path),
         texts("wiki", written(50), tmp_path),
     )
     plan = checked(recipe)
     assert sum(plan.rows.values()) == 150 * 2 * 2 + 200 * 2 + 50
     assert within_one(plan, recipe)
     assert list(plan.rows) == [ENGLISH, *sorted(CODES[:6])]
+
+
+def test_answers_that_stay_english_count_as_english(tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path, jsonl("vqa", questions(200), ["vqa"], tmp_path, english_answers=1))
+    plan = checked(recipe)
+    assert plan.rows == {ENGLISH: 200}
+    assert len(plan.texts) > 3, "the questions are translated"
 
 
 @pytest.mark.parametrize(

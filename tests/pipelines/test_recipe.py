@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -346,3 +347,72 @@ def test_a_model_may_stand_in_the_working_directory(
 def test_a_model_that_was_not_added_says_how(folder: Path) -> None:
     with pytest.raises(RecipeError, match="translate-mix model add"):
         load_recipe(folder / "recipe.yaml", ["model=facebook/nllb-200-distilled-600M"])
+
+
+SOURCE_LANGUAGES = """
+name: own
+languages: {common}
+sources:
+  - name: c
+    format: coco
+    annotations: captions.json
+    images: images/
+    languages: {own}
+"""
+
+
+@pytest.mark.parametrize(
+    ("common", "own", "codes", "weights"),
+    [
+        (
+            "{english_share: 0.2, codes: [de, fr]}",
+            "{english_share: 0.9}",
+            ["deu_Latn", "fra_Latn"],
+            "uniform",
+        ),
+        (
+            "{weights: proportional, alpha: 0.3}",
+            "{codes: [de, sw]}",
+            ["deu_Latn", "swh_Latn"],
+            "proportional",
+        ),
+        ("{weights: {de: 1, fr: 3}}", "{codes: [sw]}", ["swh_Latn"], "uniform"),
+        ("{weights: {de: 1, fr: 3}}", "{weights: uniform}", ["deu_Latn", "fra_Latn"], "uniform"),
+        ("{weights: proportional, alpha: 0.3}", "{weights: uniform, codes: [de]}", ["deu_Latn"], "uniform"),
+        ("{codes: [de]}", "{weights: {fr: 1}}", ["fra_Latn"], {"fra_Latn": 1.0}),
+    ],
+)
+def test_a_source_takes_from_the_recipe_what_its_own_policy_leaves_out(
+    folder: Path, common: str, own: str, codes: list[str], weights: object
+) -> None:
+    text = SOURCE_LANGUAGES.replace("{common}", common).replace("{own}", own)
+    (folder / "own.yaml").write_text(text, encoding="utf-8")
+    languages = load_recipe(folder / "own.yaml").sources[0].languages
+    assert languages is not None
+    assert (list(languages.codes), languages.weights) == (codes, weights)
+
+
+def test_pictures_in_an_archive_have_no_path_to_refer_to(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "images.zip", "w"):
+        pass
+    settings = ["images=reference", "sources.0.images=images.zip"]
+    error = failure(folder, overrides=settings)
+    assert "are no files that a path could name; take `embed`" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("sources.0.splits=[vall]", "val"),
+        ("round_trip=shrot", "short"),
+        ("sources.0.tasks=[captions]", "caption"),
+    ],
+)
+def test_a_value_that_is_nearly_right_is_told_what_was_meant(folder: Path, override: str, meant: str) -> None:
+    error = failure(folder, overrides=(override,))
+    assert f"did you mean `{meant}`?" in str(error)
+    assert error.file == "--set"
+
+
+def test_an_unknown_key_within_an_override_is_the_overrides_mistake(folder: Path) -> None:
+    assert failure(folder, overrides=("filters.lidd.min=0.6",)).file == "--set"

@@ -17,9 +17,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from PIL import Image
 
 from pipelines.manifest import read_manifest
+from pipelines.planning import plan_mix
+from pipelines.recipe import load_recipe
 from translation.filters import Thresholds, load_thresholds
 from translation.row import row_schema
 
@@ -451,3 +454,31 @@ def test_a_trained_judge_scores_rows_rules_them_and_stands_in_the_signature(
 def similarity(row: dict[str, object]) -> float | None:
     value: float | None = row["scores"]["similarity"]  # type: ignore[index]
     return value
+
+
+def test_answers_that_stay_english_are_planned_and_stand_under_english(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
+    """As in the recipe for GQA: questions in all languages, answers in English."""
+    content = yaml.safe_load(tiny_recipe.read_text(encoding="utf-8"))
+    questions = content["sources"][1]
+    del questions["prompt"]
+    questions["english_answers"] = 0.5
+    tiny_recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
+    result = run("run", tiny_recipe, "--output", tmp_path / "mix", "--quiet")
+    assert result.returncode == 0, result.stderr
+    rows = [
+        row for path in (tmp_path / "mix").glob("*/*/*.parquet") for row in pq.read_table(path).to_pylist()
+    ]
+    english = [
+        row
+        for row in rows
+        if row["task"] == "vqa" and row["language"] == "eng_Latn" and not row["id"].endswith("/eng_Latn")
+    ]
+    assert english
+    for row in english:
+        assert row["question_language"] == row["id"].rsplit("/", 1)[1]
+        assert row["target"] == row["source_target"]
+        assert "English" in row["prompt"]
+    planned = plan_mix(load_recipe(tiny_recipe)).rows
+    assert planned == Counter(row["language"] for row in rows)
