@@ -1,16 +1,25 @@
 """Names of classes in many languages, in Babel-ImageNet's layout (https://github.com/gregor-ge/Babel-ImageNet).
 
 The labels come from BabelNet, whose licence allows non-commercial use only, which a mix with them inherits.
+
+`imagenet_alike.tsv` groups the classes of ImageNet-1k that one picture may show or be called by, though
+they share no label (`laptop` and `notebook`, `desk` and `monitor`): WordNet's ids, the usual class indices,
+and the first English word for the reader. Rows of origin `own` are a list of this project; those of origin
+`real` are further pairs that stand together for 3 or more of the 50,000 validation pictures in the labels of
+"Are we done with ImageNet?" (Beyer et al., 2020, https://github.com/google-research/reassessed-imagenet,
+Apache-2.0).
 """
 
 from __future__ import annotations
 
+import csv
 import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,12 +86,16 @@ class NameTable:
         return dict(sorted(found.items()))
 
     def alike(self, name: str, other: str) -> bool:
-        """Whether two classes are one or share a label in some language, capitals aside."""
+        """Whether a picture of one class may show the other too.
+
+        They are one, share a label in some language, capitals aside, or are in one group of ImageNet's
+        classes (`imagenet_alike.tsv`), by WordNet's ids.
+        """
         return name == other or other in self._sharing.get(name, ())
 
     @cached_property
     def _sharing(self) -> Mapping[str, frozenset[str]]:
-        """Class key -> the other classes that share a label with it."""
+        """Class key -> the other classes that share a label or a group with it."""
         classes: dict[str, set[str]] = defaultdict(set)
         for name, labels in self.labels.items():
             for code, label in labels.items():
@@ -92,10 +105,19 @@ class NameTable:
                 code, _, label = one.partition(":")
                 classes[_folded(code, label)].add(name)
         sharing: dict[str, set[str]] = defaultdict(set)
-        for found in classes.values():
+        grouped = [{self.synsets[one] for one in group if one in self.synsets} for group in _groups()]
+        for found in (*classes.values(), *grouped):
             for name in found if len(found) > 1 else ():
                 sharing[name] |= found - {name}
         return {name: frozenset(found) for name, found in sharing.items()}
+
+
+@cache
+def _groups() -> tuple[tuple[str, ...], ...]:
+    """WordNet's ids of the classes in each group of `imagenet_alike.tsv`."""
+    text = files("pipelines").joinpath("imagenet_alike.tsv").read_text(encoding="utf-8")
+    rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    return tuple(tuple(row["synsets"].split()) for row in rows)
 
 
 def _folded(code: str, label: str) -> str:

@@ -283,15 +283,24 @@ def _plain(answer: str) -> str:
 
 @cache
 def _checked(nllb_code: str) -> Mapping[str, str]:
-    """English answer to its translation in a language, from CLDR's words for yes, no, and colours."""
+    """English answer to its translation in a language.
+
+    Yes, no, and colours are CLDR's words; `maybe.tsv` is a list of this project that no native speakers have
+    reviewed, without the languages whose word is not sure.
+    """
     colours = {
         row["english"]: row["names"].split("|")[0]
         for row in _rows("colours.tsv", nllb_code)
         # As an answer it is as often the fruit.
         if row["english"] != "orange"
     }
-    yes_no = {word: row[word] for row in _rows("yes_no.tsv", nllb_code) for word in ("yes", "no")}
-    return MappingProxyType(colours | yes_no)
+    judgements = {
+        word: row[word]
+        for table, words_of_it in (("yes_no.tsv", ("yes", "no")), ("maybe.tsv", ("maybe",)))
+        for row in _rows(table, nllb_code)
+        for word in words_of_it
+    }
+    return MappingProxyType(colours | judgements)
 
 
 def _rows(table: str, nllb_code: str) -> Iterator[dict[str, str]]:

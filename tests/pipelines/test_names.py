@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
+from collections import defaultdict
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +175,93 @@ def test_classes_are_alike_that_share_a_label_in_some_language(make_table: MakeT
     assert alike == {("1", "2"), ("3", "4"), ("0", "5"), ("3", "5"), ("0", "1")}
     assert all(table.alike(b, a) for a, b in alike)
     assert all(table.alike(key, key) for key in keys)
+
+
+def groups() -> list[dict[str, str]]:
+    text = files("pipelines").joinpath("imagenet_alike.tsv").read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def grouped() -> dict[int, tuple[str, str]]:
+    """Index in ImageNet -> WordNet's id and name of each class that is in a group."""
+    found: dict[int, set[tuple[str, str]]] = defaultdict(set)
+    for row in groups():
+        parts = row["indices"].split(), row["synsets"].split(), row["names"].split(", ")
+        for index, *what in zip(*parts, strict=True):
+            found[int(index)].add((what[0], what[1]))
+    assert [index for index, names in found.items() if len(names) > 1] == []
+    return {index: names.pop() for index, names in sorted(found.items())}
+
+
+def test_groups_of_classes_are_well_formed() -> None:
+    rows = groups()
+    assert {row["origin"] for row in rows} == {"own", "real"}
+    indices = [tuple(map(int, row["indices"].split())) for row in rows]
+    assert all(len(group) > 1 and list(group) == sorted(set(group)) for group in indices)
+    assert len(set(indices)) == len(indices)
+    classes = grouped()
+    assert 0 <= min(classes) <= max(classes) <= 999
+    # ImageNet numbers its classes in the order of WordNet's ids.
+    synsets = [synset for synset, _ in classes.values()]
+    assert synsets == sorted(set(synsets))
+    assert all(re.fullmatch(r"n\d{8}", synset) for synset in synsets)
+
+
+@pytest.mark.parametrize(
+    ("alike", "names"),
+    [
+        (True, "tusker, African elephant, Indian elephant"),
+        (True, "monitor, screen, desktop computer, television"),
+        (True, "notebook, laptop"),
+        (True, "missile, projectile"),
+        (True, "sunglass, sunglasses"),
+        (True, "bathtub, tub"),
+        (True, "maillot, bikini"),
+        (True, "beach wagon, cab, convertible, jeep, limousine, minivan, pickup, racer, sports car, Model T"),
+        (True, "car wheel, grille, convertible"),
+        (True, "seashore, sandbar, lakeside, promontory, cliff"),
+        (True, "valley, alp"),
+        (True, "cup, coffee mug, espresso"),
+        (True, "computer keyboard, typewriter keyboard, space bar"),
+        (True, "corn, ear"),
+        (True, "tabby, tiger cat, Egyptian cat"),
+        (True, "cock, hen"),
+        (True, "tape player, cassette player, radio"),
+        (True, "rifle, assault rifle"),
+        (True, "beer bottle, wine bottle, pop bottle, water bottle"),
+        (True, "water jug, pitcher"),
+        (True, "church, monastery, bell cote, dome, mosque"),
+        (True, "academic gown, mortarboard"),
+        (True, "analog clock, wall clock, digital clock"),
+        (True, "library, bookcase, bookshop"),
+        (True, "stage, microphone"),
+        (True, "plate, dining table, restaurant"),
+        (True, "cellular telephone, dial telephone, pay-phone"),
+        (True, "agaric, mushroom, bolete"),
+        (False, "cock, tub, church, espresso, tusker, sandbar, rifle, tabby"),
+        (False, "goldfinch, limousine, bolete, bikini, dome, hen, radio"),
+    ],
+)
+def test_classes_of_one_group_are_alike_and_others_are_not(
+    make_table: MakeTable, alike: bool, names: str
+) -> None:
+    # In an order that is not ImageNet's: the ids count.
+    entries = sorted(grouped().values(), key=lambda entry: entry[1])
+    table = make_table({str(key): [synset, f"{name} {synset}"] for key, (synset, name) in enumerate(entries)})
+    keys = {name: str(key) for key, (_, name) in enumerate(entries)}
+    chosen = [keys[name] for name in names.split(", ")]
+    found = {table.alike(a, b) for a in chosen for b in chosen if a != b}
+    assert found == {alike}
+
+
+@pytest.mark.skipif(not BABEL.exists(), reason="needs Babel-ImageNet's labels")
+def test_names_of_groups_are_those_of_their_indices() -> None:
+    english = dict(zip(*json.loads(BABEL.read_text())["EN"], strict=True))
+    classes = grouped()
+    # BabelNet has another synonym of WordNet's for the rest; off by one, next to none would be the same.
+    same = sum(english[index].casefold() == name.casefold() for index, (_, name) in classes.items())
+    assert same / len(classes) > 0.7
+    assert sum(english.get(index + 1) == name for index, (_, name) in classes.items()) < 5
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,8 @@ from translation.answers import (
     read_answers,
     translate_answers,
 )
+from translation.filters.pairs import Batch, TextPair
+from translation.filters.script import script_share
 from translation.languages import default_languages
 from translation.translations import Request, Translation
 
@@ -161,6 +165,20 @@ class TestChecked:
         assert len(known) >= 86
         for code in known:
             assert checked("yes", code) != checked("no", code)
+
+    def test_maybe_is_a_word_in_the_script_of_the_language(self) -> None:
+        assert checked("Maybe.", "deu_Latn") == "vielleicht"
+        assert checked("maybe", "rus_Cyrl") == "может быть"
+        assert checked("maybe", "mya_Mymr") is None
+        lines = files("translation").joinpath("maybe.tsv").read_text(encoding="utf-8").splitlines()
+        words = dict(line.split("\t") for line in lines[1:])
+        assert len(words) == len(lines) - 1 >= 90
+        assert set(words) <= {one.nllb for one in default_languages() if not one.english}
+        shares = script_share(Batch([TextPair("maybe", word, code) for code, word in words.items()]))
+        assert {code for code, share in zip(words, shares, strict=True) if share != 1} == set()
+        for code, word in words.items():
+            assert checked("maybe", code) == word == unicodedata.normalize("NFC", word.strip())
+            assert word not in ("maybe", checked("yes", code), checked("no", code))
 
     def test_what_is_no_word_stays(self) -> None:
         assert checked("B", "deu_Latn") == "B"
