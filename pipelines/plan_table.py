@@ -117,8 +117,7 @@ def warnings(recipe: Recipe, plan: Plan, estimated: Estimate) -> Iterator[str]:
     for source, of_source in zip(plan.sources, estimated.sources, strict=True):
         if of_source.pictures_missing:
             number, sampled = of_source.pictures_missing, of_source.pictures_sampled
-            verb = "is" if number == 1 else "are"
-            yield f"{source.name}: {number} of {sampled} sampled pictures {verb} missing: {of_source.missing}"
+            yield f"{source.name}: {number} of {sampled} sampled pictures cannot be used: {of_source.missing}"
         if source.unnamed:
             yield (
                 f"{source.name}: {_counted(source.unnamed, 'example')} of classes that have no name in any "

@@ -83,7 +83,7 @@ class Deduplicate(Section):
     """What counts as the same picture, and as the same row."""
 
     rows: bool = True
-    """Reject examples with the picture, task, prompt and target of another one."""
+    """Reject examples with the picture, task, prompt and target of another one, whose id sorts first."""
     images: Literal["none", "exact", "near"] = "exact"
     """Pictures under two ids that are one for the split and for `rows`: none, equal bytes, or alike (extra
     `dedup`)."""

@@ -66,7 +66,8 @@ class _Source(Section):
     licence: Filled | None = None
     """Of texts and pictures, in words; stands in the mix's card."""
     tasks: Tasks
-    """What is made of each record: one row per task."""
+    """What is made of each record: one row per task. Tasks of one source are made of the same kind of record:
+    `caption` and `matching`; `vqa`, `vqg` and `reason`."""
     prompt: Literal["translate", "keep"] = "translate"
     """`keep` leaves questions, instructions and statements in English, and translates the targets."""
     english_answers: Share = 0.0
@@ -75,7 +76,7 @@ class _Source(Section):
     negatives: Share = 0.5
     """Share of wrong captions (`matching`) and wrong classes (`classify_yes_no`)."""
     turns: Literal["split", "keep"] = "split"
-    """Conversations: each question alone, or with all that was said before it (`instruct`)."""
+    """Conversations: each question alone, or after what was said before it, as paragraphs (`instruct`)."""
     languages: Languages | None = None
     """Another policy than the recipe's; keys that are left out are taken from there."""
     max_rows: Annotated[int, Field(ge=1)] | None = None

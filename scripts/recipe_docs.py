@@ -196,7 +196,7 @@ def example_of(key: Key, section: type) -> Any:
         ValueError: the type does not accept the example.
     """
     if issubclass(section, BaseModel) and key.name == "tasks":
-        possible = getattr(section, "possible", ())
+        possible = getattr(section, "possible", ()) or ("vqa", "vqg")
         return [possible[0]] if len(possible) == 1 else list(possible[:2])
     if key.name == "format":
         return get_args(key.hint)[0]

@@ -214,7 +214,7 @@ def test_missing_pictures_among_the_sampled_ones_are_told(tmp_path: Path) -> Non
         (tmp_path / "images" / f"{number}.jpg").unlink()
     plan, estimated = of(recipe)
     text = " ".join(shown(recipe, plan, estimated).split())
-    assert "web: 4 of 40 sampled pictures are missing: missing: no file '0.jpg'" in text
+    assert "web: 4 of 40 sampled pictures cannot be used: missing: no file '0.jpg'" in text
     assert estimated.picture_bytes == 36 * 1000
 
 
