@@ -70,6 +70,26 @@ def test_equal_rationales_count_once(tmp_path: Path, make_recipe: MakeRecipe) ->
     )
 
 
+FAULTS = [
+    ([], "`rationales` is an empty list"),
+    ("A.", "`rationales` is 'A.', must be a list of texts"),
+    (["A.", ""], "`rationales` item 1 is empty"),
+]
+
+
+@pytest.mark.parametrize(("rationales", "fault"), FAULTS)
+def test_rationales_that_cannot_be_used_leave_the_question(
+    tmp_path: Path, make_recipe: MakeRecipe, rationales: object, fault: str
+) -> None:
+    record = RECORD | {"rationales": rationales}
+    found = read(tmp_path, make_recipe, [record], tasks=["vqa", "reason"])
+    assert [one.task for one in examples(found)] == ["vqa"]
+    (beside,) = rejects(found)
+    (alone,) = read(tmp_path, make_recipe, [record], tasks=["reason"])
+    assert beside.reason == f"source: a.json byte 1: {fault}"
+    assert rejects([alone])[0].reason == beside.reason
+
+
 @pytest.mark.parametrize(
     "change", [{"correct_choice_idx": None}, {"correct_choice_idx": None, "choices": []}]
 )

@@ -128,7 +128,7 @@ def test_splits_must_fit_the_layout(tmp_path: Path, make_recipe: MakeRecipe) -> 
         coco_of(make_recipe, tmp_path, KARPATHY)
     with pytest.raises(RecipeError, match="official layout, which has no splits"):
         coco_of(make_recipe, tmp_path, OFFICIAL, splits=["train"])
-    with pytest.raises(RecipeError, match=r"sources.0.splits.0 is \"trian\": must be one of"):
+    with pytest.raises(RecipeError, match=r"sources.0.splits.0 is \"trian\": did you mean `train`"):
         coco_of(make_recipe, tmp_path, KARPATHY, splits=["trian"])
 
 

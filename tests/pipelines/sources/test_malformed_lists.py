@@ -135,8 +135,6 @@ CHANGED: list[tuple[str, dict[str, Any], str]] = [
     ("aokvqa", {"correct_choice_idx": True}, "`correct_choice_idx` is 'true'"),
     ("aokvqa", {"choices": "abcd"}, "`choices` is text, must be a list"),
     ("aokvqa", {"choices": ["a", None, "c", "d"]}, "choice 1 is null, must be text"),
-    ("aokvqa", {"rationales": []}, "`rationales` is '[]', must be a list of texts"),
-    ("aokvqa", {"rationales": ["A.", ""]}, "`rationales` item 1 is empty"),
     ("aokvqa", {"image_id": None}, "no column 'image_id'"),
     ("gqa", {"question": 7}, "question is a number, must be text"),
     ("gqa", {"answer": None}, "no column 'answer'"),
