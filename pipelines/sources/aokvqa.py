@@ -11,11 +11,12 @@ from pipelines.records import Asked, Place, Record
 from pipelines.sources import json_lists
 from pipelines.sources.coco_pictures import PROBES, CocoPictures, coco_number
 from pipelines.sources.lines import opened, rejected
-from pipelines.sources.lists import Unusable, first_objects, list_objects, list_pieces
+from pipelines.sources.lists import first_objects, list_objects, list_pieces
 from pipelines.sources.pictures import picture_store
 from pipelines.sources.pieces import Piece
 from pipelines.sources.records import (
     BadRecord,
+    Unusable,
     answer_of,
     cell,
     clean_text,

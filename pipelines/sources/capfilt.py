@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from functools import partial
 
 from pipelines.examples import Reject
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import CapfiltSource
 from pipelines.records import Captioned, Picture, Record
 from pipelines.sources.lines import opened, rejected
-from pipelines.sources.lists import Unusable, list_objects, list_pieces
-from pipelines.sources.pictures import picture_store, url_picture
+from pipelines.sources.lists import list_objects, list_pieces
+from pipelines.sources.pictures import picture_store
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import MAX_ID, BadRecord, cell, clean_text, kind, shown
+from pipelines.sources.records import (
+    MAX_ID,
+    BadRecord,
+    Unusable,
+    cell,
+    clean_text,
+    kind,
+    pictures_at_urls,
+    shown,
+)
 
 
 def pieces(recipe: Recipe, index: int, source: CapfiltSource) -> list[Piece]:
@@ -56,5 +64,4 @@ def _pictures(recipe: Recipe, source: CapfiltSource) -> tuple[str, Callable[[str
     """The key of a record that names its picture, and what finds that."""
     if source.images is not None:
         return "image", picture_store(str(recipe.source_path(source.images))).picture
-    assert recipe.download is not None, "checked with the recipe"
-    return "url", partial(url_picture, str(recipe.path(recipe.download.cache)))
+    return "url", pictures_at_urls(recipe)

@@ -10,10 +10,20 @@ from pipelines.recipe import Recipe
 from pipelines.recipe_sources import CocoSource
 from pipelines.records import Captioned, Picture, Place, Record
 from pipelines.sources.lines import json_text, opened, rejected
-from pipelines.sources.lists import Unusable, check_list, fault, first_objects, list_objects, list_pieces
+from pipelines.sources.lists import check_list, first_objects, list_objects, list_pieces
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import BadRecord, cell, clean_text, identifier, kind, reject, shown
+from pipelines.sources.records import (
+    BadRecord,
+    Unusable,
+    cell,
+    clean_text,
+    fault,
+    identifier,
+    kind,
+    reject,
+    shown,
+)
 
 SPLITS = ("train", "restval", "val", "test")
 """Karpathy's."""

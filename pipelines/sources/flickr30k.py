@@ -15,7 +15,6 @@ from itertools import groupby
 from typing import BinaryIO, Literal
 
 from pipelines.examples import Reject
-from pipelines.images import BadImage
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import Flickr30kSource
 from pipelines.records import Captioned, Picture, Place, Record
@@ -28,11 +27,12 @@ from pipelines.sources.lines import (
     opened,
     plain_files,
     rejected,
+    rejected_line,
     text_lines,
 )
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece, whole_files
-from pipelines.sources.records import BadRecord, cell, clean_text, identifier, kind, reject
+from pipelines.sources.records import BadRecord, Unusable, cell, clean_text, fault, identifier, kind, reject
 
 PIECE_FILES = 2_000
 """Of Entities, with one file per picture, in one piece."""
@@ -132,7 +132,7 @@ def _of_object(
         if not isinstance(sentences, list) or not sentences:
             raise BadRecord(f"`sentences` is {kind(sentences)}, must be a list with captions")
         store.picture(name)
-    except (BadRecord, BadImage) as error:
+    except Unusable as error:
         yield rejected(source, place, value, "id", error)
         return
     entries: list[_Entry | Reject] = []
@@ -171,7 +171,7 @@ def _entries(source: Flickr30kSource, piece: Piece, file: BinaryIO, token: bool)
             elif token or not _KAGGLE_HEADER.fullmatch(text):
                 raise BadRecord(f"is not of the form {form}")
         except BadRecord as error:
-            yield _rejected_line(source, place, line, error)
+            yield rejected_line(source, place, line, error)
 
 
 def _entities(source: Flickr30kSource, piece: Piece, file: BinaryIO) -> Iterator[_Entry | Reject]:
@@ -187,14 +187,9 @@ def _entities(source: Flickr30kSource, piece: Piece, file: BinaryIO) -> Iterator
                 raise BadRecord("has a mark `[/EN#` that is not of the form `[/EN#NUMBER/KIND WORDS]`")
             yield _Entry(place, name, number, text, raw)
         except BadRecord as error:
-            yield _rejected_line(source, place, line, error)
+            yield rejected_line(source, place, line, error)
     if number < 0:
-        yield _rejected_line(source, piece.place("byte", 0), b"", BadRecord("no captions in the file"))
-
-
-def _rejected_line(source: Flickr30kSource, place: Place, line: bytes, error: BadRecord) -> Reject:
-    raw = line[:8_000].decode(errors="replace")
-    return reject(source.name, source.tasks[0], place, place.id, str(error), raw)
+        yield rejected_line(source, piece.place("byte", 0), b"", BadRecord("no captions in the file"))
 
 
 def _of_lines(
@@ -232,11 +227,8 @@ def _of_picture(
                 raise BadRecord(f"number {entry.number} of {entry.name} stands there twice")
             captions[failed] = clean_text(entry.text, f"caption {entry.number}")
             place = place or entry.place
-        except (BadRecord, BadImage) as error:
-            what = "image: " if isinstance(error, BadImage) else ""
-            rejects.append(
-                reject(source.name, source.tasks[0], entry.place, failed, f"{what}{error}", entry.raw)
-            )
+        except Unusable as error:
+            rejects.append(reject(source.name, source.tasks[0], entry.place, failed, fault(error), entry.raw))
     if place is not None and picture is not None:
         yield Captioned(place, picture, tuple(captions.items()))
     yield from rejects

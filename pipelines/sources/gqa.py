@@ -9,10 +9,10 @@ from pipelines.recipe import Recipe
 from pipelines.recipe_sources import GqaSource
 from pipelines.records import Asked, Picture, Place, Record
 from pipelines.sources.lines import json_text, opened
-from pipelines.sources.lists import Unusable, fault, list_objects, list_pieces
+from pipelines.sources.lists import list_objects, list_pieces
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import cell, clean_text, identifier, reject
+from pipelines.sources.records import Unusable, cell, clean_text, fault, identifier, reject
 
 ANSWER_KEYS = {"short": "answer", "full": "fullAnswer"}
 """`answer:` of the recipe -> key of a question."""

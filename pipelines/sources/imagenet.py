@@ -13,15 +13,15 @@ from itertools import islice
 from pathlib import Path
 
 from pipelines.archives import BadArchive, BadMember, tar_members, zip_members
-from pipelines.examples import TRUNCATED, Reject
+from pipelines.examples import Reject
 from pipelines.images import folder_locator, tar_locator, zip_locator
 from pipelines.names import NameTable, names_of
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import ImagenetSource
 from pipelines.records import Classified, Picture, Place, Record
 from pipelines.sources.pictures import UnusableImages, picture_files
-from pipelines.sources.pieces import Piece, SourceError, whole_files
-from pipelines.sources.records import BadRecord, identifier, reject
+from pipelines.sources.pieces import Piece, disk_failures, whole_files
+from pipelines.sources.records import BadRecord, broken_off, identifier, reject
 
 PIECE_CLASSES = 20
 """Classes of one piece: some 26,000 pictures of the training set."""
@@ -121,14 +121,12 @@ def read(recipe: Recipe, source: ImagenetSource, piece: Piece) -> Iterator[Recor
     """The records and rejects of the piece, in the order of folders and names, or of the archive."""
     names = names_of(recipe, piece.source)
     path = Path(piece.path)
-    try:
+    with disk_failures(piece):
         if path.is_dir():
             for folder in _folders_of_piece(piece, path, names):
                 yield from _records(source, piece, _files(path, folder), names)
         else:
             yield from _of_archive(source, piece, path, names)
-    except OSError as error:
-        raise SourceError(f"{piece.path}: cannot be read on: {error.strerror or error}") from error
 
 
 def _folders_of_piece(piece: Piece, path: Path, names: NameTable) -> list[str]:
@@ -163,7 +161,7 @@ def _of_archive(
     if broken is not None:
         place = piece.place("byte", held[-1].position if held else 0)
         rejected = reject(source.name, source.tasks[0], place, place.id, str(broken), "")
-        yield dataclasses.replace(rejected, reason=rejected.reason.replace("source:", f"{TRUNCATED}:", 1))
+        yield broken_off(rejected)
 
 
 def _members(path: Path) -> Iterator[_File]:

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipelines.examples import Reject
-from pipelines.images import BadImage
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import Source
 from pipelines.records import Place
 from pipelines.sources import json_lines
 from pipelines.sources.pictures import UnusableImages, picture_files
-from pipelines.sources.pieces import Piece, SourceError, whole_files
-from pipelines.sources.records import BadRecord, cell, identifier, kind, reject
+from pipelines.sources.pieces import Piece, SourceError, disk_failures, whole_files
+from pipelines.sources.records import BadRecord, cell, fault, identifier, kind, reject
 
 PIECE_BYTES = 32 * 1024 * 1024
 """Of one piece: some 100,000 captions."""
@@ -95,10 +94,8 @@ def json_line_pieces(recipe: Recipe, index: int) -> list[Piece]:
 def opened(piece: Piece) -> Iterator[BinaryIO]:
     """The file of a piece, to be read within; a failure of the disk or an archive is a `SourceError`."""
     try:
-        with open(piece.path, "rb") as file:
+        with disk_failures(piece), open(piece.path, "rb") as file:
             yield file
-    except OSError as error:
-        raise SourceError(f"{piece.path}: cannot be read on: {error.strerror or error}") from error
     except UnusableImages as error:
         raise SourceError(str(error)) from error
 
@@ -126,8 +123,13 @@ def rejected(
     source_id = place.id
     with suppress(BadRecord):
         source_id = identifier(cell(value, id_key), id_key)
-    what = "image: " if isinstance(error, BadImage) else ""
-    return reject(source.name, source.tasks[0], place, source_id, f"{what}{error}", json_text(value))
+    return reject(source.name, source.tasks[0], place, source_id, fault(error), json_text(value))
+
+
+def rejected_line(source: Source, place: Place, line: bytes, error: BadRecord) -> Reject:
+    """The reject of a line that is no record."""
+    raw = line[:8_000].decode(errors="replace")
+    return reject(source.name, source.tasks[0], place, place.id, str(error), raw)
 
 
 def text_lines(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, bytes, int]]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from pipelines.examples import TRUNCATED, Reject
-from pipelines.images import BadImage
+from pipelines.examples import Reject
 from pipelines.recipe import Recipe
 from pipelines.recipe_file import Key
 from pipelines.recipe_sources import Source
@@ -18,17 +16,9 @@ from pipelines.sources import json_lists
 from pipelines.sources.json_lines import Broken
 from pipelines.sources.lines import json_text, plain_files
 from pipelines.sources.pieces import Piece, SourceError
-from pipelines.sources.records import BadRecord, kind, reject
-
-Unusable = (BadRecord, BadImage)
-"""What makes a record a reject; an archive that cannot be read is another error."""
+from pipelines.sources.records import broken_off, kind, reject
 
 _OPENERS = {"list": b"[", "object": b"{"}
-
-
-def fault(error: ValueError) -> str:
-    """What a reject says of an error among `Unusable`."""
-    return f"image: {error}" if isinstance(error, BadImage) else str(error)
 
 
 def list_pieces(
@@ -100,11 +90,7 @@ def _no_object(source: Source, piece: Piece, position: int, value: object) -> Re
         why = f"is {kind(value)}, must be an object"
         return reject(source.name, source.tasks[0], place, place.id, why, json_text(value))
     rejected = reject(source.name, source.tasks[0], place, place.id, value.reason, value.raw)
-    if value.truncated:
-        # Its own short name, by which the run tells that more than one record is missing.
-        reason = rejected.reason.replace("source:", f"{TRUNCATED}:", 1)
-        rejected = dataclasses.replace(rejected, reason=reason)
-    return rejected
+    return broken_off(rejected) if value.truncated else rejected
 
 
 def first_objects(file: BinaryIO, path: str | None, number: int) -> Iterator[dict[str, object]]:

@@ -11,10 +11,10 @@ from pipelines.recipe_sources import LlavaSource
 from pipelines.records import Picture, Place, Record, Talk
 from pipelines.sources.coco_pictures import PROBES, CocoPictures, number_of_name
 from pipelines.sources.lines import json_text, opened, rejected
-from pipelines.sources.lists import Unusable, first_objects, list_objects, list_pieces
+from pipelines.sources.lists import first_objects, list_objects, list_pieces
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import BadRecord, Item, cell, identifier, kind, reject, turns
+from pipelines.sources.records import BadRecord, Item, Unusable, cell, identifier, kind, reject, turns
 
 
 def pieces(recipe: Recipe, index: int, source: LlavaSource) -> list[Piece]:

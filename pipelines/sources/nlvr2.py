@@ -17,7 +17,7 @@ from pipelines.sources import json_lines
 from pipelines.sources.lines import json_line_pieces, json_objects, opened, rejected
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import BadRecord, cell, clean_text, identifier, shown
+from pipelines.sources.records import BadRecord, Unusable, cell, clean_text, identifier, shown
 from translation.languages import UnknownLanguage, resolve
 
 PROBES = 50
@@ -57,7 +57,7 @@ def read(recipe: Recipe, source: Nlvr2Source, piece: Piece) -> Iterator[Record |
                 continue
             try:
                 yield _stated(store, layout, place, value)
-            except (BadRecord, BadImage) as error:
+            except Unusable as error:
                 yield rejected(source, place, value, _id_key(value), error)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,15 @@ class Piece:
 
     def place(self, unit: str, position: int) -> Place:
         return Place(self.label, unit, position, self.stem)
+
+
+@contextmanager
+def disk_failures(piece: Piece) -> Iterator[None]:
+    """Within, a failure of the disk is a `SourceError`."""
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(f"{piece.path}: cannot be read on: {error.strerror or error}") from error
 
 
 def whole_files(recipe: Recipe, index: int, files: Sequence[Path] | None = None) -> list[Piece]:

@@ -6,12 +6,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines.examples import Reject
+from pipelines.examples import TRUNCATED, Reject
 from pipelines.images import BadImage
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import RecordSource, Source
@@ -59,6 +59,23 @@ class _Question:
     answer: str
     rationales: tuple[str, ...]
     fault: str | None = None
+
+
+Unusable = (BadRecord, BadImage)
+"""What makes a record a reject; an archive that cannot be read is another error."""
+
+
+def fault(error: ValueError) -> str:
+    """What a reject says of an error among `Unusable`."""
+    return f"image: {error}" if isinstance(error, BadImage) else str(error)
+
+
+def broken_off(rejected: Reject) -> Reject:
+    """The reject of the place where a file breaks off: an unknown number of records was not read.
+
+    It has its own short name, by which the run tells that more than one record is missing.
+    """
+    return replace(rejected, reason=rejected.reason.replace("source:", f"{TRUNCATED}:", 1))
 
 
 def reject(
@@ -111,10 +128,8 @@ def check_columns(
 def picture_of_cell(recipe: Recipe, source: RecordSource, piece: Piece) -> Callable[[object], Picture]:
     """What makes the picture of a cell that holds its path, or its URL; raises `BadImage` or `BadRecord`."""
     column = source.column(picture_role(source))
-    by_name: Callable[[str], Picture]
     if source.reads_urls:
-        assert recipe.download is not None, "checked with the recipe"
-        by_name, what = partial(url_picture, str(recipe.path(recipe.download.cache))), "URL"
+        by_name, what = pictures_at_urls(recipe), "URL"
     else:
         images = source.images
         folder = Path(piece.path).parent if images is None else recipe.source_path(images)
@@ -126,6 +141,12 @@ def picture_of_cell(recipe: Recipe, source: RecordSource, piece: Piece) -> Calla
         return by_name(value)
 
     return picture
+
+
+def pictures_at_urls(recipe: Recipe) -> Callable[[str], Picture]:
+    """What makes the picture of a URL, in the cache of a recipe that allows downloads; raises `BadImage`."""
+    assert recipe.download is not None, "checked with the recipe"
+    return partial(url_picture, str(recipe.path(recipe.download.cache)))
 
 
 def record_of(
@@ -169,9 +190,8 @@ def record_of(
             if item.fault is not None:
                 failed = f"{source_id}{item.suffix}"
                 yield reject(source.name, task, place, failed, item.fault, raw(), image_id)
-    except (BadRecord, BadImage) as error:
-        what = "image: " if isinstance(error, BadImage) else ""
-        yield reject(source.name, task, place, source_id or place.id, f"{what}{error}", raw())
+    except Unusable as error:
+        yield reject(source.name, task, place, source_id or place.id, fault(error), raw())
 
 
 def _captioned(

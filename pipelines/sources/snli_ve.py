@@ -7,14 +7,13 @@ from types import MappingProxyType
 from typing import Literal
 
 from pipelines.examples import Reject
-from pipelines.images import BadImage
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import SnliVeSource
 from pipelines.records import Entailed, Place, Record
 from pipelines.sources.lines import json_line_pieces, json_objects, opened, rejected
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import BadRecord, cell, clean_text, identifier, kind, shown
+from pipelines.sources.records import BadRecord, Unusable, cell, clean_text, identifier, kind, shown
 
 _LABELS: Mapping[str, Literal["yes", "maybe", "no"]] = MappingProxyType(
     {"entailment": "yes", "neutral": "maybe", "contradiction": "no"}
@@ -41,7 +40,7 @@ def read(recipe: Recipe, source: SnliVeSource, piece: Piece) -> Iterator[Record 
                 continue
             try:
                 yield _entailed(store, place, value)
-            except (BadRecord, BadImage) as error:
+            except Unusable as error:
                 yield rejected(source, place, value, "pairID", error)
 
 

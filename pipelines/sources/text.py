@@ -9,9 +9,9 @@ from pipelines.examples import Reject
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import TextSource
 from pipelines.records import Record, Written
-from pipelines.sources.lines import byte_ranges, line_text, opened, plain_files, text_lines
+from pipelines.sources.lines import byte_ranges, line_text, opened, plain_files, rejected_line, text_lines
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import BadRecord, clean_text, reject
+from pipelines.sources.records import BadRecord, clean_text
 from translation.languages import Language, UnknownLanguage, resolve
 
 _SLOT = "{language}"
@@ -48,8 +48,7 @@ def read(recipe: Recipe, source: TextSource, piece: Piece) -> Iterator[Record | 
             try:
                 yield Written(place, place.id, clean_text(line_text(line, offset, size), "the text"), code)
             except BadRecord as error:
-                raw = line[:8_000].decode(errors="replace")
-                yield reject(source.name, source.tasks[0], place, place.id, str(error), raw)
+                yield rejected_line(source, place, line, error)
 
 
 def _language_of_path(

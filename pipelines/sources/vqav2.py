@@ -13,10 +13,19 @@ from pipelines.recipe_sources import Vqav2Source
 from pipelines.records import Asked, Record
 from pipelines.sources.coco_pictures import PROBES, CocoPictures, coco_number
 from pipelines.sources.lines import json_text, opened, rejected
-from pipelines.sources.lists import Unusable, check_list, fault, first_objects, list_objects, list_pieces
+from pipelines.sources.lists import check_list, first_objects, list_objects, list_pieces
 from pipelines.sources.pictures import picture_store
 from pipelines.sources.pieces import Piece, whole_files
-from pipelines.sources.records import BadRecord, answer_of, cell, clean_text, identifier, reject
+from pipelines.sources.records import (
+    BadRecord,
+    Unusable,
+    answer_of,
+    cell,
+    clean_text,
+    fault,
+    identifier,
+    reject,
+)
 
 
 def pieces(recipe: Recipe, index: int, source: Vqav2Source) -> list[Piece]:

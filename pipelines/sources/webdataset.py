@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 
 import orjson
 
 from pipelines.archives import BadArchive, Sample, samples
-from pipelines.examples import TRUNCATED, Reject
+from pipelines.examples import Reject
 from pipelines.images import tar_locator
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import JsonlSource, WebdatasetSource
 from pipelines.records import Picture, Place, Record
 from pipelines.sources.json_lines import Broken, accepted
 from pipelines.sources.lines import distinct_stems
-from pipelines.sources.pieces import Piece, SourceError, whole_files
-from pipelines.sources.records import MAX_TEXT, BadRecord, kind, record_of, reject, shown
+from pipelines.sources.pieces import Piece, disk_failures, whole_files
+from pipelines.sources.records import MAX_TEXT, BadRecord, broken_off, kind, record_of, reject, shown
 
 PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
 """Extensions of pictures; where a sample has several, the first of these counts, others are masks of it."""
@@ -64,21 +63,17 @@ def read(recipe: Recipe, source: WebdatasetSource, piece: Piece) -> Iterator[Rec
     """The records and rejects of the samples in the shard."""
     kinds = _record_sources(source)
     position = 0
-    try:
-        with open(piece.path, "rb", buffering=0) as file:
-            try:
-                for sample in samples(piece.path):
-                    position = sample.position
-                    members = _Members(file.fileno(), sample)
-                    for one in kinds:
-                        yield from _records(one, piece, members)
-            except BadArchive as error:
-                place = piece.place("byte", position)
-                # Not the id of the sample there, which was read.
-                rejected = reject(source.name, source.tasks[0], place, f"{place.id}-", str(error), "")
-                yield replace(rejected, reason=rejected.reason.replace("source:", f"{TRUNCATED}:", 1))
-    except OSError as error:
-        raise SourceError(f"{piece.path}: cannot be read on: {error.strerror or error}") from error
+    with disk_failures(piece), open(piece.path, "rb", buffering=0) as file:
+        try:
+            for sample in samples(piece.path):
+                position = sample.position
+                members = _Members(file.fileno(), sample)
+                for one in kinds:
+                    yield from _records(one, piece, members)
+        except BadArchive as error:
+            place = piece.place("byte", position)
+            # Not the id of the sample there, which was read.
+            yield broken_off(reject(source.name, source.tasks[0], place, f"{place.id}-", str(error), ""))
 
 
 def _record_sources(source: WebdatasetSource) -> list[JsonlSource]:
