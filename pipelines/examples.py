@@ -55,10 +55,13 @@ class Example(msgspec.Struct, frozen=True, gc=False):
         """The key of the names that it is made of, if it is made of names."""
         return self.target.name or (self.prompt.name if self.prompt else None)
 
-    @property
-    def stays_english(self) -> bool:
-        """Whether its target is in English whatever language it gets (`english_answers`)."""
-        return not self.target.translate and self.target.name is None and self.language is None
+    def is_translated(self, text: Text) -> bool:
+        """Whether a text of it is translated if it gets another language."""
+        return text.translate and self.language is None
+
+    def stays_english(self, text: Text) -> bool:
+        """Whether a text of it is English whatever language it gets (`prompt: keep`, `english_answers`)."""
+        return not text.translate and text.name is None and self.language is None
 
     @property
     def stratum(self) -> str:

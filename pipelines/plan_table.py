@@ -121,7 +121,7 @@ def warnings(recipe: Recipe, plan: Plan, estimated: Estimate) -> Iterator[str]:
         if source.unnamed:
             yield (
                 f"{source.name}: {_counted(source.unnamed, 'example')} of classes that have no name in any "
-                "language of the mix; no row is made of them"
+                "language of the mix; they will be rejected"
             )
     for name in estimated.unknown_pictures:
         yield f"{name}: pictures are downloaded by the run; the disk that they take is not counted"

@@ -54,9 +54,9 @@ class SourcePlan:
     left_out: int
     """Examples for which `max_rows` or `phrases` has no room."""
     unnamed: int
-    """Examples of classes without a name in any language of the mix; no row is made of them."""
+    """Examples of classes without a name in any language of the mix; they will be rejected."""
     rows: Mapping[str, int]
-    """NLLB code of what an example got -> rows."""
+    """NLLB code of the target -> rows."""
     texts: Mapping[str, int]
     """NLLB code -> distinct texts to translate."""
     characters: Mapping[str, int]

@@ -23,6 +23,9 @@ from pipelines.sources import Piece, read_piece
 from translation.languages import ENGLISH
 
 REJECTS, LEFT_OUT = "rejects", "left out"
+PROMPT, TARGET = "prompt", "target"
+"""The texts of an example."""
+
 _PART = "\x1f"
 
 
@@ -44,24 +47,23 @@ class AssignedExample(msgspec.Struct, frozen=True, gc=False):
     @property
     def target_language(self) -> str:
         """NLLB code of the target, which may stay English although the example got another language."""
-        return ENGLISH if self.example.stays_english else self.language
+        return self._language_of(self.example.target)
 
     @property
     def prompt_language(self) -> str | None:
         """NLLB code of what fills the prompt's slot; None where that has none."""
-        prompt = self.example.prompt
-        if prompt is None:
-            return None
-        stays = not prompt.translate and prompt.given is None and self.example.language is None
-        return ENGLISH if stays else self.language
+        return None if self.example.prompt is None else self._language_of(self.example.prompt)
 
-    def texts_to_translate(self) -> Iterator[Text]:
-        """The texts that are wanted in another language than they are in."""
-        if self.language == ENGLISH or self.example.language is not None:
+    def _language_of(self, text: Text) -> str:
+        return ENGLISH if self.example.stays_english(text) else self.language
+
+    def texts_to_translate(self) -> Iterator[tuple[str, Text]]:
+        """(`PROMPT` or `TARGET`, text) of those that are wanted in another language than they are in."""
+        if self.language == ENGLISH:
             return
-        for text in (self.example.prompt, self.example.target):
-            if text is not None and text.translate and text.given is None:
-                yield text
+        for slot, text in ((PROMPT, self.example.prompt), (TARGET, self.example.target)):
+            if text is not None and self.example.is_translated(text):
+                yield slot, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,15 +258,18 @@ class RejectRepeated(beam.PTransform):
 
     def __init__(self, enabled: bool) -> None:
         super().__init__()
-        self._key = _content_of if enabled else _id_of
+        self._enabled = enabled
 
     def expand(self, examples: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
-        return (
-            examples
-            | "By content" >> beam.Map(self._key).with_output_types(tuple[bytes, AssignedExample])
-            | "Group by content" >> beam.GroupByKey()
-            | "Reject" >> beam.ParDo(_RejectOthers()).with_outputs(REJECTS, main="examples")
-        )
+        if self._enabled:
+            grouped = (
+                examples
+                | "By content" >> beam.Map(_content_of).with_output_types(tuple[bytes, AssignedExample])
+                | "Group by content" >> beam.GroupByKey()
+            )
+        else:
+            grouped = examples | "Alone" >> beam.Map(lambda assigned: (b"", [assigned]))
+        return grouped | "Reject" >> beam.ParDo(_RejectOthers()).with_outputs(REJECTS, main="examples")
 
 
 def _content_of(assigned: AssignedExample) -> tuple[bytes, AssignedExample]:
@@ -282,10 +287,6 @@ def _content_of(assigned: AssignedExample) -> tuple[bytes, AssignedExample]:
         )
     )
     return hashlib.blake2b(said.encode(), digest_size=16).digest(), assigned
-
-
-def _id_of(assigned: AssignedExample) -> tuple[bytes, AssignedExample]:
-    return assigned.id.encode(), assigned
 
 
 class _RejectOthers(beam.DoFn):

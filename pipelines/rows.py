@@ -12,14 +12,11 @@ import apache_beam as beam
 from pipelines import templates
 from pipelines.assignment import Assignment
 from pipelines.examples import Reject, Text
-from pipelines.reading import AssignedExample, RejectedExample
+from pipelines.reading import PROMPT, TARGET, AssignedExample, RejectedExample
 from pipelines.translating import TextKey, TranslatedText
 from translation.filters import NO_SCORES, SCORES, Policy, Scores, is_short
 from translation.languages import languages
 from translation.row import ACCEPT, ENGINE_FIELDS, PROMPT_PREFIX, REJECT, ROW_FIELDS, UNDETERMINED
-
-PROMPT, TARGET = "prompt", "target"
-"""Which text of an example a translation is for."""
 
 Row = dict[str, Any]
 """A row of `translation.row.ROW_FIELDS`, without the bytes of its image, which the sink adds."""
@@ -46,8 +43,8 @@ def texts_to_translate(
     assigned: AssignedExample, supported: frozenset[str]
 ) -> Iterator[tuple[TextKey, tuple[str, str]]]:
     """((target, text), (row id, `prompt` or `target`)) of every text that needs the model, but answers."""
-    for slot, text in _slots(assigned, supported):
-        if not _is_answer(assigned, slot):
+    for slot, text in assigned.texts_to_translate() if assigned.language in supported else ():
+        if not _is_answer(assigned, slot, text):
             yield (assigned.language, text.text), (assigned.id, slot)
 
 
@@ -55,19 +52,11 @@ def answers_to_translate(
     assigned: AssignedExample, supported: frozenset[str]
 ) -> Iterator[tuple[TextKey, tuple[tuple[str, str], str | None]]]:
     """((target, answer), ((row id, slot), question)) of an answer that goes through the answer table."""
-    for slot, text in _slots(assigned, supported):
-        if _is_answer(assigned, slot):
+    for slot, text in assigned.texts_to_translate() if assigned.language in supported else ():
+        if _is_answer(assigned, slot, text):
             asked = assigned.example.task == "vqa"
             question = _text(assigned.example.prompt) if asked else None
             yield (assigned.language, text.text), ((assigned.id, slot), question)
-
-
-def _slots(assigned: AssignedExample, supported: frozenset[str]) -> Iterator[tuple[str, Text]]:
-    """The texts of an example that are to be translated, if the model can."""
-    wanted = list(assigned.texts_to_translate()) if assigned.language in supported else []
-    for slot, text in ((PROMPT, assigned.example.prompt), (TARGET, assigned.example.target)):
-        if any(text is one for one in wanted) and text is not None:
-            yield slot, text
 
 
 _SLOT_OF_ANSWER = MappingProxyType(
@@ -83,10 +72,8 @@ _SLOT_OF_ANSWER = MappingProxyType(
 """Task -> where its answer stands."""
 
 
-def _is_answer(assigned: AssignedExample, slot: str) -> bool:
-    example = assigned.example
-    text = example.prompt if slot == PROMPT else example.target
-    return _SLOT_OF_ANSWER.get(example.task) == slot and text is not None and is_short(text.text)
+def _is_answer(assigned: AssignedExample, slot: str, text: Text) -> bool:
+    return _SLOT_OF_ANSWER.get(assigned.example.task) == slot and is_short(text.text)
 
 
 class SpreadTranslations(beam.DoFn):
@@ -107,10 +94,10 @@ class MakeRow(beam.DoFn):
     """An example with its translations -> a `Row` with verdict and reason."""
 
     def __init__(
-        self, seed: int, model: str, supported: frozenset[str], assignment: Assignment, translated: float
+        self, model: str, supported: frozenset[str], assignment: Assignment, translated: float
     ) -> None:
         """`translated`: share of the prompts that take a wording of the target's language, if it has one."""
-        self._seed, self._model, self._supported = seed, model, supported
+        self._model, self._supported = model, supported
         self._assignment, self._translated = assignment, translated
 
     def process(
@@ -137,7 +124,7 @@ class MakeRow(beam.DoFn):
             example.family or example.task,
             language.nllb,
             slot_language,
-            self._seed,
+            self._assignment.seed,
             example.id,
             self._translated,
         )

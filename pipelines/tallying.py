@@ -196,7 +196,7 @@ class _Held:
             example.name,
             example.language,
             example.image_id is not None,
-            example.stays_english,
+            example.stays_english(example.target),
         )
         number = self.kinds.get(key)
         if number is None:
@@ -281,7 +281,7 @@ def _locators(example: Example) -> Locators:
 
 def _to_translate(text: Text | None, example: Example) -> str:
     """What is translated if the example gets another language; empty if nothing is."""
-    return text.text if text is not None and text.translate and example.language is None else ""
+    return text.text if text is not None and example.is_translated(text) else ""
 
 
 def _candidates(hashes: Hashes, kept: Mapping[int, object], number: int) -> list[int]:

@@ -157,7 +157,6 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
         | "Make rows"
         >> beam.ParDo(
             MakeRow(
-                recipe.seed,
                 recipe.model,
                 plan.supported | {ENGLISH},
                 plan.assignment,

@@ -37,9 +37,9 @@ class Classes:
         return Text(self._names.labels[name][ENGLISH], translate=False, name=name)
 
     def _other(self, name: str, key: str) -> str | None:
-        """A class that shares no label with the right one in any language; None if there is none.
+        """A class that a picture of the right one does not show too; None if there is none.
 
-        All are as likely, but those that follow one that shares a label.
+        All are as likely, but those that follow one that it may show.
         """
         number = len(self._keys)
         # From the right class on: that itself is never drawn, so that the next one is not drawn for it.

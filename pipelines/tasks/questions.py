@@ -33,12 +33,11 @@ def reason(source: Source, record: Asked, seed: int) -> Iterator[Example | Rejec
     for index, rationale in enumerate(record.rationales):
         source_id = f"{record.source_id}#{index}"
         wording = templates.target_wording("reason", seed, f"{source.name}/{source_id}")
-        target = wording.fill(_sentence(rationale), record.answer)
+        because = _sentence(rationale)
+        target = wording.fill(because, record.answer)
         yield _example(source, record, "reason", f"#{index}", record.question, Text(target))
         asked = f"{record.question} {_sentence(record.answer)}"
-        yield _example(
-            source, record, "reason", f"#{index}why", asked, Text(_sentence(rationale)), family=EXPLAIN
-        )
+        yield _example(source, record, "reason", f"#{index}why", asked, Text(because), family=EXPLAIN)
 
 
 def _example(

@@ -65,9 +65,9 @@ def _parted(text: str, language: str) -> tuple[str, str] | None:
                 break
             position = text.find(one, position) + len(one)
     else:
-        words = text.split()
+        words = [found.start() for found in re.finditer(r"\S+", text)]
         if len(words) >= LEAST_WORDS:
-            position = re.match(rf"(?:\S+\s+){{{len(words) // 2}}}", text.lstrip()).end()  # type: ignore[union-attr]
+            position = words[len(words) // 2]
         elif languages()[language].spaced or len(text) < LEAST_CHARACTERS:
             return None
         else:

@@ -136,7 +136,7 @@ def one_by_one(recipe: Recipe, plan: Plan, parts: Sequence[Piece] | None = None)
                 for language in languages:
                     assigned = AssignedExample(record, language)
                     truth.rows[name][assigned.target_language] += 1
-                    truth.texts[name] |= {(language, text.text) for text in assigned.texts_to_translate()}
+                    truth.texts[name] |= {(language, text.text) for _, text in assigned.texts_to_translate()}
     return truth
 
 
