@@ -27,7 +27,17 @@ from pipelines.manifest import Manifest, Signature, merge_counts, write_manifest
 from pipelines.recipe import load_recipe
 from pipelines.refilter import refilter
 from pipelines.run import sample_recipe
-from pipelines.sink import DATA, ROW_BYTES, ROW_GROUP_ROWS, ShardFile, shard_name, shard_of, write_tables
+from pipelines.sink import (
+    DATA,
+    ROW_BYTES,
+    ROW_GROUP_ROWS,
+    ShardFile,
+    cuts_for,
+    shard_name,
+    sizes_of_slots,
+    slot_of,
+    write_tables,
+)
 from translation.filters import load_thresholds
 from translation.row import PROMPT_PREFIX, ROW_SCORES, row_schema
 
@@ -90,12 +100,14 @@ def _make(mix: Path, rows: int) -> None:
     recipe = load_recipe(
         sample_recipe(), ["images=reference", "validation=0", f"filters={json.dumps(_all_pass())}"]
     )
-    shards = -(-rows * ROW_BYTES // (recipe.shard_megabytes * 2**20))
+    limit = recipe.shard_megabytes * 2**20
     files = []
     for language in LANGUAGES:
         part = (DATA, language, "train")
         ids = np.array(sorted(f"bench/{index:07d}/caption/{language}" for index in range(rows)))
-        of_rows = np.array([shard_of(row_id, shards) for row_id in ids])
+        slots = np.array([slot_of(row_id) for row_id in ids])
+        cuts = cuts_for(sizes_of_slots(slots, np.full(rows, ROW_BYTES)), limit)
+        of_rows, shards = np.searchsorted(cuts, slots, "right"), len(cuts) + 1
         for shard in range(shards):
             name = shard_name(part, shard, shards)
             table = _table(language, ids[of_rows == shard])

@@ -104,10 +104,10 @@ def timed(spent: dict[str, float]) -> Iterator[None]:
     translate, find = Engine.translate, Memory.find
 
     def timed_translate(
-        self: Engine, requests: Sequence[Request], *, whole: bool = False
+        self: Engine, requests: Sequence[Request], *, whole: bool = False, full: bool = False
     ) -> list[Translation]:
         with clock(spent, "translation"):
-            made = translate(self, requests, whole=whole)
+            made = translate(self, requests, whole=whole, full=full)
         spent["texts"] += len(requests)
         return made
 

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 OPEN_ZIPS = 64
@@ -212,9 +212,9 @@ def zip_bytes(path: str, member: str, limit: int) -> bytes:
         BadArchive: no zip, or its list of members is damaged.
         BadMember: missing, larger than `limit` bytes, encrypted, broken, or packed in an unknown way.
     """
-    shown = f"{member!r} of {PurePosixPath(path).name}"
     archive = _zip_at(path)
     info = archive.NameToInfo.get(member)
+    shown = f"{member!r} of {os.path.basename(path)}"
     if info is None or info.is_dir():
         raise BadMember(f"missing: no member {shown}")
     if info.flag_bits & 0x1:
@@ -241,7 +241,8 @@ def zip_bytes(path: str, member: str, limit: int) -> bytes:
 
 def _zip_at(path: str) -> zipfile.ZipFile:
     try:
-        status = Path(path).stat()
+        # A path object would take longer than the call, once for each picture.
+        status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadMember(f"missing: no file {PurePosixPath(path).name}") from error
     return _open_zip(path, (status.st_mtime_ns, status.st_size), os.getpid())

@@ -20,6 +20,8 @@ from translation.identification import OFFLINE
 from translation.model import SMALL
 
 DONE, FAILED, WRONG = 0, 1, 2
+
+DEVICES = ("auto", "cpu", "cuda")
 """Exit codes: done; the run failed or found something wrong; command line or configuration is wrong."""
 
 
@@ -48,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe"
     )
     run.add_argument("--overwrite", action="store_true", help="replace a finished mix in DIR")
+    _device_options(run)
     run.add_argument("--quiet", action="store_true", help="no progress, only the summary")
     run.epilog = "Other options go to Apache Beam: --runner, --project, --direct_num_workers 2, ..."
     run.set_defaults(call=_run)
@@ -61,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument(
         "--rate", type=_above_zero, metavar="TOKENS", help="per second; default: the model is timed here"
     )
+    plan.add_argument("--device", choices=DEVICES, default="auto", help="that the model is timed on")
     plan.add_argument("--price", type=_above_zero, metavar="PRICE", help="of an hour, for the cost")
     plan.add_argument("--workers", type=_positive, metavar="N", help="processes that read (one a core)")
     plan.add_argument("--quiet", action="store_true", help="no progress")
@@ -84,13 +88,15 @@ def parser() -> argparse.ArgumentParser:
     refilter.set_defaults(call=_refilter)
 
     verify = commands.add_parser("verify", help="check every file of a mix against its manifest")
-    verify.add_argument("directory", metavar="DIR")
+    verify.add_argument("directory", type=_filled, metavar="DIR")
+    verify.add_argument("--quiet", action="store_true", help="no progress, only what is wrong")
     verify.set_defaults(call=_verify)
 
     translate = commands.add_parser("translate", help="translate English text given on the command line")
     translate.add_argument("text", nargs="+", metavar="TEXT")
     translate.add_argument("--to", required=True, metavar="CODES", help="deu_Latn,swh_Latn,...")
     _model_options(translate)
+    _device_options(translate)
     translate.add_argument("--beam-size", type=_positive, default=4, metavar="N")
     translate.add_argument("--json", action="store_true", help="one JSON object a line")
     translate.set_defaults(call=_translate)
@@ -166,6 +172,26 @@ def _model_options(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _device_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", choices=DEVICES, default="auto", help="a GPU if one works")
+    command.add_argument(
+        "--threads",
+        type=_threads,
+        metavar="N",
+        help="auto (measure), 4, 2x4 (batches at once), 2x4x4096 (tokens of a batch)",
+    )
+
+
+def _threads(text: str) -> str:
+    from translation.tuning import parse_threads
+
+    try:
+        parse_threads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
 def _filter_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--round-trip", choices=("none", "short", "all"), default="none", help="translate back with the model"
@@ -212,7 +238,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         parsed.beam = beam
         code = parsed.call(parsed)
     except KeyboardInterrupt:
-        _complain("interrupted; the same command goes on from here")
+        goes_on = given[:1] in (["run"], ["refilter"])
+        _complain("interrupted; the same command goes on from here" if goes_on else "interrupted")
         code = 130
     except BrokenPipeError:
         # `translate-mix show DIR | head`: nobody reads on, not even what is still in the buffer.
@@ -241,7 +268,7 @@ def _complain(message: object) -> None:
 
 def _run(parsed: argparse.Namespace) -> int:
     from pipelines.examples import TRUNCATED
-    from pipelines.filesystem import join
+    from pipelines.filesystem import OutputError, join
     from pipelines.manifest import ANSWERS_FILE
     from pipelines.recipe import RecipeError, load_recipe
     from pipelines.run import RunFailed, run_mix, sample_recipe
@@ -252,9 +279,16 @@ def _run(parsed: argparse.Namespace) -> int:
     try:
         recipe = load_recipe(parsed.recipe or sample_recipe(), parsed.set)
         manifest = run_mix(
-            recipe, parsed.output, parsed.beam, console, overwrite=parsed.overwrite, quiet=parsed.quiet
+            recipe,
+            parsed.output,
+            parsed.beam,
+            console,
+            overwrite=parsed.overwrite,
+            quiet=parsed.quiet,
+            device=parsed.device,
+            threads=parsed.threads or "",
         )
-    except (RunFailed, ModelError) as error:
+    except (RunFailed, ModelError, OutputError) as error:
         _complain(error)
         return FAILED
     except (RecipeError, ValueError) as error:
@@ -281,7 +315,7 @@ def _plan(parsed: argparse.Namespace) -> int:
     from pipelines.plan_table import plan_json, render_plan
     from pipelines.planning import plan_mix
     from pipelines.recipe import load_recipe
-    from pipelines.run import sample_recipe
+    from pipelines.run import READER_KILLED, sample_recipe
     from pipelines.sources import SourceError
     from translation.model import ModelError
 
@@ -291,9 +325,9 @@ def _plan(parsed: argparse.Namespace) -> int:
         with ReadingProgress(Console(stderr=True, highlight=False), parsed.quiet) as progress:
             plan = plan_mix(recipe, workers=parsed.workers, told=progress.read)
             progress.step("looking at samples" if parsed.rate else "timing the model")
-            estimated = estimate(recipe, plan, parsed.rate)
+            estimated = estimate(recipe, plan, parsed.rate, parsed.device)
     except BrokenProcessPool:
-        _complain("a process that read was killed, perhaps for memory; --workers 1 takes least")
+        _complain(f"{READER_KILLED} (--workers 1 takes least)")
         return FAILED
     except (SourceError, ModelError, OSError) as error:
         _complain(error)
@@ -332,16 +366,22 @@ def _refilter(parsed: argparse.Namespace) -> int:
 
 
 def _verify(parsed: argparse.Namespace) -> int:
+    from pipelines.manifest import read_manifest
+    from pipelines.progress import RowProgress
     from pipelines.verify import problems
 
     try:
-        found = list(problems(parsed.directory))
+        rows = sum(file.rows for file in read_manifest(parsed.directory).files)
+        console = Console(stderr=True, highlight=False)
+        with RowProgress("verify", rows, console, parsed.quiet) as progress:
+            found = list(problems(parsed.directory, progress.advance))
     except ValueError as error:
         _complain(error)
         return FAILED
     for problem in found:
         print(problem)
-    print(f"{parsed.directory}: {len(found)} problems" if found else f"{parsed.directory}: whole")
+    number = "1 problem" if len(found) == 1 else f"{len(found):,} problems"
+    print(f"{parsed.directory}: {number if found else 'whole'}")
     return FAILED if found else DONE
 
 
@@ -350,6 +390,7 @@ def _translate(parsed: argparse.Namespace) -> int:
     from translation.languages import ENGLISH, resolve
     from translation.model import ModelError, model_directory
     from translation.translations import Decoding, Request
+    from translation.tuning import measure, parse_threads
 
     targets = list(dict.fromkeys(resolve(code) for code in parsed.to.split(",") if code.strip()))
     if not targets or any(target.english for target in targets):
@@ -357,7 +398,10 @@ def _translate(parsed: argparse.Namespace) -> int:
     if any("\ud800" <= character <= "\udfff" for text in parsed.text for character in text):
         raise ValueError("the text is not valid UTF-8")
     try:
-        engine = Engine(model_directory(parsed.model), Decoding(beam_size=parsed.beam_size), device="auto")
+        directory, decoding = model_directory(parsed.model), Decoding(beam_size=parsed.beam_size)
+        threads = parse_threads(parsed.threads or "0")
+        threads = threads or measure(directory, decoding, device=parsed.device).threads
+        engine = Engine(directory, decoding, device=parsed.device, threads=threads)
     except ModelError as error:
         _complain(error)
         return FAILED

@@ -34,8 +34,6 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from pipelines.filesystem import write_atomically
-
 MAX_REDIRECTS = 5
 
 MAX_WAIT_S = 60.0
@@ -526,6 +524,9 @@ def _read(path: Path) -> bytes | None:
 
 
 def _store(path: Path, data: bytes) -> None:
+    # Here, because it takes Beam along, which a process that stores nothing need not wait for.
+    from pipelines.filesystem import write_atomically
+
     def write(file: BinaryIO) -> None:
         file.write(data)
 

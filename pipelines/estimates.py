@@ -9,16 +9,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import ctranslate2
 import numpy as np
 
 from pipelines.images import BadImage, image_bytes
 from pipelines.planning import Plan, SourcePlan
 from pipelines.recipe import Recipe
+from translation.decoder import Threads
 from translation.engine import Engine
-from translation.filters import is_short
+from translation.filters import goes_back
 from translation.languages import ENGLISH
-from translation.model import SENTENCEPIECE, ModelDescription, model_directory, read_description
+from translation.model import SENTENCEPIECE, ModelDescription, read_description
 from translation.tokenizer import Tokenizer
 from translation.translations import Request
 
@@ -101,20 +101,21 @@ def check_model(recipe: Recipe) -> ModelDescription:
     Raises:
         translation.model.ModelError: it is missing or damaged.
     """
-    return read_description(recipe.model_directory or model_directory(recipe.model))
+    return read_description(recipe.model_directory)
 
 
-def estimate(recipe: Recipe, plan: Plan, rate: float | None = None) -> Estimate:
+def estimate(recipe: Recipe, plan: Plan, rate: float | None = None, device: str = "auto") -> Estimate:
     """Counts tokens and picture bytes in the plan's samples, and times the model unless a rate is given.
 
     Args:
         rate: tokens per second, as `Rate` counts them.
+        device: `cpu`, `cuda` or `auto`: that the model is timed on.
 
     Raises:
         translation.model.ModelError: the model is missing or damaged.
         OSError: a disk fails.
     """
-    directory = recipe.model_directory or model_directory(recipe.model)
+    directory = recipe.model_directory
     description = read_description(directory, check=False)
     tokenizer = Tokenizer(directory / SENTENCEPIECE)
     offline = [not source.reads_urls for source in recipe.sources]
@@ -127,7 +128,7 @@ def estimate(recipe: Recipe, plan: Plan, rate: float | None = None) -> Estimate:
     work = sum(tokens[code] + back[code] for code in tokens if code in supported)
     used: Rate | None = None
     if work:
-        used = measured(recipe, plan, description, tokenizer) if rate is None else Rate(rate)
+        used = Rate(rate) if rate else measured(recipe, plan, description, tokenizer, device)
     embedded = recipe.images == "embed"
     rows = [sum(source.rows.values()) for source in plan.sources]
     return Estimate(
@@ -155,7 +156,7 @@ def _source_estimate(plan: SourcePlan, tokenizer: Tokenizer, round_trip: str, op
     characters = sum(map(len, plan.sampled_texts))
     per_character = sum(counts) / characters if characters else 0.0
     back = sum(
-        count for text, count in zip(plan.sampled_texts, counts, strict=True) if _goes_back(text, round_trip)
+        count for text, count in zip(plan.sampled_texts, counts, strict=True) if goes_back(text, round_trip)
     )
     sizes, missing = [], []
     for locators in plan.sampled_pictures if opened else ():
@@ -179,10 +180,6 @@ def _token_counts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
     return [len(pieces) + 2 for pieces in tokenizer.encode(texts)]
 
 
-def _goes_back(text: str, round_trip: str) -> bool:
-    return round_trip == "all" or (round_trip == "short" and is_short(text))
-
-
 def _of_all(plan: Plan, sources: Sequence[SourceEstimate]) -> tuple[Counter[str], Counter[str]]:
     """Per language the tokens there and those of texts that go back; what several sources say counts once."""
     tokens, back = Counter[str](), Counter[str]()
@@ -197,7 +194,9 @@ def _of_all(plan: Plan, sources: Sequence[SourceEstimate]) -> tuple[Counter[str]
     return tokens, back
 
 
-def measured(recipe: Recipe, plan: Plan, description: ModelDescription, tokenizer: Tokenizer) -> Rate | None:
+def measured(
+    recipe: Recipe, plan: Plan, description: ModelDescription, tokenizer: Tokenizer, device: str
+) -> Rate | None:
     """The rate of the recipe's model on this machine, on a sample of the plan's own texts, there and back.
 
     Batches grow until the next would take longer than there is time; that of the largest ones counts. None
@@ -206,10 +205,11 @@ def measured(recipe: Recipe, plan: Plan, description: ModelDescription, tokenize
     requests = _sample(plan, frozenset(description.languages))
     if not requests:
         return None
-    directory = recipe.model_directory or model_directory(recipe.model)
-    threads = os.cpu_count() or 1
+    directory = recipe.model_directory
+    threads = Threads(intra=os.cpu_count() or 1)
     timed: list[tuple[int, int, float]] = []
-    with Engine(directory, recipe.translation, device="auto", intra_threads=threads, check=False) as engine:
+    with Engine(directory, recipe.translation, device=device, threads=threads, check=False) as engine:
+        device = engine.device
         # The first call sets up what later ones find.
         _there_and_back(engine, requests[:2], recipe.round_trip)
         position, size = 0, _FIRST
@@ -229,8 +229,8 @@ def measured(recipe: Recipe, plan: Plan, description: ModelDescription, tokenize
     counted = [(work, seconds) for texts, work, seconds in timed if 2 * texts > largest]
     return Rate(
         sum(work for work, _ in counted) / sum(seconds for _, seconds in counted),
-        device="cuda" if ctranslate2.get_cuda_device_count() else "cpu",
-        threads=threads,
+        device=device,
+        threads=threads.intra,
         languages=tuple(sorted({request.target for request in requests[:position]})),
         texts=sum(texts for texts, *_ in timed),
         seconds=sum(seconds for *_, seconds in timed),
@@ -241,7 +241,7 @@ def _there_and_back(engine: Engine, requests: Sequence[Request], round_trip: str
     """Which of the translations were translated back."""
     translations = engine.translate(requests)
     gone = [
-        bool(translation.text) and _goes_back(request.text, round_trip)
+        bool(translation.text) and goes_back(request.text, round_trip)
         for request, translation in zip(requests, translations, strict=True)
     ]
     engine.translate(

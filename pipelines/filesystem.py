@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+
+BLOCK = 2**20
+"""Bytes that are read at once."""
+
+PARTIAL = ".partial"
+"""How the name of a file ends that is being written."""
 
 
 class OutputError(RuntimeError):
@@ -39,44 +47,152 @@ def exists(path: str) -> bool:
 
 
 def make_directory(path: str) -> None:
-    """The directory and its parents; fine where it exists already."""
+    """The directory and its parents, on disk when it returns; fine where it exists already."""
     if is_local(path):
+        new = [folder for folder in (Path(path), *Path(path).parents) if not folder.exists()]
         Path(path).mkdir(parents=True, exist_ok=True)
+        for folder in new:
+            _sync_folder(folder.parent)
     elif not exists(path):
         FileSystems.mkdirs(path)
 
 
-def write_atomically(path: str, write: Callable[[BinaryIO], None], attempt: str) -> Written:
-    """Calls `write` on a temporary file beside `path`, closes and syncs it, checks its size, renames it.
+def write_atomically(
+    path: str,
+    write: Callable[[BinaryIO], None],
+    attempt: str,
+    check: Callable[[BinaryIO], None] | None = None,
+    within: str | None = None,
+) -> Written:
+    """Calls `write` on a temporary file beside `path`, syncs and closes it, reads it back, renames it.
 
     Args:
         attempt: tells writers of the same file apart (a bundle may run twice); part of the temporary name.
+        check: looks at what was read back before it gets its name, and raises ValueError if it is wrong.
+        within: folders are made below this one only; where it was removed, a write must not bring it back
+            and pass for the whole. Stores far away have no folders.
 
     Raises:
-        OutputError: disk full, no permission, failed rename, ...; no file of the final name is left behind.
+        OutputError: disk full, no permission, failed rename, other bytes arrived than were written, ...; an
+            earlier file of that name stays as it was, and no new one is left behind.
     """
-    temporary = join(FileSystems.split(path)[0], f".{FileSystems.split(path)[1]}.{attempt}.partial")
+    folder, name = FileSystems.split(path)
+    temporary = join(folder, f".{name}.{attempt}{PARTIAL}")
+    size = 0
     try:
-        make_directory(FileSystems.split(path)[0])
-        with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        if within is not None and is_local(within) and not Path(within).is_dir():
+            raise OutputError(f"cannot write {path}: {within} was removed; give the same command again")
+        make_directory(folder)
+        with _create(temporary) as file:
             hashing = _Hashing(file)
-            write(hashing)  # type: ignore[arg-type]
-            if is_local(path):
-                file.flush()
-        if is_local(path):
-            descriptor = os.open(temporary, os.O_RDONLY)
             try:
-                os.fsync(descriptor)
+                write(hashing)  # type: ignore[arg-type]
+                if is_local(path):
+                    file.flush()
+                    # By the descriptor that wrote: it is told of every error, one opened later need not be.
+                    os.fsync(file.fileno())
             finally:
-                os.close(descriptor)
-        size = file_size(temporary)
-        if size != hashing.size:
-            raise OutputError(f"{temporary}: {hashing.size:,} bytes were written, {size:,} arrived")
-        FileSystems.rename([temporary], [path])
-    except (OSError, BeamIOError) as error:
-        remove(temporary)
-        raise OutputError(f"cannot write {path}: {_cause(error)}") from error
-    return Written(hashing.digest.hexdigest(), hashing.size)
+                size = hashing.size
+        written = Written(hashing.digest.hexdigest(), size)
+        _check_arrived(temporary, written, check)
+        _rename(temporary, path, written)
+    except BaseException as error:
+        _discard(temporary)
+        if isinstance(error, _Unfit):
+            raise OutputError(f"cannot write {path}: {error}") from error
+        # Clients of remote stores have exceptions of their own.
+        if isinstance(error, OSError | BeamIOError) or (isinstance(error, Exception) and not is_local(path)):
+            raise failed_write(error, path, size) from error
+        raise
+    return written
+
+
+def _create(path: str) -> BinaryIO:
+    if is_local(path):
+        # Beam would make the folder again if it was removed just now.
+        return open(path, "wb")
+    file: BinaryIO = FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    return file
+
+
+class _Unfit(Exception):
+    """What was read back is not what was written."""
+
+
+def _check_arrived(path: str, written: Written, check: Callable[[BinaryIO], None] | None) -> None:
+    with open_binary(path) as file:
+        if is_local(path) and hasattr(os, "posix_fadvise"):
+            # From the disk, not from the memory that holds what was written.
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        arrived = digest_of(file)
+    if arrived.size != written.size:
+        raise _Unfit(f"{written.size:,} bytes were written, {arrived.size:,} arrived")
+    if arrived != written:
+        raise _Unfit("what was read back is not what was written; the disk or the memory is failing")
+    if check is not None:
+        with open_binary(path) as file:
+            try:
+                check(file)
+            except ValueError as error:
+                raise _Unfit(str(error)) from error
+
+
+def _rename(temporary: str, path: str, written: Written) -> None:
+    if is_local(path):
+        os.replace(temporary, path)
+        try:
+            _sync_folder(Path(path).absolute().parent)
+        except OSError:
+            _discard(path)
+            raise
+        return
+    FileSystems.rename([temporary], [path])
+    # Not every filesystem tells of a rename that failed; most copy and delete.
+    if exists(temporary) or not exists(path):
+        raise _Unfit("it was not renamed, and the filesystem gave no reason")
+    if file_size(path) != written.size:
+        found = file_size(path)
+        _discard(path)
+        raise _Unfit(f"{written.size:,} bytes were renamed, {found:,} arrived")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Puts new names in a folder on disk, so that they outlast a power failure."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        # A folder that may be written to, but not read.
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network filesystems do not sync folders; PostgreSQL passes over the same two.
+        if error.errno not in (errno.EINVAL, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _discard(path: str) -> None:
+    # The error that led here is the one to tell of; the next run deletes what is left.
+    with suppress(OutputError):
+        remove(path)
+
+
+def open_binary(path: str) -> BinaryIO:
+    """Opens a file for reading, as it is stored."""
+    file: BinaryIO = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    return file
+
+
+def digest_of(file: BinaryIO) -> Written:
+    """Digest and size of what is left to read in a file."""
+    digest, size, block = hashlib.sha256(), 0, bytearray(BLOCK)
+    view = memoryview(block)
+    while length := file.readinto(block):  # type: ignore[attr-defined]
+        digest.update(view[:length])
+        size += length
+    return Written(digest.hexdigest(), size)
 
 
 def file_size(path: str) -> int:
@@ -94,9 +210,13 @@ def move(source: str, path: str) -> None:
     """
     try:
         make_directory(FileSystems.split(path)[0])
-        FileSystems.rename([source], [path])
+        if is_local(path):
+            os.replace(source, path)
+            _sync_folder(Path(path).absolute().parent)
+        else:
+            FileSystems.rename([source], [path])
     except (OSError, BeamIOError) as error:
-        raise OutputError(f"cannot write {path}: {_cause(error)}") from error
+        raise failed_write(error, path) from error
 
 
 def remove(path: str) -> None:
@@ -112,31 +232,73 @@ def remove(path: str) -> None:
                 shutil.rmtree(path)
             elif os.path.lexists(path):
                 Path(path).unlink(missing_ok=True)
+            else:
+                return
+            _sync_folder(Path(path).absolute().parent)
         elif exists(path):
             FileSystems.delete([path])
     except (OSError, BeamIOError) as error:
-        raise OutputError(f"cannot delete {path}: {_cause(error)}") from error
+        raise OutputError(f"cannot delete {path}: {cause_of(error)}") from error
 
 
-def write_text(path: str, text: str) -> Written:
-    """A small text file, atomically."""
-    return write_atomically(path, lambda file: _write_bytes(file, text.encode()), "text")
+def write_text(path: str, text: str, within: str | None = None) -> Written:
+    """A small text file, as `write_atomically`."""
 
+    def write(file: BinaryIO) -> None:
+        file.write(text.encode())
 
-def _write_bytes(file: BinaryIO, data: bytes) -> None:
-    file.write(data)
+    return write_atomically(path, write, "text", within=within)
 
 
 def read_text(path: str) -> str:
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        return str(file.read().decode())
+    with open_binary(path) as file:
+        return file.read().decode()
 
 
-def _cause(error: Exception) -> str:
+def cause_of(error: BaseException) -> str:
+    """What a filesystem says of a failure, without the name of the file if it can be told apart."""
     details = getattr(error, "exception_details", None)
     if details:
         return "; ".join(f"{path}: {cause}" for path, cause in details.items())
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+def failed_write(error: BaseException, path: str, size: int = 0) -> OutputError:
+    """What is wrong, where, and what to do about it.
+
+    Args:
+        error: a filesystem's.
+        size: bytes that were written before it failed.
+    """
+    return OutputError(f"cannot write {path}: {_cause_of_failed_write(error, path, size)}")
+
+
+def _cause_of_failed_write(error: BaseException, path: str, size: int) -> str:
+    cause, code = cause_of(error), getattr(error, "errno", None)
+    if not is_local(path):
+        return cause
+    folders = Path(path).absolute().parents
+    if code in (errno.EEXIST, errno.ENOTDIR):
+        blocking = next((folder for folder in folders if folder.exists() and not folder.is_dir()), None)
+        return f"{blocking} is a file, and a folder is wanted there" if blocking else cause
+    if code == errno.EISDIR:
+        return "a folder of that name is in the way"
+    if code == errno.ENOENT and not folders[0].exists():
+        return f"the folder {folders[0]} was removed meanwhile"
+    if code == errno.EFBIG:
+        return f"{cause}: a limit of this process or of the filesystem, reached after {size:,} bytes"
+    if code in (errno.ENOSPC, errno.EDQUOT):
+        folder = next(folder for folder in folders if folder.exists())
+        return f"{cause} after {size:,} bytes; {_room(folder)}; make room and give the same command again"
+    return cause
+
+
+def _room(folder: Path) -> str:
+    disk = os.statvfs(folder)
+    if disk.f_files and not disk.f_favail:
+        return f"{folder} can hold no more files, however small"
+    free, whole = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+    return f"{free / 1e6:,.1f} of {whole / 1e6:,.1f} MB are free in {folder}"
 
 
 class _Hashing:

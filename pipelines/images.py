@@ -36,8 +36,8 @@ from pipelines.downloading import DownloadError, downloaded
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 """Pillow's names of the formats that are opened; its other decoders never see the data."""
 
-MAX_BYTES = 100 * 1024 * 1024
-"""Of an encoded picture; a larger file is none that a captioning data set holds."""
+MAX_BYTES = 45 * 1024 * 1024
+"""Of an encoded picture: two of them fit into a row group of 100 MB; captioning data has no larger ones."""
 
 _QUOTED = r"[A-Za-z0-9_.~%-]+"  # what `quote(..., safe="")` makes
 

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipelines.filesystem import exists, join, read_text, write_text
+from apache_beam.io.filesystem import BeamIOError
+from pydantic import TypeAdapter, ValidationError
+
+from pipelines.filesystem import (
+    OutputError,
+    cause_of,
+    exists,
+    file_size,
+    is_local,
+    join,
+    read_text,
+    write_text,
+)
 from pipelines.journal import check_not_interrupted
 from pipelines.sink import ShardFile
 from pipelines.summary import LanguageCounts
@@ -16,6 +31,7 @@ MANIFEST = "manifest.json"
 ANSWERS_FILE = "answers.tsv"
 """The table of short answers, for review; see `translation.answers`."""
 FORMAT = 1
+"""Of `manifest.json`; a version that changes it so that this one would misread it counts up."""
 
 
 @dataclass(frozen=True)
@@ -119,23 +135,52 @@ def check_nothing_lost(manifest: Manifest) -> None:
 def manifest_text(manifest: Manifest) -> str:
     """The content of `manifest.json`."""
     content = {"format": FORMAT, "signature_line": str(manifest.signature)} | asdict(manifest)
+    content["checksum"] = _checksum(content)
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
+def _checksum(content: Mapping[str, Any]) -> str:
+    """Of everything in a manifest, however it is laid out, but the checksum itself."""
+    rest = {key: value for key, value in content.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def check_files_stand(directory: str, manifest: Manifest) -> None:
+    """Every file that the manifest names stands there with the size that it was written with.
+
+    Raises:
+        OutputError: one is gone or has changed: somebody else was at work there.
+    """
+    for file in manifest.files:
+        path = join(directory, *file.path.split("/"))
+        try:
+            found = file_size(path) if exists(path) else None
+        except (OSError, BeamIOError) as error:
+            raise OutputError(f"cannot read {path}: {cause_of(error)}") from error
+        if found != file.size:
+            now = "is gone" if found is None else f"has {found:,} bytes instead of {file.size:,}"
+            raise OutputError(
+                f"{path} {now} since it was written: something else works in {directory}; give the same "
+                "command again"
+            )
+
+
 def write_manifest(directory: str, manifest: Manifest) -> None:
-    """Writes `manifest.json` in one step."""
-    write_text(join(directory, MANIFEST), manifest_text(manifest))
+    """Writes `manifest.json` in one step, into a directory that must be there: its files are."""
+    write_text(join(directory, MANIFEST), manifest_text(manifest), within=directory)
 
 
 def is_finished(directory: str) -> bool:
-    return exists(join(directory, MANIFEST))
+    path = join(directory, MANIFEST)
+    return Path(path).is_file() if is_local(path) else exists(path)
 
 
 def read_manifest(directory: str) -> Manifest:
     """The manifest of a finished mix.
 
     Raises:
-        ValueError: there is none (an unfinished run), it is damaged, or a refilter was interrupted.
+        ValueError: there is none (an unfinished run), it is damaged or of a later version, or a refilter was
+            interrupted.
     """
     path = join(directory, MANIFEST)
     if not exists(directory):
@@ -146,20 +191,65 @@ def read_manifest(directory: str) -> Manifest:
             f"{directory}: no {MANIFEST}, so this is no finished mix; `translate-mix run` into the same "
             "directory finishes it"
         )
+    content = _content(path)
+    try:
+        manifest = _adapter().validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        raise ValueError(_damaged(path, [_in_words(dict(one)) for one in error.errors()])) from error
+    outside = [file.path for file in manifest.files if not _stands_inside(file.path)]
+    if outside:
+        raise ValueError(_damaged(path, [f"{name!r} is no path inside the mix" for name in outside]))
+    return manifest
+
+
+def is_as_written(directory: str) -> bool:
+    """Whether `manifest.json` still has the content whose checksum it holds; also where it holds none.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    content = _content(join(directory, MANIFEST))
+    return "checksum" not in content or content["checksum"] == _checksum(content)
+
+
+def _content(path: str) -> dict[str, Any]:
+    """What stands there, if it is of this version or an earlier one."""
     try:
         content = json.loads(read_text(path))
-        return Manifest(
-            signature=Signature(**content["signature"]),
-            recipe=content["recipe"],
-            read=content["read"],
-            counts=tuple(LanguageCounts(**count) for count in content["counts"]),
-            files=tuple(ShardFile(**file) for file in content["files"]),
-            answers=AnswerTable(**content["answers"]) if content.get("answers") else None,
-            licences=content.get("licences", {}),
-            left_out=content.get("left_out", {}),
+    except (OSError, BeamIOError) as error:
+        raise ValueError(f"{path}: cannot be read: {cause_of(error)}") from error
+    except ValueError as error:
+        raise ValueError(_damaged(path, [str(error)])) from error
+    if not isinstance(content, dict) or type(content.get("format")) is not int:
+        raise ValueError(_damaged(path, ["it has no `format`, a whole number"]))
+    if content["format"] > FORMAT:
+        raise ValueError(
+            f"{path}: a later version of translate-mix wrote it (format {content['format']}, this one knows "
+            f"{FORMAT}); read the mix with that version or a later one"
         )
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path}: damaged ({error}); run with --overwrite to make the mix again") from error
+    return content
+
+
+@cache
+def _adapter() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)
+
+
+def _in_words(error: Mapping[str, Any]) -> str:
+    place = ".".join(map(str, error["loc"]))
+    if error["type"] == "missing":
+        return f"{place} is missing"
+    return f"{place} is {str(error['input'])[:40]!r}: {error['msg'].lower()}"
+
+
+def _stands_inside(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    return bool(parts) and not path.startswith("/") and ".." not in parts
+
+
+def _damaged(path: str, problems: list[str]) -> str:
+    more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+    return f"{path}: damaged ({'; '.join(problems[:5])}{more}); run with --overwrite to make the mix again"
 
 
 def merge_counts(language: str, read: int, reasons: Iterable[tuple[str | None, int]]) -> LanguageCounts:

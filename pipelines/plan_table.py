@@ -13,7 +13,7 @@ from rich.text import Text
 from pipelines.estimates import Estimate, Rate
 from pipelines.planning import Plan
 from pipelines.recipe import Recipe
-from pipelines.summary import language_name
+from pipelines.summary import counted, language_name
 from translation.languages import ENGLISH
 from translation.model import SMALL
 
@@ -23,9 +23,9 @@ def plan_line(plan: Plan) -> str:
     others = sum(code != ENGLISH for code in plan.rows)
     english = " and English" if ENGLISH in plan.rows else ""
     return (
-        f"plan   {_counted(sum(plan.rows.values()), 'row')} of {_counted(plan.pictures, 'picture')}, "
-        f"{_counted(others, 'language')}{english}, "
-        f"{_counted(sum(plan.texts.values()), 'text')} to translate"
+        f"plan   {counted(sum(plan.rows.values()), 'row')} of {counted(plan.pictures, 'picture')}, "
+        f"{counted(others, 'language')}{english}, "
+        f"{counted(sum(plan.texts.values()), 'text')} to translate"
     )
 
 
@@ -120,14 +120,14 @@ def warnings(recipe: Recipe, plan: Plan, estimated: Estimate) -> Iterator[str]:
             yield f"{source.name}: {number} of {sampled} sampled pictures cannot be used: {of_source.missing}"
         if source.unnamed:
             yield (
-                f"{source.name}: {_counted(source.unnamed, 'example')} of classes that have no name in any "
+                f"{source.name}: {counted(source.unnamed, 'example')} of classes that have no name in any "
                 "language of the mix; they will be rejected"
             )
     for name in estimated.unknown_pictures:
         yield f"{name}: pictures are downloaded by the run; the disk that they take is not counted"
     if estimated.unsupported:
         yield (
-            f"{_counted(len(estimated.unsupported), 'language')} not in this model, rows will be rejected: "
+            f"{counted(len(estimated.unsupported), 'language')} not in this model, rows will be rejected: "
             f"{' '.join(estimated.unsupported)}"
         )
     if recipe.model == SMALL and estimated.rate is not None and estimated.rate.device is not None:
@@ -179,7 +179,7 @@ def _languages(plan: Plan, estimated: Estimate) -> Table:
     table = _table(padding=1)
     table.add_column("code", footer="total", no_wrap=True)
     table.add_column(
-        "language", footer=_counted(len(plan.rows), "language"), overflow="ellipsis", no_wrap=True
+        "language", footer=counted(len(plan.rows), "language"), overflow="ellipsis", no_wrap=True
     )
     for name, footer in (
         ("rows", f"{rows:,}"),
@@ -209,7 +209,7 @@ def _table(padding: int) -> Table:
 
 def _totals(recipe: Recipe, plan: Plan, estimated: Estimate, price: float | None) -> Iterator[str]:
     yield (
-        f"{_counted(plan.pictures, 'picture')}; {plan.held_out:,} held out for validation, texts without one "
+        f"{counted(plan.pictures, 'picture')}; {plan.held_out:,} held out for validation, texts without one "
         "included. Rows are counted before duplicates and unreadable pictures are rejected."
     )
     back = {"none": "", "short": ", short texts there and back", "all": ", there and back"}[recipe.round_trip]
@@ -232,19 +232,15 @@ def _rate(rate: Rate) -> str:
     speed = f"{rate.tokens_per_second:,.0f} tokens/s"
     if rate.device is None:
         return f"given: {speed}."
-    threads = f" with {_counted(rate.threads, 'thread')}" if rate.device == "cpu" else ""
+    threads = f" with {counted(rate.threads, 'thread')}" if rate.device == "cpu" else ""
     return (
-        f"measured here: {speed} on {rate.device}{threads} ({_counted(rate.texts, 'text')} into "
+        f"measured here: {speed} on {rate.device}{threads} ({counted(rate.texts, 'text')} into "
         f"{', '.join(rate.languages)} in {rate.seconds:.1f} s)."
     )
 
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _about(number: int) -> str:

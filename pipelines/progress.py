@@ -21,22 +21,34 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from pipelines.filesystem import failed_write
+
 PLAIN_SECONDS = 30
-TOTAL, FINISHED, REMEMBERED = "total", "done", "remembered"
+STAGE, FINISHED, REMEMBERED = "stage", "done", "remembered"
+
+READING, TRANSLATING, WRITING = "reading sources", "translating", "writing rows"
+"""What a run does, one after the other on this machine."""
 
 
 def record(directory: str | None, texts: int, remembered: int) -> None:
     """Adds `texts` to what this process has finished, and how many of them came from the memory."""
     if directory is not None:
         for name, count in ((REMEMBERED, remembered), (FINISHED, texts)):
-            with open(os.path.join(directory, f"{name}-{os.getpid()}"), "a", encoding="ascii") as file:
-                file.write(f"{count}\n")
+            _write(Path(directory, f"{name}-{os.getpid()}"), f"{count}\n", "a")
 
 
-def record_total(count: int, directory: str | None) -> None:
-    """Says how many distinct texts there are to translate."""
+def enter(directory: str | None, stage: str) -> None:
+    """Says that a stage has begun."""
     if directory is not None:
-        Path(directory, TOTAL).write_text(f"{count}\n", encoding="ascii")
+        _write(Path(directory, STAGE), stage, "w")
+
+
+def _write(path: Path, text: str, mode: str) -> None:
+    try:
+        with path.open(mode, encoding="ascii") as file:
+            file.write(text)
+    except OSError as error:
+        raise failed_write(error, str(path)) from error
 
 
 def _numbers(path: Path) -> list[int]:
@@ -46,8 +58,10 @@ def _numbers(path: Path) -> list[int]:
 class ProgressDisplay:
     """Shows done / total, rate and time left while a run goes on; a bar on a terminal, else plain lines."""
 
-    def __init__(self, directory: Path, console: Console, quiet: bool) -> None:
-        self._directory, self._console, self._quiet = directory, console, quiet
+    def __init__(self, directory: Path, total: int, console: Console, quiet: bool) -> None:
+        """`total`: distinct texts to translate, as they were planned; those of bad records are among them."""
+        self._directory, self._total = directory, total
+        self._console, self._quiet = console, quiet
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
         self.done = self.remembered = 0
@@ -67,16 +81,19 @@ class ProgressDisplay:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-        self.done, self.remembered, _ = self._counts()
+        self.done, self.remembered = self._counts()
 
-    def _counts(self) -> tuple[int, int, int | None]:
-        """Texts done, those of them that were remembered, and all, once they are counted."""
-        total = self._directory / TOTAL
+    def _counts(self) -> tuple[int, int]:
+        """Texts done, and those of them that were remembered."""
         done, remembered = (
             sum(sum(_numbers(path)) for path in self._directory.glob(f"{name}-*"))
             for name in (FINISHED, REMEMBERED)
         )
-        return done, remembered, _numbers(total)[0] if total.exists() and _numbers(total) else None
+        return done, remembered
+
+    def _stage(self) -> str:
+        stage = self._directory / STAGE
+        return (stage.read_text(encoding="ascii") if stage.exists() else "") or READING
 
     def _watch(self) -> None:
         if self._console.is_terminal:
@@ -94,34 +111,35 @@ class ProgressDisplay:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self._console, transient=True) as bar:
-            task = bar.add_task("reading sources", total=None, rate="")
-            started: float | None = None
+            task = bar.add_task(READING, total=None, rate="")
+            began: float | None = None
             while True:
-                done, remembered, total = self._counts()
-                if total is not None:
-                    started = started or time.monotonic()
-                    rate = done / max(time.monotonic() - started, 1e-3)
-                    text = "translating" if done < total else "writing rows"
-                    text += f" ({remembered:,} remembered)" if remembered else ""
+                (done, remembered), stage = self._counts(), self._stage()
+                if stage == TRANSLATING:
+                    began = began or time.monotonic()
+                    rate = done / max(time.monotonic() - began, 1e-3)
+                    text = f"{stage} ({remembered:,} remembered)" if remembered else stage
                     bar.update(
-                        task, description=text, total=total, completed=done, rate=f"{rate:,.0f} texts/s"
+                        task, description=text, total=self._total, completed=done, rate=f"{rate:,.0f} texts/s"
                     )
+                elif stage == WRITING:
+                    bar.update(task, description=stage, total=done, completed=done, rate="")
                 if self._stop.wait(0.2):
                     return
 
     def _lines(self) -> None:
-        began = time.monotonic()
+        began: float | None = None
         while not self._stop.wait(PLAIN_SECONDS):
-            done, remembered, total = self._counts()
-            seconds = time.monotonic() - began
-            if total is None:
-                self._console.print(f"reading sources, {seconds:,.0f} s")
+            (done, remembered), stage = self._counts(), self._stage()
+            if stage != TRANSLATING:
+                self._console.print(stage)
                 continue
-            rate = done / seconds
-            left = f"{(total - done) / rate:,.0f} s left" if done else "time left unknown"
+            began = began or time.monotonic() - PLAIN_SECONDS
+            rate = done / (time.monotonic() - began)
+            left = f"{max(0, self._total - done) / rate:,.0f} s left" if done else "time left unknown"
             known = f", {remembered:,} remembered" if remembered else ""
             self._console.print(
-                f"translated {done:,} of {total:,} texts{known}, {rate:,.1f} a second, {left}"
+                f"translated {done:,} of {self._total:,} texts{known}, {rate:,.1f} a second, {left}"
             )
 
 

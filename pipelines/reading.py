@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -13,6 +12,7 @@ from apache_beam.metrics import Metrics
 from msgspec.structs import replace
 
 from pipelines.assignment import Assignment
+from pipelines.blocks import Gathered, Keyed, Packer, at_the_end, bucket_of, tagged
 from pipelines.examples import Example, Reject, Text
 from pipelines.images import BadImage, check_image, image_bytes
 from pipelines.likeness import canonical_images, content_digest, likeness
@@ -22,11 +22,15 @@ from pipelines.recipe_sources import ImagenetSource
 from pipelines.sources import Piece, read_piece
 from translation.languages import ENGLISH
 
-REJECTS, LEFT_OUT = "rejects", "left out"
+REJECTS, UNREAD, LEFT_OUT, READ = "rejects", "unread", "left out", "read"
+"""Outputs: blocks of `RejectedExample`s and of `Reject`s; (source, examples); examples and rejects."""
+
 PROMPT, TARGET = "prompt", "target"
 """The texts of an example."""
 
 _PART = "\x1f"
+_ALL = 0
+"""The bucket of what goes to no bucket."""
 
 
 class AssignedExample(msgspec.Struct, frozen=True, gc=False):
@@ -66,8 +70,7 @@ class AssignedExample(msgspec.Struct, frozen=True, gc=False):
                 yield slot, text
 
 
-@dataclass(frozen=True, slots=True)
-class RejectedExample:
+class RejectedExample(msgspec.Struct, frozen=True, gc=False):
     """An example that failed before translation: a duplicate, or a bad image."""
 
     assigned: AssignedExample
@@ -76,36 +79,19 @@ class RejectedExample:
     """Of an id that came several times: which of the others it is, from 1."""
 
 
-class ReadPiece(beam.DoFn):
-    """A piece of a source -> `Example`s; what is none goes to the output `rejects` as `Reject`.
+EXAMPLES, REJECTED, UNREADABLE = Packer(AssignedExample), Packer(RejectedExample), Packer(Reject)
 
-    What the recipe leaves out (`max_rows`, `phrases`) goes to the output `left out` as the source's name.
+
+class ReadPieces(beam.DoFn):
+    """A piece of a source -> its examples with their languages, keyed by a bucket of ids.
+
+    Records that are no examples go to the output `UNREAD`; what the recipe leaves out (`max_rows`, `phrases`)
+    is counted in `LEFT_OUT`, all others in `READ`.
     """
 
-    def __init__(self, recipe: Recipe, assignment: Assignment) -> None:
-        self._recipe, self._assignment = recipe, assignment
+    def __init__(self, recipe: Recipe, assignment: Assignment, buckets: int) -> None:
+        self._recipe, self._assignment, self._buckets = recipe, assignment, buckets
         self._read = Metrics.counter("translate_mix", "read")
-
-    def process(self, piece: Piece) -> Iterator[object]:
-        for record in read_piece(self._recipe, piece):
-            if isinstance(record, Reject):
-                self._read.inc()
-                yield beam.pvalue.TaggedOutput(REJECTS, record)
-            elif self._assignment.keeps(record):
-                self._read.inc()
-                yield record
-            else:
-                yield beam.pvalue.TaggedOutput(LEFT_OUT, record.dataset)
-
-
-class AssignLanguages(beam.DoFn):
-    """`Example` -> (id, `AssignedExample`), one for each of its languages, with names in that language.
-
-    One that no language of the mix has a name for goes to the output `rejects` as `Reject`.
-    """
-
-    def __init__(self, recipe: Recipe, assignment: Assignment) -> None:
-        self._recipe, self._assignment = recipe, assignment
 
     def setup(self) -> None:
         self._names: Mapping[str, NameTable] = {
@@ -114,15 +100,43 @@ class AssignLanguages(beam.DoFn):
             if isinstance(source, ImagenetSource)
         }
 
-    def process(self, example: Example) -> Iterator[object]:
+    def process(self, piece: Piece) -> Iterator[object]:
+        examples, unread = Gathered(EXAMPLES), Gathered(UNREADABLE)
+        left_out: Counter[str] = Counter()
+        read = 0
+        for record in read_piece(self._recipe, piece):
+            if isinstance(record, Example) and not self._assignment.keeps(record):
+                left_out[record.dataset] += 1
+                continue
+            for one in (record,) if isinstance(record, Reject) else self._in_languages(record):
+                read += 1
+                if isinstance(one, Reject):
+                    unread.add(_ALL, one)
+                else:
+                    examples.add(bucket_of(one.id, self._buckets), one)
+            if examples.full or unread.full:
+                yield from _drained(examples, unread, UNREAD)
+        yield from _drained(examples, unread, UNREAD)
+        yield from tagged(left_out.items(), LEFT_OUT)
+        yield beam.pvalue.TaggedOutput(READ, read)
+        self._read.inc(read)
+
+    def _in_languages(self, example: Example) -> Iterator[AssignedExample | Reject]:
+        """The example in each of its languages, with names in that language.
+
+        One that no language of the mix has a name for is a `Reject`.
+        """
         table = self._names.get(example.dataset)
         codes = self._assignment.languages(example)
         if not codes:
-            yield beam.pvalue.TaggedOutput(REJECTS, _unnamed(example))
+            yield _unnamed(example)
         for language in codes:
-            named = example if table is None else _named(example, language, table)
-            assigned = AssignedExample(named, language)
-            yield assigned.id, assigned
+            yield AssignedExample(example if table is None else _named(example, language, table), language)
+
+
+def _drained(examples: Gathered[Any], rejects: Gathered[Any], tag: str) -> Iterator[object]:
+    yield from examples.drain()
+    yield from tagged((block for _, block in rejects.drain()), tag)
 
 
 def _unnamed(example: Example) -> Reject:
@@ -139,23 +153,62 @@ def _named(example: Example, language: str, table: NameTable) -> Example:
     return replace(example, prompt=example.prompt and of(example.prompt), target=of(example.target))
 
 
-class RejectDuplicates(beam.DoFn):
-    """(id, examples of that id) -> (image locator or id, the first of them); the others are rejected.
+class _FromBucketToBucket(beam.DoFn):
+    """(bucket, blocks of examples) -> (other bucket, block) of those that pass; the others are rejected."""
+
+    def __init__(self, buckets: int) -> None:
+        self._buckets = buckets
+
+    def start_bundle(self) -> None:
+        self._passed, self._rejects = Gathered(EXAMPLES), Gathered(REJECTED)
+
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[object]:
+        for one in self.sift(EXAMPLES.unpack_all(element[1])):
+            if isinstance(one, RejectedExample):
+                self._rejects.add(_ALL, one)
+            else:
+                self._passed.add(bucket_of(self.key(one), self._buckets), one)
+            if self._passed.full or self._rejects.full:
+                yield from _drained(self._passed, self._rejects, REJECTS)
+
+    def finish_bundle(self) -> Iterator[object]:
+        yield from at_the_end(self._passed.drain())
+        yield from at_the_end((block for _, block in self._rejects.drain()), REJECTS)
+
+    def sift(self, examples: Iterable[AssignedExample]) -> Iterator[AssignedExample | RejectedExample]:
+        """The examples of one bucket, rejected or not."""
+        raise NotImplementedError
+
+    def key(self, assigned: AssignedExample) -> str:
+        """What decides on the bucket of one that passed."""
+        raise NotImplementedError
+
+
+class RejectDuplicates(_FromBucketToBucket):
+    """Examples by id -> the first of each id, by picture; the others are rejected.
 
     Which is first depends on their content, not on the order in which workers found them.
     """
 
-    def process(self, element: tuple[str, Iterable[AssignedExample]]) -> Iterator[object]:
-        first, *others = sorted(element[1], key=repr)
-        # Without a picture the id keeps the keys apart.
-        yield first.example.image or first.example.id, first
-        for number, other in enumerate(others, 1):
-            same = "the same content" if other == first else "other content"
-            reason = (
-                f"duplicate: another example with {same} has the id {other.example.id}, and one of them "
-                "was kept; ids must be unique"
-            )
-            yield beam.pvalue.TaggedOutput(REJECTS, RejectedExample(other, reason, number))
+    def sift(self, examples: Iterable[AssignedExample]) -> Iterator[AssignedExample | RejectedExample]:
+        """All examples of an id must be among these."""
+        by_id: dict[str, list[AssignedExample]] = {}
+        for assigned in examples:
+            by_id.setdefault(assigned.id, []).append(assigned)
+        for alike in by_id.values():
+            first, *others = alike if len(alike) == 1 else sorted(alike, key=repr)
+            yield first
+            for number, other in enumerate(others, 1):
+                same = "the same content" if other == first else "other content"
+                reason = (
+                    f"duplicate: another example with {same} has the id {other.example.id}, and one of them "
+                    "was kept; ids must be unique"
+                )
+                yield RejectedExample(other, reason, number)
+
+    def key(self, assigned: AssignedExample) -> str:
+        """The place of the picture; without one the id keeps the keys apart."""
+        return assigned.example.image or assigned.example.id
 
 
 _LIKENESS: Mapping[str, Callable[[bytes], str | int | None]] = {
@@ -165,32 +218,64 @@ _LIKENESS: Mapping[str, Callable[[bytes], str | int | None]] = {
 }
 
 
-class CheckImages(beam.DoFn):
-    """(image locator or id, examples) -> the examples with the image's size; a picture is decoded once."""
+class CheckImages(_FromBucketToBucket):
+    """Examples by picture -> those whose pictures can be decoded, with their size, by what they show.
 
-    def __init__(self, max_pixels: int, deduplicate: Deduplicate) -> None:
+    A picture is decoded once. Distinct likenesses go to the output `LIKENESSES`, keyed by a bucket of them.
+    """
+
+    def __init__(self, max_pixels: int, deduplicate: Deduplicate, buckets: int) -> None:
+        super().__init__(buckets)
         self._max_pixels = max_pixels
         self._likeness = deduplicate.images
 
-    def process(self, element: tuple[str, Iterable[AssignedExample]]) -> Iterator[object]:
+    def start_bundle(self) -> None:
+        super().start_bundle()
+        self._likenesses = Gathered(LIKENESS)
+
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[object]:
+        yield from super().process(element)
+        if self._likenesses.full:
+            yield from tagged(self._likenesses.drain(), LIKENESSES)
+
+    def finish_bundle(self) -> Iterator[object]:
+        yield from super().finish_bundle()
+        yield from at_the_end(self._likenesses.drain(), LIKENESSES)
+
+    def sift(self, examples: Iterable[AssignedExample]) -> Iterator[AssignedExample | RejectedExample]:
+        """All examples of a picture must be among these."""
+        # In the order of their places, so that archives are read from front to back.
+        by_picture = sorted(examples, key=lambda assigned: assigned.example.image or "")
         checked: dict[str, tuple[int, str | int | None, str | None]] = {}
-        for assigned in element[1]:
-            size, likenesses, reason = 0, [], None
-            for locator in (assigned.example.image, assigned.example.second_image):
-                if locator is None or reason is not None:
-                    continue
-                if locator not in checked:
-                    checked[locator] = self._check(locator)
-                more, likeness, reason = checked[locator]
-                size += more
-                likenesses.append(likeness)
+        seen: set[tuple[str | int, str]] = set()
+        for assigned in by_picture:
+            one = self._checked(assigned, checked)
+            yield one
+            if isinstance(one, AssignedExample):
+                alike, image_id = one.likeness, one.example.image_id
+                if alike is not None and image_id is not None and (alike, image_id) not in seen:
+                    seen.add((alike, image_id))
+                    self._likenesses.add(bucket_of(str(alike), self._buckets), (alike, image_id))
+
+    def _checked(
+        self, assigned: AssignedExample, checked: dict[str, tuple[int, str | int | None, str | None]]
+    ) -> AssignedExample | RejectedExample:
+        """The example with what its pictures are like, which `checked` remembers."""
+        size, likenesses = 0, []
+        for locator in (assigned.example.image, assigned.example.second_image):
+            if locator is None:
+                continue
+            if locator not in checked:
+                checked[locator] = self._check(locator)
+            more, likeness, reason = checked[locator]
             if reason is not None:
-                yield beam.pvalue.TaggedOutput(REJECTS, RejectedExample(assigned, reason))
-            else:
-                # A pair is another one if both pictures are; near ones are not looked for among pairs.
-                both = "+".join(map(str, likenesses)) if len(likenesses) > 1 else None
-                alike = both or next(iter(likenesses), None)
-                yield replace(assigned, image_size=size, likeness=alike)
+                return RejectedExample(assigned, reason)
+            size += more
+            likenesses.append(likeness)
+        # A pair is another one if both pictures are; near ones are not looked for among pairs.
+        both = "+".join(map(str, likenesses)) if len(likenesses) > 1 else None
+        alike = both or next(iter(likenesses), None)
+        return replace(assigned, image_size=size, likeness=alike) if likenesses else assigned
 
     def _check(self, locator: str) -> tuple[int, str | int | None, str | None]:
         """Size and likeness of a picture, or what is wrong with it."""
@@ -201,103 +286,125 @@ class CheckImages(beam.DoFn):
             return 0, None, f"image: {error}"
         return len(data), _LIKENESS[self._likeness](data), None
 
+    def key(self, assigned: AssignedExample) -> str:
+        """See `shown_key`."""
+        return shown_key(assigned)
+
+
+LIKENESS = Packer(tuple[str | int, str])
+"""(likeness, image id)."""
+LIKENESSES = "likenesses"
+
+
+def shown_key(assigned: AssignedExample) -> str:
+    """What examples that say the same of the same have in common: the picture, or else the text."""
+    example = assigned.example
+    return example.target.text if example.image_id is None else example.image_id
+
 
 class UnifyImages(beam.PTransform):
-    """`AssignedExample`s -> the same; pictures that are one have one id, the first in order."""
+    """(bucket, block of examples) -> the same; pictures that are one have one id, the first in order.
 
-    def __init__(self, deduplicate: Deduplicate) -> None:
+    Takes two outputs of `CheckImages`, `examples` and `LIKENESSES`.
+    """
+
+    def __init__(self, deduplicate: Deduplicate, buckets: int) -> None:
         super().__init__()
-        self._deduplicate = deduplicate
+        self._deduplicate, self._buckets = deduplicate, buckets
 
-    def expand(self, examples: beam.PCollection) -> beam.PCollection:
+    def expand(self, checked: Mapping[str, beam.PCollection]) -> beam.PCollection:
+        examples = checked["examples"]
         if self._deduplicate.images == "none":
             return examples
-        ids = (
-            examples
-            | "Likeness" >> beam.FlatMap(_likeness_of).with_output_types(tuple[Any, str])
-            | "Distinct" >> beam.Distinct().with_output_types(tuple[Any, str])
-        )
+        alike = checked[LIKENESSES] | "Group likenesses" >> beam.GroupByKey()
         if self._deduplicate.images == "exact":
-            copies = ids | "Alike" >> beam.GroupByKey() | "Copies" >> beam.FlatMap(_copies)
+            copies = alike | "Copies" >> beam.FlatMap(_copies)
         else:
             copies = (
-                ids
+                alike
+                | "Distinct" >> beam.FlatMap(_distinct)
                 | "All" >> beam.combiners.ToList()
                 | "Near copies" >> beam.FlatMap(_near_copies, self._deduplicate.distance)
             )
-        return examples | "Unify" >> beam.Map(_unified, beam.pvalue.AsDict(copies)).with_output_types(
-            AssignedExample
-        )
+        return examples | "Unify" >> beam.FlatMap(
+            _unified, beam.pvalue.AsDict(copies), self._buckets
+        ).with_output_types(Keyed)
 
 
-def _likeness_of(assigned: AssignedExample) -> Iterator[tuple[str | int, str]]:
-    if assigned.likeness is not None and assigned.example.image_id is not None:
-        yield assigned.likeness, assigned.example.image_id
+def _distinct(group: tuple[int, Iterable[bytes]]) -> set[tuple[str | int, str]]:
+    return set(LIKENESS.unpack_all(group[1]))
 
 
-def _copies(alike: tuple[str | int, Iterable[str]]) -> Iterator[tuple[str, str]]:
-    first, *others = sorted(alike[1])
-    for other in others:
-        yield other, first
+def _copies(group: tuple[int, Iterable[bytes]]) -> Iterator[tuple[str, str]]:
+    alike: dict[str | int, set[str]] = {}
+    for shown, image_id in LIKENESS.unpack_all(group[1]):
+        alike.setdefault(shown, set()).add(image_id)
+    for ids in alike.values():
+        first, *others = sorted(ids)
+        for other in others:
+            yield other, first
 
 
 def _near_copies(alike: Sequence[tuple[str | int, str]], distance: int) -> Iterator[tuple[str, str]]:
     yield from canonical_images([(image_id, seen) for seen, image_id in alike], distance).items()
 
 
-def _unified(assigned: AssignedExample, copies: Mapping[str, str]) -> AssignedExample:
-    image_id = assigned.example.image_id
-    first = copies.get(image_id) if image_id is not None else None
-    if first is None:
-        return assigned
-    return replace(assigned, example=replace(assigned.example, image_id=first))
+def _unified(element: Keyed, copies: Mapping[str, str], buckets: int) -> Iterator[Keyed]:
+    bucket, block = element
+    if not copies:
+        yield element
+        return
+    moved = Gathered(EXAMPLES)
+    for assigned in EXAMPLES.unpack(block):
+        image_id = assigned.example.image_id
+        first = copies.get(image_id) if image_id is not None else None
+        if first is None:
+            moved.add(bucket, assigned)
+        else:
+            unified = replace(assigned, example=replace(assigned.example, image_id=first))
+            moved.add(bucket_of(shown_key(unified), buckets), unified)
+    yield from moved.drain()
 
 
-class RejectRepeated(beam.PTransform):
-    """`AssignedExample`s -> those that say something new, and `RejectedExample`s in the output `REJECTS`."""
+class RejectRepeated(_FromBucketToBucket):
+    """Examples by what they show -> those of the first id that say it, by id; the others are rejected."""
 
-    def __init__(self, enabled: bool) -> None:
-        super().__init__()
+    def __init__(self, enabled: bool, buckets: int) -> None:
+        """`enabled`: else all pass."""
+        super().__init__(buckets)
         self._enabled = enabled
 
-    def expand(self, examples: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
-        if self._enabled:
-            grouped = (
-                examples
-                | "By content" >> beam.Map(_content_of).with_output_types(tuple[bytes, AssignedExample])
-                | "Group by content" >> beam.GroupByKey()
-            )
-        else:
-            grouped = examples | "Alone" >> beam.Map(lambda assigned: (b"", [assigned]))
-        return grouped | "Reject" >> beam.ParDo(_RejectOthers()).with_outputs(REJECTS, main="examples")
+    def sift(self, examples: Iterable[AssignedExample]) -> Iterator[AssignedExample | RejectedExample]:
+        """All examples with a picture or, without one, with a text must be among these."""
+        if not self._enabled:
+            yield from examples
+            return
+        by_content: dict[str, list[AssignedExample]] = {}
+        for assigned in examples:
+            by_content.setdefault(_content_of(assigned.example), []).append(assigned)
+        for alike in by_content.values():
+            first = min(assigned.example.id for assigned in alike)
+            for assigned in alike:
+                if assigned.example.id == first:
+                    yield assigned
+                else:
+                    reason = f"duplicate: {first} has the same picture, prompt and target"
+                    yield RejectedExample(assigned, reason)
+
+    def key(self, assigned: AssignedExample) -> str:
+        """The id."""
+        return assigned.id
 
 
-def _content_of(assigned: AssignedExample) -> tuple[bytes, AssignedExample]:
-    """(digest of what an example shows and says in English, the example)."""
-    example = assigned.example
-    prompt = example.prompt.text if example.prompt else ""
-    said = _PART.join(
+def _content_of(example: Example) -> str:
+    """What an example shows and says in English."""
+    return _PART.join(
         (
             example.image_id or "",
             example.language or "",
             example.task,
             example.family,
-            prompt,
+            example.prompt.text if example.prompt else "",
             example.target.text,
         )
     )
-    return hashlib.blake2b(said.encode(), digest_size=16).digest(), assigned
-
-
-class _RejectOthers(beam.DoFn):
-    """(content, examples) -> those of the first id, in all its languages; the others are rejected."""
-
-    def process(self, element: tuple[bytes, Iterable[AssignedExample]]) -> Iterator[object]:
-        examples = list(element[1])
-        first = min(assigned.example.id for assigned in examples)
-        for assigned in examples:
-            if assigned.example.id == first:
-                yield assigned
-            else:
-                reason = f"duplicate: {first} has the same picture, prompt and target"
-                yield beam.pvalue.TaggedOutput(REJECTS, RejectedExample(assigned, reason))

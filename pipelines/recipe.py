@@ -23,7 +23,7 @@ from translation.answers import AnswersError, read_answers
 from translation.filters.policy import CALIBRATED, RANGES, Bound, Policy
 from translation.filters.thresholds import ThresholdsError, load_thresholds
 from translation.identification import CLD, OFFLINE, SHIPPED
-from translation.model import SMALL
+from translation.model import SMALL, model_directory
 from translation.translations import Decoding
 
 __all__ = ["Recipe", "RecipeError", "checked_recipe", "load_recipe"]
@@ -226,10 +226,10 @@ class Recipe(Section):
         return hashlib.sha256(content.encode()).hexdigest()
 
     @property
-    def model_directory(self) -> Path | None:
-        """The converted model's, from the recipe's folder or else the working one; None for `small`."""
+    def model_directory(self) -> Path:
+        """The converted model's, from the recipe's folder or else the working one."""
         if self.model == SMALL:
-            return None
+            return model_directory(SMALL)
         here = Path(self.model).absolute()
         path = self.path(self.model)
         return here if here.is_dir() and not path.is_dir() else path

@@ -7,6 +7,7 @@ to, so that every old file is read once for them, and at most one shard is in me
 from __future__ import annotations
 
 import tempfile
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,18 +24,18 @@ from numpy.typing import NDArray
 from pipelines.filesystem import OutputError, is_local, join, make_directory
 from pipelines.journal import staged
 from pipelines.ownership import WORK
-from pipelines.rows import key_of
 from pipelines.sink import (
     DATA,
-    ORDER,
     REJECTED,
     ROW_BYTES,
     Part,
     ShardFile,
-    row_groups,
+    cuts_for,
+    key_of,
+    ordered_groups,
     shard_name,
-    shard_of,
-    shards_for,
+    sizes_of_slots,
+    slot_of,
     write_shard,
 )
 from pipelines.split import TRAIN
@@ -151,12 +152,12 @@ def _places(directory: str, judged: Sequence[JudgedFile], layout: Layout) -> _Pl
         everywhere = [np.full(one.file.rows, index, np.int32) for index, one in enumerate(judged)]
         return _Places(tuple(names), tuple(everywhere))
     parts: list[list[Part]] = []
-    keys: list[list[str]] = []
-    sizes: dict[Part, int] = {}
+    slots: list[NDArray[np.int64]] = []
+    sizes: dict[Part, NDArray[np.int64]] = {}
     for one in judged:
         with opened(directory, one.file) as parquet:
-            of_file, splits = _keys_and_splits(parquet)
-            keys.append(of_file)
+            keys, splits = _keys_and_splits(parquet)
+            slots.append(np.array([slot_of(key) for key in keys], np.int64))
             pictures = _picture_sizes(parquet) if layout.embed else np.zeros(one.file.rows, np.int64)
         parts.append(
             [
@@ -164,17 +165,26 @@ def _places(directory: str, judged: Sequence[JudgedFile], layout: Layout) -> _Pl
                 for accepted, split in zip(one.accepted.tolist(), splits, strict=True)
             ]
         )
-        for part, size in zip(parts[-1], pictures.tolist(), strict=True):
-            sizes[part] = sizes.get(part, 0) + ROW_BYTES + size
-    shards = {part: shards_for(size, layout.shard_bytes) for part, size in sizes.items()}
+        for part, rows in _rows_of(parts[-1]).items():
+            more = sizes_of_slots(slots[-1][rows], pictures[rows] + ROW_BYTES)
+            sizes[part] = sizes[part] + more if part in sizes else more
+    cuts = {part: cuts_for(of_slots, layout.shard_bytes) for part, of_slots in sizes.items()}
     of_rows = []
-    for in_parts, of_keys in zip(parts, keys, strict=True):
-        indices = np.empty(len(of_keys), np.int32)
-        for row, (part, key) in enumerate(zip(in_parts, of_keys, strict=True)):
-            name = shard_name(part, shard_of(key, shards[part]), shards[part])
+    for in_parts, of_file in zip(parts, slots, strict=True):
+        indices = np.empty(len(of_file), np.int32)
+        for row, (part, slot) in enumerate(zip(in_parts, of_file.tolist(), strict=True)):
+            name = shard_name(part, bisect_right(cuts[part], slot), len(cuts[part]) + 1)
             indices[row] = names.setdefault((name, part), len(names))
         of_rows.append(indices)
     return _Places(tuple(names), tuple(of_rows))
+
+
+def _rows_of(parts: Sequence[Part]) -> dict[Part, list[int]]:
+    """Which rows each part has."""
+    found: dict[Part, list[int]] = {}
+    for row, part in enumerate(parts):
+        found.setdefault(part, []).append(row)
+    return found
 
 
 def _part(file: ShardFile) -> Part:
@@ -324,15 +334,6 @@ def _stage(
         rows = pa.concat_tables(tables)
         if len(rows) != shard.rows:
             raise OutputError(f"{shard.name}: {len(rows):,} rows came together, not {shard.rows:,}")
-        return write_shard(
-            staged(directory, shard.name), shard.name, shard.part, _row_groups(rows), shard.rows
-        )
-
-
-def _row_groups(rows: pa.Table) -> Iterator[pa.Table]:
-    """The rows in their order, cut as a run cuts them."""
-    texts = {name: pc.fill_null(rows.column(name), "") for name in ORDER}
-    order = pc.sort_indices(pa.table(texts), [(name, "ascending") for name in ORDER]).to_numpy()
-    sizes = _sizes(rows)[order]
-    for group in row_groups(zip(order.tolist(), sizes.tolist(), strict=True)):
-        yield rows.take(pa.array(group)).combine_chunks()
+        groups = (group for group, _ in ordered_groups(rows, _sizes(rows)))
+        path = staged(directory, shard.name)
+        return write_shard(path, shard.name, shard.part, groups, shard.rows, within=directory)

@@ -1,25 +1,48 @@
-"""Second half of the graph: examples and translated texts -> rows with a verdict."""
+"""Second half of the graph: examples and translated texts -> rows with a verdict, packed as Arrow batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from functools import cache
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
+import pyarrow as pa
 
-from pipelines import templates
+from pipelines import progress, templates
 from pipelines.assignment import Assignment
+from pipelines.blocks import compressed, decompressed
 from pipelines.examples import Reject, Text
-from pipelines.reading import PROMPT, TARGET, AssignedExample, RejectedExample
-from pipelines.translating import TextKey, TranslatedText
-from translation.filters import NO_SCORES, SCORES, Policy, Scores, is_short
+from pipelines.judging import JudgedText
+from pipelines.reading import EXAMPLES, PROMPT, REJECTED, TARGET, UNREADABLE, AssignedExample
+from pipelines.templates import Template
+from pipelines.translating import delivered
+from translation.filters import SCORES
 from translation.languages import languages
-from translation.row import ACCEPT, ENGINE_FIELDS, PROMPT_PREFIX, REJECT, ROW_FIELDS, UNDETERMINED
+from translation.row import (
+    ACCEPT,
+    ENGINE_FIELDS,
+    IMAGE_COLUMNS,
+    REJECT,
+    ROW_FIELDS,
+    ROW_SCORES,
+    UNDETERMINED,
+)
 
 Row = dict[str, Any]
-"""A row of `translation.row.ROW_FIELDS`, without the bytes of its image, which the sink adds."""
+"""A row in the making: the columns of `row_schema`, but of pictures the locators, and `image_size`; `scores`
+are those of target and prompt as bytes, and `provenance` is whether the model made something of it."""
+
+STORED = pa.schema(
+    [
+        pa.field(field.name, pa.string(), field.nullable) if field.name in IMAGE_COLUMNS else field
+        for field in ROW_FIELDS
+    ]
+    + [pa.field("image_size", pa.int64(), nullable=False)]
+)
+"""Of rows on their way to the sink: pictures are where they were, and only their size travels."""
 
 
 @dataclass(frozen=True)
@@ -39,84 +62,49 @@ class Provenance:
         return {name: getattr(self, name) if name in told else None for name in ENGINE_FIELDS}
 
 
-def texts_to_translate(
-    assigned: AssignedExample, supported: frozenset[str]
-) -> Iterator[tuple[TextKey, tuple[str, str]]]:
-    """((target, text), (row id, `prompt` or `target`)) of every text that needs the model, but answers."""
-    for slot, text in assigned.texts_to_translate() if assigned.language in supported else ():
-        if not _is_answer(assigned, slot, text):
-            yield (assigned.language, text.text), (assigned.id, slot)
-
-
-def answers_to_translate(
-    assigned: AssignedExample, supported: frozenset[str]
-) -> Iterator[tuple[TextKey, tuple[tuple[str, str], str | None]]]:
-    """((target, answer), ((row id, slot), question)) of an answer that goes through the answer table."""
-    for slot, text in assigned.texts_to_translate() if assigned.language in supported else ():
-        if _is_answer(assigned, slot, text):
-            asked = assigned.example.task == "vqa"
-            question = _text(assigned.example.prompt) if asked else None
-            yield (assigned.language, text.text), ((assigned.id, slot), question)
-
-
-_SLOT_OF_ANSWER = MappingProxyType(
-    {
-        "vqa": TARGET,
-        "vqg": PROMPT,
-        "matching": TARGET,
-        "classify_yes_no": TARGET,
-        "statement": TARGET,
-        "entailment": TARGET,
-    }
-)
-"""Task -> where its answer stands."""
-
-
-def _is_answer(assigned: AssignedExample, slot: str, text: Text) -> bool:
-    return _SLOT_OF_ANSWER.get(assigned.example.task) == slot and is_short(text.text)
-
-
-class SpreadTranslations(beam.DoFn):
-    """A text with all its uses and its one translation -> (row id, (slot, translation)) for each use."""
-
-    def process(
-        self, element: tuple[TextKey, dict[str, Iterable[Any]]]
-    ) -> Iterator[tuple[str, tuple[str, TranslatedText]]]:
-        key, joined = element
-        found = list(joined["translations"])
-        if len(found) != 1:
-            raise RuntimeError(f"{len(found)} translations of {key!r}, where there must be one")
-        for row_id, slot in joined["uses"]:
-            yield row_id, (slot, found[0])
-
-
-class MakeRow(beam.DoFn):
-    """An example with its translations -> a `Row` with verdict and reason."""
+class MakeRows(beam.DoFn):
+    """(bucket, its examples and translations) -> a block of rows with verdict and reason."""
 
     def __init__(
-        self, model: str, supported: frozenset[str], assignment: Assignment, translated: float
+        self,
+        model: str,
+        supported: frozenset[str],
+        assignment: Assignment,
+        translated: float,
+        provenance: Provenance,
+        progress_directory: str | None,
     ) -> None:
         """`translated`: share of the prompts that take a wording of the target's language, if it has one."""
         self._model, self._supported = model, supported
         self._assignment, self._translated = assignment, translated
+        self._provenance, self._progress = provenance, progress_directory
 
-    def process(
-        self, element: tuple[str, dict[str, Iterable[Any]]], provenance: Provenance
-    ) -> Iterator[tuple[Row, int]]:
-        """Yields the row and the size of its image in bytes."""
-        (assigned,) = element[1]["examples"]
-        translated: dict[str, TranslatedText] = dict(element[1]["translations"])
+    def start_bundle(self) -> None:
+        progress.enter(self._progress, progress.WRITING)
+
+    def process(self, element: tuple[int, Mapping[str, Iterable[bytes]]]) -> Iterator[bytes]:
+        """Yields one block."""
+        joined = element[1]
+        translated = delivered(joined["translations"])
+        rows = [
+            self._row(assigned, translated.pop(assigned.id, {}))
+            for assigned in EXAMPLES.unpack_all(joined["examples"])
+        ]
+        if translated:
+            raise RuntimeError(f"translations for a row that there is not: {next(iter(translated))}")
+        yield pack_rows(rows, self._provenance)
+
+    def _row(self, assigned: AssignedExample, translated: Mapping[str, JudgedText]) -> Row:
         row = _row_of(assigned, self._assignment)
-        by_model = any(text.by_model for text in translated.values())
-        row["provenance"] = provenance.as_row(translated=by_model)
+        row["provenance"] = any(text.by_model for text in translated.values())
         if assigned.language not in self._supported and any(assigned.texts_to_translate()):
             name = languages()[assigned.language].name
             row["reason"] = f"language: the model {self._model!r} was not trained on {name}"
         else:
             self._fill(row, assigned, translated)
-        yield row, assigned.image_size
+        return row
 
-    def _fill(self, row: Row, assigned: AssignedExample, translated: dict[str, TranslatedText]) -> None:
+    def _fill(self, row: Row, assigned: AssignedExample, translated: Mapping[str, JudgedText]) -> None:
         example, slot_language = assigned.example, assigned.prompt_language
         language = languages()[assigned.target_language]
         english = example.prompt.text if example.prompt else None
@@ -129,7 +117,7 @@ class MakeRow(beam.DoFn):
             self._translated,
         )
         row["template"] = template.id
-        row["source_prompt"] = templates.source_of(template).fill(language, english)
+        row["source_prompt"] = _source_of(template).fill(language, english)
         prompt, target = translated.get(PROMPT), translated.get(TARGET)
         row["prompt"] = template.fill(language, _in_language(example.prompt, prompt))
         row["prompt_language"] = (
@@ -139,56 +127,33 @@ class MakeRow(beam.DoFn):
         )
         row["target"] = _in_language(example.target, target)
         row["back_translation"] = target.back_translation if target else None
-        row["scores"] = row_scores(target.scores if target else None, prompt.scores if prompt else None)
-        row["reason"] = row_reason(
-            target.verdict.reason if target else None, prompt.verdict.reason if prompt else None
-        )
+        row["scores"] = _scores(target) + _scores(prompt)
+        row["reason"] = row_reason(target.reason if target else None, prompt.reason if prompt else None)
         row["verdict"] = REJECT if row["reason"] else ACCEPT
 
 
-def _in_language(text: Text | None, translated: TranslatedText | None) -> str | None:
+@cache
+def _source_of(template: Template) -> Template:
+    return templates.source_of(template)
+
+
+def _in_language(text: Text | None, translated: JudgedText | None) -> str | None:
     """What stands in the row: the translation, the label that was given, or the text as it is."""
     if text is None:
         return None
-    return translated.translation.text if translated else text.given or text.text
+    return translated.text if translated else text.given or text.text
 
 
-def row_scores(target: Scores | None, prompt: Scores | None) -> Scores:
-    """The `scores` struct of a row from those of its translated texts; None where one was not translated."""
-    if prompt is None:
-        return target or NO_SCORES
-    return {**(target or NO_SCORES), **{PROMPT_PREFIX + name: prompt[name] for name in SCORES}}
+_NO_SCORES = np.full(len(SCORES), np.nan, np.float32).tobytes()
+
+
+def _scores(text: JudgedText | None) -> bytes:
+    return text.scores or _NO_SCORES if text else _NO_SCORES
 
 
 def row_reason(target: str | None, prompt: str | None) -> str | None:
     """Why a row is rejected, from what is wrong with its texts; None if nothing is."""
     return f"{prompt} (in the prompt)" if prompt and not target else target
-
-
-FILTER_RULES = frozenset(name for name, _ in Policy().rules())
-"""What a reason starts with if a filter gave it."""
-
-JUDGED = ("words", PROMPT_PREFIX + "words")
-"""Scores that every text has that the filters looked at; a row with neither has nothing translated."""
-
-
-def is_judged(row: Row) -> bool:
-    """Whether the filters decide on the row, so that other bounds may change its verdict."""
-    scored = any(row["scores"].get(name) is not None for name in JUDGED)
-    return scored and (row["reason"] is None or short_reason(row["reason"]) in FILTER_RULES)
-
-
-def short_reason(reason: str) -> str:
-    """The rule that a reason names, or what else was wrong: `lid`, `image`, `duplicate`, ..."""
-    return reason.split(":", 1)[0]
-
-
-def keeps_picture(row: Row) -> bool:
-    """Whether a mix that embeds its pictures holds that of the row.
-
-    Rows that filters rejected keep theirs in `rejected/`, so that `translate-mix refilter` can accept them.
-    """
-    return row["verdict"] == ACCEPT or is_judged(row)
 
 
 def _row_of(assigned: AssignedExample, assignment: Assignment) -> Row:
@@ -199,8 +164,8 @@ def _row_of(assigned: AssignedExample, assignment: Assignment) -> Row:
         "dataset": example.dataset,
         "task": example.task,
         "template": None,
-        "image": {"bytes": None, "path": example.image},
-        "second_image": example.second_image and {"bytes": None, "path": example.second_image},
+        "image": example.image,
+        "second_image": example.second_image,
         "image_id": example.image_id,
         "split": assignment.split(example),
         "prompt_language": None,
@@ -208,47 +173,88 @@ def _row_of(assigned: AssignedExample, assignment: Assignment) -> Row:
         "language": assigned.target_language,
         "prompt": None,
         "target": None,
-        "source_prompt": _text(example.prompt),
+        "source_prompt": example.prompt.text if example.prompt else None,
         "source_target": example.target.text,
         "back_translation": None,
-        "scores": NO_SCORES,
+        "scores": None,
         "verdict": REJECT,
         "reason": None,
         "provenance": None,
+        "image_size": assigned.image_size,
     }
 
 
-def key_of(image_id: str | None, row_id: str) -> str:
-    """What decides on the split and shard of a row: rows of one image stay together."""
-    return image_id or row_id
+def rejected_rows(block: bytes, assignment: Assignment) -> bytes:
+    """A block of `RejectedExample`s (duplicates, examples without a usable image) as a block of rows."""
+    rows = []
+    for rejected in REJECTED.unpack(block):
+        row = _row_of(rejected.assigned, assignment)
+        row["reason"] = rejected.reason
+        if rejected.copy:
+            # Ids are unique in a mix, its rejected rows included.
+            row["id"] += f"~{rejected.copy}"
+        rows.append(row)
+    return pack_rows(rows)
 
 
-def _text(text: Text | None) -> str | None:
-    return text.text if text else None
+def unread_rows(block: bytes) -> bytes:
+    """A block of `Reject`s as a block of rows."""
+    return pack_rows([_row_of_reject(reject) for reject in UNREADABLE.unpack(block)])
 
 
-def row_of_rejected_example(rejected: RejectedExample, assignment: Assignment) -> tuple[Row, int]:
-    """A duplicate or an example without a usable image."""
-    row = _row_of(rejected.assigned, assignment)
-    row["reason"] = rejected.reason
-    if rejected.copy:
-        # Ids are unique in a mix, its rejected rows included.
-        row["id"] += f"~{rejected.copy}"
-    return row, 0
-
-
-def row_of_reject(reject: Reject) -> tuple[Row, int]:
+def _row_of_reject(reject: Reject) -> Row:
     """A record that never became an example; the raw record stands in `source_target`."""
-    row: Row = dict.fromkeys(field.name for field in ROW_FIELDS)
-    row |= {
+    return dict.fromkeys(STORED.names) | {
         "id": f"{reject.dataset}/{reject.source_id}/{reject.task}/{UNDETERMINED}",
         "dataset": reject.dataset,
         "task": reject.task,
         "image_id": reject.image_id,
         "language": UNDETERMINED,
         "source_target": reject.record,
-        "scores": NO_SCORES,
         "verdict": REJECT,
         "reason": reject.reason,
+        "image_size": 0,
     }
-    return row, 0
+
+
+def pack_rows(rows: Sequence[Row], provenance: Provenance | None = None) -> bytes:
+    """A block of rows.
+
+    Args:
+        provenance: of those rows that have any.
+    """
+    columns = []
+    for field in STORED:
+        values = [row[field.name] for row in rows]
+        if field.name == "scores":
+            columns.append(_score_column(values))
+        elif field.name == "provenance":
+            columns.append(_provenance_column(values, provenance))
+        else:
+            columns.append(pa.array(values, field.type))
+    return pack(pa.RecordBatch.from_arrays(columns, schema=STORED))
+
+
+def pack(rows: pa.RecordBatch) -> bytes:
+    """A block of rows with the schema `STORED`."""
+    return compressed(rows.serialize())
+
+
+def unpack_rows(block: bytes) -> pa.RecordBatch:
+    """The rows of a block, with the schema `STORED`."""
+    return pa.ipc.read_record_batch(pa.py_buffer(decompressed(block)), STORED)
+
+
+def _score_column(values: Sequence[bytes | None]) -> pa.StructArray:
+    nothing = _NO_SCORES * 2
+    flat = np.frombuffer(b"".join(value or nothing for value in values), np.float32)
+    matrix = flat.reshape(len(values), len(ROW_SCORES)).T.copy()
+    return pa.StructArray.from_arrays(
+        [pa.array(column, pa.float32(), from_pandas=True) for column in matrix], names=ROW_SCORES
+    )
+
+
+def _provenance_column(values: Sequence[bool | None], provenance: Provenance | None) -> pa.StructArray:
+    known = [None, *([provenance.as_row(translated) for translated in (False, True)] if provenance else [])]
+    kinds = pa.array(known, STORED.field("provenance").type)
+    return kinds.take(pa.array([0 if value is None else 1 + value for value in values], pa.int8()))

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from importlib.resources import files
@@ -24,9 +24,11 @@ import ctranslate2
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from rich.console import Console
 
+from pipelines.blocks import buckets_for
 from pipelines.downloading import DownloadSettings, allow_downloads
 from pipelines.filesystem import OutputError, is_local, join, make_directory
 from pipelines.journal import discard
+from pipelines.judging import Judging
 from pipelines.manifest import MANIFEST, Manifest, Signature, is_finished, read_manifest
 from pipelines.options import beam_options
 from pipelines.ownership import LOCK, WORK, locked
@@ -38,18 +40,22 @@ from pipelines.recipe import Download, Recipe
 from pipelines.rows import Provenance
 from pipelines.sink import DATA, REJECTED
 from pipelines.sources import Piece, SourceError, pieces
+from pipelines.summary import counted
 from pipelines.translate_mix import MixPlan, translate_mix
 from pipelines.translating import EngineOptions, threads_per_worker
+from pipelines.uses import TextBuckets
 from translation.answers import read_answers
+from translation.decoder import Threads
 from translation.engine import Engine
 from translation.filters import load_thresholds
 from translation.identification import load_identifier
 from translation.languages import ENGLISH
-from translation.memory import FOLDER, Memory, Origin, begin, finish
+from translation.memory import FOLDER, Memory, Origin, begin, finish, with_shortlists
 from translation.memory_compaction import compact
 from translation.memory_segments import MemoryFolderError, SegmentFolder
-from translation.model import SMALL, ModelDescription, model_directory, read_description
+from translation.model import SMALL, ModelDescription, read_description
 from translation.quality import load_quality
+from translation.tuning import measure, parse_threads
 
 DISTRIBUTION = "translate-mix"
 READER_KILLED = "a process that read was killed, perhaps for memory; less data at a time takes less"
@@ -71,8 +77,15 @@ def run_mix(
     *,
     overwrite: bool = False,
     quiet: bool = False,
+    device: str = "auto",
+    threads: str = "",
 ) -> Manifest:
     """Builds the mix in `output` and returns its manifest.
+
+    Args:
+        device: `cpu`, `cuda` or `auto`.
+        threads: of a worker process, as `translation.tuning.parse_threads` reads it; without it its share
+            of the cores. A run that goes on keeps the size of the batches that it began with.
 
     Raises:
         ValueError: `output` holds a finished mix and `overwrite` is not given, or the model is unusable
@@ -83,7 +96,9 @@ def run_mix(
     options = beam_options(beam_arguments)
     # Before the sources are read, which may take minutes.
     _check_output(output, overwrite)
-    plan, planned = make_plan(recipe, output, options, console, quiet)
+    cores = threads_per_worker(options.view_as(DirectOptions).direct_num_workers)
+    wanted = parse_threads(threads) if threads else Threads(intra=cores)
+    plan, planned = make_plan(recipe, output, device, console, quiet)
     if recipe.download is not None:
         _allow_downloads(recipe, recipe.download)
     if not quiet:
@@ -93,10 +108,10 @@ def run_mix(
     remembered = ""
     with _owned(output, overwrite):
         try:
-            plan = _with_memory(plan, console)
+            plan = _with_memory(plan, wanted, cores, console, quiet)
             if is_local(output):
                 work = Path(output, WORK)
-                display = ProgressDisplay(work / PROGRESS, console, quiet)
+                display = ProgressDisplay(work / PROGRESS, sum(planned.texts.values()), console, quiet)
                 with display, _workers_output_in(work / WORKERS_LOG):
                     _run(plan, options)
                 remembered = f"; {display.remembered:,} of {display.done:,} texts came from the memory"
@@ -140,7 +155,7 @@ def _run(plan: MixPlan, options: PipelineOptions) -> None:
 
 
 def make_plan(
-    recipe: Recipe, output: str, options: PipelineOptions, console: Console, quiet: bool
+    recipe: Recipe, output: str, device: str, console: Console, quiet: bool
 ) -> tuple[MixPlan, Plan]:
     """Resolves the model and the identifier, checks that they can be used, and plans the mix.
 
@@ -149,22 +164,23 @@ def make_plan(
         translation.model.ModelError: the model is missing or damaged.
         RecipeError: a source has another layout than the recipe says.
     """
-    directory = recipe.model_directory or model_directory(recipe.model)
+    directory = recipe.model_directory
     description = read_description(directory)
     decoding = recipe.translation
-    engine_name = f"ctranslate2-{ctranslate2.__version__}"
     decoding_json = json.dumps(asdict(decoding), sort_keys=True)
-    direct = options.view_as(DirectOptions)
+    # A model that CTranslate2 refuses shall stop the run here, not in a worker.
+    with Engine(directory, decoding, device=device, check=False) as opened:
+        lists = opened.shortlist_digest
+    origin = Origin(f"ctranslate2-{ctranslate2.__version__}", description.digest, decoding_json)
+    engine_name = with_shortlists(origin, lists).engine
     engine = EngineOptions(
         directory=str(directory),
         decoding=decoding,
-        device="auto",
-        intra_threads=threads_per_worker(direct.direct_num_workers),
+        device=device,
+        threads=Threads(),
         memory=join(output, FOLDER),
-        origin=Origin(engine_name, description.digest, decoding_json),
+        origin=origin,
     )
-    # A model that CTranslate2 refuses shall stop the run here, not in a worker.
-    Engine(directory, decoding, device="auto", check=False).close()
     identification = str(recipe.identification_file or recipe.identification)
     identifier = load_identifier(identification)
     thresholds = load_thresholds(recipe.thresholds_file).for_identification(identifier.name)
@@ -199,10 +215,10 @@ def make_plan(
         directory=output,
         assignment=planned.assignment,
         pieces=parts,
+        buckets=buckets_for(sum(planned.rows.values())),
+        text_buckets=TextBuckets.of(planned.texts),
         engine=engine,
-        identification=identification,
-        quality=recipe.quality_specs,
-        thresholds=thresholds,
+        judging=Judging(identification, recipe.quality_specs, recipe.filters, thresholds),
         given=read_answers(answers) if answers else {},
         supported=frozenset(description.languages),
         signature=signature,
@@ -223,8 +239,13 @@ def _planned(recipe: Recipe, parts: Sequence[Piece], console: Console, quiet: bo
         raise RunFailed(READER_KILLED) from error
 
 
-def _with_memory(plan: MixPlan, console: Console) -> MixPlan:
+def _with_memory(
+    plan: MixPlan, threads: Threads | None, cores: int, console: Console, quiet: bool
+) -> MixPlan:
     """Opens the memory for the run and tells of damage; a plan that names what was imported there.
+
+    It also has the threads: those that were asked for, or that the first try of the run measured on so many
+    cores.
 
     Raises:
         MemoryFolderError: it cannot be read or written.
@@ -235,7 +256,7 @@ def _with_memory(plan: MixPlan, console: Console) -> MixPlan:
         damaged = memory.damaged
     if damaged:
         console.print(
-            f"[yellow]{_counted(len(damaged), 'file')} of the translation memory damaged and set aside "
+            f"[yellow]{counted(len(damaged), 'file')} of the translation memory damaged and set aside "
             f"({damaged[0]}.damaged); what it held is translated again[/]",
             soft_wrap=True,
         )
@@ -247,8 +268,20 @@ def _with_memory(plan: MixPlan, console: Console) -> MixPlan:
             signature=replace(plan.signature, engine=engine),
             provenance=replace(plan.provenance, engine=engine),
         )
-    begin(folder, _digest_of(plan))
-    return plan
+
+    def settle() -> str:
+        if threads is not None:
+            return str(threads)
+        directory, decoding = Path(plan.engine.directory), plan.engine.decoding
+        measured = measure(directory, decoding, device=plan.engine.device, cores=cores)
+        if not quiet:
+            console.print(str(measured), soft_wrap=True)
+        return str(measured.threads)
+
+    settled = parse_threads(begin(folder, _digest_of(plan), settle).settled) or Threads()
+    # The size of the batches shows in the last digits of scores, the other numbers in nothing.
+    used = settled if threads is None else replace(threads, max_batch_tokens=settled.max_batch_tokens)
+    return replace(plan, engine=replace(plan.engine, threads=used))
 
 
 def _digest_of(plan: MixPlan) -> str:
@@ -276,17 +309,13 @@ def _licences(recipe: Recipe, description: ModelDescription) -> dict[str, str]:
     return licences
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _print_configuration(recipe: Recipe, plan: MixPlan, console: Console) -> None:
     codes = [code for code in plan.assignment.codes if code != ENGLISH]
     languages = len(codes)
     missing = [code for code in codes if code not in plan.supported]
     console.print(
-        f"recipe {recipe.name} ({plan.signature.recipe}), {_counted(len(recipe.sources), 'source')}, "
-        f"{_counted(languages, 'language')} and English"
+        f"recipe {recipe.name} ({plan.signature.recipe}), {counted(len(recipe.sources), 'source')}, "
+        f"{counted(languages, 'language')} and English"
     )
     console.print(
         f"model  {plan.signature.model} ({plan.signature.model_digest}), "
@@ -299,7 +328,7 @@ def _print_configuration(recipe: Recipe, plan: MixPlan, console: Console) -> Non
         )
     if missing:
         console.print(
-            f"[yellow]{_counted(len(missing), 'language')} not in this model, rows will be rejected: "
+            f"[yellow]{counted(len(missing), 'language')} not in this model, rows will be rejected: "
             f"{' '.join(missing)}[/]"
         )
 
@@ -350,8 +379,9 @@ def _check_output(output: str, overwrite: bool) -> None:
         raise ValueError(f"{output}: is a file; --output must be a directory")
     if finished or (directory / WORK / LOCK).exists():
         return
-    # A run that was killed at once leaves the first; a memory may be brought along.
-    found = sorted({path.name for path in directory.iterdir()} - {WORK, FOLDER})[:3]
+    # A run that was killed at once leaves the first; a memory may be brought along. Of a directory that was
+    # removed while a run wrote to it, the last may come back.
+    found = sorted({path.name for path in directory.iterdir()} - {WORK, FOLDER, ERROR_LOG})[:3]
     if found:
         names = ", ".join(found)
         raise ValueError(f"{output}: holds files of something else ({names}); name an empty directory")
@@ -382,6 +412,8 @@ def _workers_output_in(log: Path) -> Iterator[None]:
             os.close(kept)
 
 
+_OUTPUT = re.compile(r"^(?:\w+\.)*(?:OutputError|MemoryFolderError): (?P<message>.+)$", re.MULTILINE)
+"""These name the file; what they follow from need not."""
 _CAUSE = re.compile(
     r"^(?:\w+\.)*(?:\w+(?:Error|Exception)|LostRows|BadImage): (?P<message>.+)$", re.MULTILINE
 )
@@ -390,7 +422,7 @@ _CAUSE = re.compile(
 def _explain(text: str, log: Path | None) -> str:
     """The first cause of a traceback in one line; the whole of it goes to `log`."""
     # Beam hands an exception of a worker over as the text of its traceback, innermost first.
-    causes = [match["message"] for match in _CAUSE.finditer(text)]
+    causes = [match["message"] for pattern in (_OUTPUT, _CAUSE) for match in pattern.finditer(text)]
     cause = next((cause for cause in causes if not cause.startswith("[Errno")), None)
     cause = re.sub(r" \[while running '.*", "", cause or next(iter(causes), text.strip().splitlines()[-1]))
     if log is None:
@@ -398,5 +430,7 @@ def _explain(text: str, log: Path | None) -> str:
     try:
         log.write_text(text, encoding="utf-8")
     except OSError:
+        with suppress(OSError):
+            log.unlink()
         return cause
     return f"{cause} (details in {log})"

@@ -8,7 +8,7 @@ from typing import Any
 
 from translation.calibration import calibrate
 from translation.engine import Engine
-from translation.filters import Policy, TextPair, Thresholds, is_short, score_pairs, verdicts
+from translation.filters import Policy, TextPair, Thresholds, goes_back, score_pairs, verdicts
 from translation.identification import Identifier, load_identifier
 from translation.languages import ENGLISH, UnknownLanguage, resolve
 from translation.model import model_directory
@@ -155,9 +155,7 @@ def _with_round_trip(pairs: dict[int, TextPair], engine: Engine, round_trip: str
     asked = [
         line
         for line, pair in pairs.items()
-        if engine.supports(pair.language)
-        and pair.language != ENGLISH
-        and (round_trip == "all" or is_short(pair.source))
+        if engine.supports(pair.language) and pair.language != ENGLISH and goes_back(pair.source, round_trip)
     ]
     requests = [Request(pairs[line].target, pairs[line].language, ENGLISH) for line in asked]
     back = dict(zip(asked, engine.translate(requests), strict=True))

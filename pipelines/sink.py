@@ -7,20 +7,24 @@ the same byte for byte. Image bytes are read here, one row group at a time; no s
 from __future__ import annotations
 
 import hashlib
-import io
 import uuid
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import BinaryIO, TypeVar
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
+from numpy.typing import NDArray
 
-from pipelines.filesystem import OutputError, join, write_atomically
+from pipelines.filesystem import join, write_atomically
 from pipelines.images import image_bytes, picture_name, plain_path
-from pipelines.rows import Row, keeps_picture, key_of
+from pipelines.reasons import keep_pictures, short_reasons
+from pipelines.rows import pack, unpack_rows
 from pipelines.split import TRAIN
 from translation.row import ACCEPT, IMAGE_COLUMNS, row_schema
 
@@ -34,8 +38,14 @@ ROW_GROUP_ROWS = 1000
 ROW_BYTES = 4000
 """A row without its picture, in a worker's memory while its shard is written; on disk it is smaller."""
 
+SLOTS = 1024
+"""Into so many slots the rows of a part are hashed; a shard is a run of slots."""
+
 Part = tuple[str, str, str]
 """(`data` or `rejected`, NLLB code, split): a series of shards."""
+
+Cuts = tuple[int, ...]
+"""The first slot of each shard of a part but the first."""
 
 
 @dataclass(frozen=True)
@@ -52,58 +62,117 @@ class ShardFile:
     accepted: bool
 
 
+SIZES, REASONS = "sizes", "reasons"
+"""Outputs: (part, bytes of its rows by slot); ((NLLB code, short reason), rows)."""
+
+
 class WriteMix(beam.PTransform):
-    """(row, image size) -> `ShardFile`s under `directory`."""
+    """Blocks of rows -> `ShardFile`s under `directory`, and how many rows had which `REASONS`."""
 
     def __init__(self, directory: str, embed: bool, shard_megabytes: int) -> None:
         super().__init__()
         self._directory, self._embed = directory, embed
         self._shard_bytes = shard_megabytes * 2**20
 
-    def expand(self, rows: beam.PCollection) -> beam.PCollection:
-        placed = rows | "Place in part" >> beam.Map(_with_part, self._embed)
-        sizes = placed | "Sizes" >> beam.Map(lambda element: (element[0], element[1][1]))
-        shards = beam.pvalue.AsDict(
-            sizes
+    def expand(self, rows: beam.PCollection) -> dict[str, beam.PCollection]:
+        placed = rows | "Place in parts" >> beam.ParDo(PlaceInParts(self._embed)).with_outputs(
+            SIZES, REASONS, main="blocks"
+        )
+        cuts = beam.pvalue.AsDict(
+            placed[SIZES]
             | "Size of parts" >> beam.CombinePerKey(sum)
-            | "Shards of parts" >> beam.Map(_with_shards, self._shard_bytes)
+            | "Shards of parts" >> beam.MapTuple(_with_cuts, limit=self._shard_bytes)
         )
-        return (
-            placed
-            | "Place in shard" >> beam.Map(_with_shard, shards)
+        files = (
+            placed.blocks
+            | "Place in shards" >> beam.FlatMap(_with_shard, cuts)
             | "Group shards" >> beam.GroupByKey()
-            | "Write shards" >> beam.ParDo(WriteShard(self._directory, self._embed), shards)
+            | "Write shards" >> beam.ParDo(WriteShard(self._directory, self._embed), cuts)
         )
+        return {"files": files, REASONS: placed[REASONS] | "Count reasons" >> beam.CombinePerKey(sum)}
 
 
-def _with_part(element: tuple[Row, int], embed: bool) -> tuple[Part, tuple[Row, int]]:
-    row, image_size = element
-    accepted = row["verdict"] == ACCEPT
-    split = row["split"] if accepted else TRAIN
-    size = ROW_BYTES + (image_size if embed and keeps_picture(row) else 0)
-    return (DATA if accepted else REJECTED, row["language"], split), (row, size)
+class PlaceInParts(beam.DoFn):
+    """A block of rows -> (part, block) for each part that has some of them."""
+
+    def __init__(self, embed: bool) -> None:
+        self._embed = embed
+
+    def process(self, block: bytes) -> Iterator[object]:
+        rows = unpack_rows(block)
+        if self._embed:
+            sizes = np.where(keep_pictures(rows), rows.column("image_size").to_numpy(), 0) + ROW_BYTES
+        else:
+            sizes = np.full(len(rows), ROW_BYTES)
+        slots = _slots(rows)
+        places: dict[Part, list[int]] = {}
+        told = (rows.column(name).to_pylist() for name in ("verdict", "language", "split"))
+        for index, (verdict, language, split) in enumerate(zip(*told, strict=True)):
+            part = (DATA, language, split) if verdict == ACCEPT else (REJECTED, language, TRAIN)
+            places.setdefault(part, []).append(index)
+        for part, indices in places.items():
+            yield part, pack(rows.take(pa.array(indices)))
+            of_slots = sizes_of_slots(slots[indices], sizes[indices])
+            yield beam.pvalue.TaggedOutput(SIZES, (part, of_slots))
+        reasons = short_reasons(rows.column("reason")).to_pylist()
+        for element in Counter(zip(rows.column("language").to_pylist(), reasons, strict=True)).items():
+            yield beam.pvalue.TaggedOutput(REASONS, element)
 
 
-def _with_shards(total: tuple[Part, int], shard_bytes: int) -> tuple[Part, int]:
-    part, size = total
-    return part, shards_for(size, shard_bytes)
+def _with_cuts(part: Part, sizes: NDArray[np.int64], limit: int) -> tuple[Part, Cuts]:
+    return part, cuts_for(sizes, limit)
+
+
+def _slots(rows: pa.RecordBatch) -> NDArray[np.int64]:
+    keys = zip(rows.column("image_id").to_pylist(), rows.column("id").to_pylist(), strict=True)
+    return np.array([slot_of(key_of(image_id, row_id)) for image_id, row_id in keys], np.int64)
 
 
 def _with_shard(
-    element: tuple[Part, tuple[Row, int]], shards: dict[Part, int]
-) -> tuple[tuple[Part, int], Row]:
-    part, (row, _) = element
-    return (part, shard_of(key_of(row["image_id"], row["id"]), shards[part])), row
+    element: tuple[Part, bytes], cuts: dict[Part, Cuts]
+) -> Iterator[tuple[tuple[Part, int], bytes]]:
+    part, block = element
+    if not cuts[part]:
+        yield (part, 0), block
+        return
+    rows = unpack_rows(block)
+    of_rows = np.searchsorted(cuts[part], _slots(rows), "right")
+    for shard in np.unique(of_rows).tolist():
+        yield (part, shard), pack(rows.filter(pa.array(of_rows == shard)))
 
 
-def shards_for(size: int, shard_bytes: int) -> int:
-    """How many shards a part has whose rows have that many bytes, each `ROW_BYTES` and its picture."""
-    return max(1, -(-size // shard_bytes))
+def sizes_of_slots(slots: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bytes in each slot, shape (SLOTS,), from the slot and the bytes of each row."""
+    return np.bincount(slots, weights=sizes, minlength=SLOTS).astype(np.int64)
 
 
-def shard_of(key: str, shards: int) -> int:
-    """Which of the shards of a part holds the rows of a key."""
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") % shards
+def cuts_for(sizes: NDArray[np.int64], limit: int) -> Cuts:
+    """Where a part is cut into shards of much the same size, none above the limit if slots allow that.
+
+    Args:
+        sizes: bytes in each slot, each row `ROW_BYTES` and its pictures.
+        limit: bytes.
+    """
+    total = int(sizes.sum())
+    before = np.cumsum(sizes) - sizes
+    shards, largest = max(1, -(-total // limit)), max(limit, sizes.max())
+    of_slots = before * shards // max(total, 1)
+    while np.bincount(of_slots, weights=sizes).max() > largest:
+        shards += 1
+        of_slots = before * shards // total
+    # A run of slots without rows is no shard.
+    starts = [int(np.flatnonzero(of_slots == shard)[0]) for shard in np.unique(of_slots[sizes > 0])]
+    return tuple(starts[1:])
+
+
+def slot_of(key: str) -> int:
+    """Which slot of its part holds the rows of a key."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") % SLOTS
+
+
+def key_of(image_id: str | None, row_id: str) -> str:
+    """What decides on the shard of a row: rows of one image stay together."""
+    return image_id or row_id
 
 
 def shard_name(part: Part, shard: int, shards: int) -> str:
@@ -114,35 +183,43 @@ def shard_name(part: Part, shard: int, shards: int) -> str:
 
 
 class WriteShard(beam.DoFn):
-    """((part, shard), its rows) -> one `ShardFile`."""
+    """((part, shard), blocks of its rows) -> one `ShardFile`."""
 
     def __init__(self, directory: str, embed: bool) -> None:
         self._directory, self._embed = directory, embed
 
     def process(
-        self, element: tuple[tuple[Part, int], Iterable[Row]], shards: dict[Part, int]
+        self, element: tuple[tuple[Part, int], Iterable[bytes]], cuts: dict[Part, Cuts]
     ) -> Iterator[ShardFile]:
-        (part, shard), rows = element
-        ordered = sorted(rows, key=lambda row: [row[column] or "" for column in ORDER])
-        name = shard_name(part, shard, shards[part])
-        # Paths of this machine are of no use in a mix that carries its pictures.
-        tables = row_tables(ordered, embed=self._embed, keep_paths=not self._embed)
-        yield write_shard(join(self._directory, *name.split("/")), name, part, tables, len(ordered))
+        (part, shard), blocks = element
+        rows = pa.Table.from_batches(map(unpack_rows, blocks))
+        name = shard_name(part, shard, len(cuts[part]) + 1)
+        path = join(self._directory, *name.split("/"))
+        tables = _with_pictures(rows, self._embed)
+        yield write_shard(path, name, part, tables, len(rows), within=self._directory)
 
 
-def write_shard(path: str, name: str, part: Part, tables: Iterable[pa.Table], rows: int) -> ShardFile:
+def write_shard(
+    path: str, name: str, part: Part, tables: Iterable[pa.Table], rows: int, within: str
+) -> ShardFile:
     """Writes row groups, ordered, as one file at `path`, atomically, and checks what arrived.
 
     Args:
         name: the path in the mix, which `path` may come to later.
         rows: how many the tables hold.
+        within: the mix, which must be there still.
 
     Raises:
         OutputError: disk full, no permission, or another number of rows was written.
     """
     kind, language, split = part
-    written = write_atomically(path, lambda file: write_tables(file, tables), attempt=uuid.uuid4().hex)
-    _check(path, rows)
+    written = write_atomically(
+        path,
+        lambda file: write_tables(file, tables),
+        attempt=uuid.uuid4().hex,
+        check=lambda file: _check(file, rows),
+        within=within,
+    )
     return ShardFile(name, rows, written.sha256, written.size, language, split, kind == DATA)
 
 
@@ -157,6 +234,7 @@ def write_tables(file: BinaryIO, tables: Iterable[pa.Table]) -> None:
         compression={leaf: "none" if leaf in image_columns else "zstd" for leaf in leaves},
         use_dictionary=[leaf for leaf in leaves if leaf not in image_columns],
         write_page_index=True,
+        use_content_defined_chunking=True,
     )
     with writer:
         for table in tables:
@@ -174,35 +252,65 @@ def _leaves(schema: pa.Schema) -> list[str]:
     return leaves
 
 
-def row_tables(rows: Iterable[Row], embed: bool, keep_paths: bool) -> Iterator[pa.Table]:
-    """Row groups of rows, with the pictures that an embedding mix holds if `embed`.
+def _with_pictures(rows: pa.Table, embed: bool) -> Iterator[pa.Table]:
+    """The row groups of a shard, with the pictures that an embedding mix holds if `embed`.
 
-    Args:
-        keep_paths: with where the pictures were read from, else only the file name.
+    A mix without pictures keeps where they were read from, else only the file name: paths of this machine are
+    of no use in a mix that carries its pictures.
     """
-    for group in row_groups(_with_picture(row, embed, keep_paths) for row in rows):
-        yield pa.Table.from_pylist(group, schema=row_schema())
-
-
-def _with_picture(row: Row, embed: bool, keep_paths: bool) -> tuple[Row, int]:
-    """The row as it is stored, and the bytes of its pictures."""
-    stored, size = dict(row), 0
-    for column in IMAGE_COLUMNS:
-        path = row[column]["path"] if row[column] else None
-        data = image_bytes(path) if embed and path and keeps_picture(row) else None
-        stored[column] = path and {
-            "bytes": data,
-            "path": plain_path(path) if keep_paths else picture_name(path),
+    sizes = np.zeros(len(rows), np.int64)
+    if embed:
+        rows = rows.combine_chunks()
+        (batch,) = rows.to_batches() or [pa.RecordBatch.from_pylist([], schema=rows.schema)]
+        sizes = np.where(keep_pictures(batch), rows.column("image_size").to_numpy(), 0)
+    schema = row_schema()
+    for group, group_sizes in ordered_groups(rows, sizes):
+        columns = {
+            name: _pictures(group.column(name).to_pylist(), group_sizes > 0 if embed else None)
+            for name in IMAGE_COLUMNS
         }
-        size += len(data or b"")
-    return stored, size
+        arrays = [columns.get(name, group.column(name)) for name in schema.names]
+        yield pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _pictures(locators: Sequence[str | None], kept: NDArray[np.bool_] | None) -> pa.Array:
+    """The image structs of rows; with bytes where they are kept, None: nowhere."""
+    # Rows that stand side by side often show the same picture.
+    read = cache(image_bytes)
+    cells = [
+        locator
+        and {
+            "bytes": read(locator) if kept is not None and kept[index] else None,
+            "path": plain_path(locator) if kept is None else picture_name(locator),
+        }
+        for index, locator in enumerate(locators)
+    ]
+    return pa.array(cells, row_schema().field(IMAGE_COLUMNS[0]).type)
+
+
+def ordered_groups(rows: pa.Table, sizes: NDArray[np.int64]) -> Iterator[tuple[pa.Table, NDArray[np.int64]]]:
+    """The row groups of a shard in the order of its rows, with the bytes of the pictures of each row."""
+    texts = {name: pc.fill_null(rows.column(name), "") for name in ORDER}
+    order = pc.sort_indices(pa.table(texts), [(name, "ascending") for name in ORDER]).to_numpy()
+    whole = sizes + _text_bytes(rows)
+    for group in row_groups(zip(order.tolist(), whole[order].tolist(), strict=True)):
+        yield rows.take(pa.array(group)).combine_chunks(), sizes[group]
+
+
+def _text_bytes(rows: pa.Table) -> NDArray[np.int64]:
+    """Of all texts in each row; few are long, but those may be very long."""
+    found = np.zeros(len(rows), np.int64)
+    for field in row_schema():
+        if pa.types.is_string(field.type):
+            found += pc.fill_null(pc.binary_length(rows.column(field.name)), 0).to_numpy()
+    return found
 
 
 _Item = TypeVar("_Item")
 
 
 def row_groups(rows: Iterable[tuple[_Item, int]]) -> Iterator[list[_Item]]:
-    """Runs of rows, which come with the size of their pictures, bounded in number and bytes."""
+    """Runs of rows, which come with the size of their pictures and texts, bounded in number and bytes."""
     group: list[_Item] = []
     size = 0
     for row, image_size in rows:
@@ -215,9 +323,10 @@ def row_groups(rows: Iterable[tuple[_Item, int]]) -> Iterator[list[_Item]]:
         yield group
 
 
-def _check(path: str, rows: int) -> None:
-    """Reads the footer of a finished file."""
-    with FileSystems.open(path) as file:
-        found = pq.read_metadata(io.BytesIO(file.read()) if not file.seekable() else file).num_rows
-    if found != rows:
-        raise OutputError(f"{path}: holds {found:,} rows, {rows:,} were written")
+def _check(file: BinaryIO, rows: int) -> None:
+    """Reads the footer of a file that was written; raises ValueError if it holds something else."""
+    parquet = pq.ParquetFile(file)
+    if parquet.metadata.num_rows != rows:
+        raise ValueError(f"{parquet.metadata.num_rows:,} rows arrived, {rows:,} were written")
+    if not parquet.schema_arrow.equals(row_schema(), check_metadata=True):
+        raise ValueError("other columns arrived than were written")

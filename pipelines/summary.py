@@ -20,6 +20,11 @@ UNREAD = "(unreadable)"
 """Stands for a language's name where a record could not be read far enough to be given one."""
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 @dataclass(frozen=True)
 class LanguageCounts:
     """Rows of one language; `asdict` of it is what `manifest.json` holds."""

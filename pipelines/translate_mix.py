@@ -11,49 +11,36 @@ import apache_beam as beam
 from pipelines.assignment import Assignment
 from pipelines.card import dataset_card
 from pipelines.filesystem import join, write_text
+from pipelines.judging import Judging
 from pipelines.manifest import (
     ANSWERS_FILE,
     AnswerTable,
     Manifest,
     Signature,
+    check_files_stand,
     check_nothing_lost,
     merge_counts,
     write_manifest,
 )
 from pipelines.reading import (
     LEFT_OUT,
+    LIKENESSES,
+    READ,
     REJECTS,
-    AssignedExample,
-    AssignLanguages,
+    UNREAD,
     CheckImages,
-    ReadPiece,
+    ReadPieces,
     RejectDuplicates,
     RejectRepeated,
     UnifyImages,
 )
 from pipelines.recipe import Recipe
-from pipelines.rows import (
-    MakeRow,
-    Provenance,
-    SpreadTranslations,
-    answers_to_translate,
-    row_of_reject,
-    row_of_rejected_example,
-    texts_to_translate,
-)
-from pipelines.sink import ShardFile, WriteMix
+from pipelines.rows import MakeRows, Provenance, rejected_rows, unread_rows
+from pipelines.sink import REASONS, ShardFile, WriteMix
 from pipelines.sources import Piece
-from pipelines.translating import (
-    ANSWERS,
-    TEXTS,
-    EngineOptions,
-    ScoreTexts,
-    TextKey,
-    TranslatedText,
-    TranslateTexts,
-)
+from pipelines.translating import ENTRIES, EngineOptions, TranslateTexts
+from pipelines.uses import GatherUses, TextBuckets, TextKey
 from translation.answers import Entry, Given, format_answers
-from translation.filters import Thresholds
 from translation.languages import ENGLISH
 
 
@@ -65,12 +52,11 @@ class MixPlan:
     directory: str
     pieces: tuple[Piece, ...]
     assignment: Assignment
+    buckets: int
+    """How many buckets examples and rows are spread over."""
+    text_buckets: TextBuckets
     engine: EngineOptions
-    identification: str
-    """`cld`, a fastText file or a hub name."""
-    quality: tuple[str, ...]
-    """Specs of trained judges, with their places as they are found from anywhere."""
-    thresholds: Thresholds
+    judging: Judging
     given: Mapping[TextKey, Given]
     """Answers of the table that the recipe names."""
     supported: frozenset[str]
@@ -83,127 +69,84 @@ class MixPlan:
 
 
 def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
-    """Sources -> examples -> distinct texts -> translations -> rows with a verdict -> Parquet, manifest."""
-    recipe = plan.recipe
+    """Sources -> examples -> distinct texts -> translations -> rows with a verdict -> Parquet, manifest.
+
+    What flows are blocks of examples, texts and rows (`pipelines.blocks`), keyed by buckets: of ids, of
+    pictures, of ids again, of texts, and of the shards of the mix.
+    """
+    recipe, buckets = plan.recipe, plan.buckets
     read = (
         pipeline
         | "Pieces" >> beam.Create(plan.pieces)
         | "Spread pieces" >> beam.Reshuffle()
         | "Read"
-        >> beam.ParDo(ReadPiece(recipe, plan.assignment)).with_outputs(REJECTS, LEFT_OUT, main="examples")
-    )
-    assigned = read.examples | "Assign languages" >> beam.ParDo(
-        AssignLanguages(recipe, plan.assignment)
-    ).with_outputs(REJECTS, main="examples")
-    unread = (read.rejects, assigned.rejects) | "All unreadable records" >> beam.Flatten()
-    unique = (
-        assigned.examples
-        | "Group by id" >> beam.GroupByKey()
-        | "Reject duplicates" >> beam.ParDo(RejectDuplicates()).with_outputs(REJECTS, main="examples")
-    )
-    seen = (
-        unique.examples
-        | "Group by image" >> beam.GroupByKey()
-        | "Check images"
-        >> beam.ParDo(CheckImages(recipe.max_image_pixels, recipe.deduplicate)).with_outputs(
-            REJECTS, main="examples"
+        >> beam.ParDo(ReadPieces(recipe, plan.assignment, buckets)).with_outputs(
+            UNREAD, LEFT_OUT, READ, main="examples"
         )
     )
-    one_id_each = seen.examples | "Unify images" >> UnifyImages(recipe.deduplicate)
-    checked = one_id_each | "Reject repetitions" >> RejectRepeated(recipe.deduplicate.rows)
-
-    answers = checked.examples | "Answers" >> beam.FlatMap(
-        answers_to_translate, plan.supported
-    ).with_output_types(tuple[TextKey, tuple[tuple[str, str], str | None]])
-    uses = checked.examples | "Texts" >> beam.FlatMap(texts_to_translate, plan.supported).with_output_types(
-        tuple[TextKey, tuple[str, str]]
+    unique = (
+        read.examples
+        | "Group by id" >> beam.GroupByKey()
+        | "Reject duplicates" >> beam.ParDo(RejectDuplicates(buckets)).with_outputs(REJECTS, main="examples")
     )
-    asked = {
-        TEXTS: uses | "Keys" >> beam.Keys().with_output_types(TextKey),
-        ANSWERS: answers
-        | "Questions"
-        >> beam.MapTuple(lambda key, use: (key, use[1])).with_output_types(tuple[TextKey, str | None]),
-    }
-    translated = asked | "Translate" >> TranslateTexts(
-        plan.engine,
-        recipe.round_trip,
-        ScoreTexts(plan.identification, plan.quality, recipe.filters, plan.thresholds),
-        plan.progress_directory,
-        plan.given,
-        recipe.answers.context,
+    checked = (
+        unique.examples
+        | "Group by picture" >> beam.GroupByKey()
+        | "Check images"
+        >> beam.ParDo(CheckImages(recipe.max_image_pixels, recipe.deduplicate, buckets)).with_outputs(
+            REJECTS, LIKENESSES, main="examples"
+        )
     )
-    of_texts = (
-        {"uses": uses, "translations": translated[TEXTS]}
-        | "Join texts" >> beam.CoGroupByKey()
-        | "Spread translations"
-        >> beam.ParDo(SpreadTranslations()).with_output_types(tuple[str, tuple[str, TranslatedText]])
+    kept = (
+        {"examples": checked.examples, LIKENESSES: checked[LIKENESSES]}
+        | "Unify images" >> UnifyImages(recipe.deduplicate, buckets)
+        | "Group by content" >> beam.GroupByKey()
+        | "Reject repetitions"
+        >> beam.ParDo(RejectRepeated(recipe.deduplicate.rows, buckets)).with_outputs(REJECTS, main="examples")
     )
-    slots = answers | "Answer slots" >> beam.MapTuple(lambda key, use: (key, use[0])).with_output_types(
-        tuple[TextKey, tuple[str, str]]
+    translated = (
+        kept.examples
+        | "Texts" >> beam.ParDo(GatherUses(plan.supported, plan.text_buckets))
+        | "Group by text" >> beam.GroupByKey()
+        | "Translate"
+        >> beam.ParDo(
+            TranslateTexts(
+                plan.engine,
+                plan.judging,
+                recipe.round_trip,
+                plan.given,
+                recipe.answers.context,
+                buckets,
+                plan.progress_directory,
+            )
+        ).with_outputs(ENTRIES, main="translations")
     )
-    of_answers = (
-        {"uses": slots, "translations": translated[ANSWERS]}
-        | "Join answers" >> beam.CoGroupByKey()
-        | "Spread answers"
-        >> beam.ParDo(SpreadTranslations()).with_output_types(tuple[str, tuple[str, TranslatedText]])
-    )
-    of_rows = (of_texts, of_answers) | "All translations" >> beam.Flatten()
-    examples = checked.examples | "By row id" >> beam.Map(
-        lambda example: (example.id, example)
-    ).with_output_types(tuple[str, AssignedExample])
     rows = (
-        {"examples": examples, "translations": of_rows}
+        {"examples": kept.examples, "translations": translated.translations}
         | "Join rows" >> beam.CoGroupByKey()
         | "Make rows"
         >> beam.ParDo(
-            MakeRow(
+            MakeRows(
                 recipe.model,
                 plan.supported | {ENGLISH},
                 plan.assignment,
                 recipe.templates.translated,
-            ),
-            plan.provenance,
+                plan.provenance,
+                plan.progress_directory,
+            )
         )
     )
     rejects = (
-        unread | "Unreadable records" >> beam.Map(row_of_reject),
-        unique.rejects | "Duplicates" >> beam.Map(row_of_rejected_example, plan.assignment),
-        seen.rejects | "Bad images" >> beam.Map(row_of_rejected_example, plan.assignment),
-        checked.rejects | "Repetitions" >> beam.Map(row_of_rejected_example, plan.assignment),
+        (unique[REJECTS], checked[REJECTS], kept[REJECTS])
+        | "All rejects" >> beam.Flatten()
+        | "Rejected rows" >> beam.Map(rejected_rows, plan.assignment)
     )
-    judged = (rows, *rejects) | "All rows" >> beam.Flatten()
-
-    files = judged | "Write" >> WriteMix(
-        plan.directory,
-        embed=recipe.images == "embed",
-        shard_megabytes=recipe.shard_megabytes,
-    )
-    entries = translated[ANSWERS] | "Answer entries" >> beam.MapTuple(lambda _, text: text.answer)
-    _finish(pipeline, plan, read[LEFT_OUT], assigned.examples, unread, judged, files, entries)
-
-
-def _finish(
-    pipeline: beam.Pipeline,
-    plan: MixPlan,
-    left_out: beam.PCollection,
-    assigned: beam.PCollection,
-    unread: beam.PCollection,
-    judged: beam.PCollection,
-    files: beam.PCollection,
-    entries: beam.PCollection,
-) -> None:
-    """Counts what was read apart from what was judged and written, then answers, card and manifest."""
-    counted = (
-        (assigned | "Assigned" >> beam.Values(), unread)
-        | "All that was read" >> beam.Flatten()
-        | "Count read" >> beam.combiners.Count.Globally()
-    )
-    not_wanted = left_out | "Count left out" >> beam.combiners.Count.PerElement()
-    reasons = (
-        judged
-        | "Reasons" >> beam.Map(lambda element: ((element[0]["language"], element[0]["reason"]), 1))
-        | "Short reasons" >> beam.Map(_short_reason)
-        | "Count reasons" >> beam.CombinePerKey(sum)
+    unread = read[UNREAD] | "Unread rows" >> beam.Map(unread_rows)
+    written = (
+        (rows, rejects, unread)
+        | "All rows" >> beam.Flatten()
+        | "Write"
+        >> WriteMix(plan.directory, embed=recipe.images == "embed", shard_megabytes=recipe.shard_megabytes)
     )
     (
         pipeline
@@ -212,18 +155,13 @@ def _finish(
         >> beam.FlatMap(
             _write_card_and_manifest,
             plan,
-            beam.pvalue.AsSingleton(counted),
-            beam.pvalue.AsDict(not_wanted),
-            beam.pvalue.AsList(reasons),
-            beam.pvalue.AsList(files),
-            beam.pvalue.AsList(entries),
+            beam.pvalue.AsSingleton(read[READ] | "Count read" >> beam.CombineGlobally(sum)),
+            beam.pvalue.AsDict(read[LEFT_OUT] | "Count left out" >> beam.CombinePerKey(sum)),
+            beam.pvalue.AsList(written[REASONS]),
+            beam.pvalue.AsList(written["files"]),
+            beam.pvalue.AsList(translated[ENTRIES]),
         )
     )
-
-
-def _short_reason(element: tuple[tuple[str, str | None], int]) -> tuple[tuple[str, str | None], int]:
-    (language, reason), number = element
-    return (language, None if reason is None else reason.split(":", 1)[0]), number
 
 
 def _write_answers(directory: str, entries: Sequence[Entry]) -> AnswerTable | None:
@@ -231,7 +169,7 @@ def _write_answers(directory: str, entries: Sequence[Entry]) -> AnswerTable | No
     if not entries:
         return None
     text = format_answers(entries)
-    write_text(join(directory, ANSWERS_FILE), text)
+    write_text(join(directory, ANSWERS_FILE), text, within=directory)
     failed = sum(not entry.accepted for entry in entries)
     return AnswerTable(len(entries), failed, hashlib.sha256(text.encode()).hexdigest())
 
@@ -262,6 +200,8 @@ def _write_card_and_manifest(
         answers=_write_answers(plan.directory, list(entries)),
     )
     check_nothing_lost(manifest)
-    write_text(join(plan.directory, "README.md"), dataset_card(manifest, plan.recipe.name, plan.licences))
+    check_files_stand(plan.directory, manifest)
+    card = dataset_card(manifest, plan.recipe.name, plan.licences)
+    write_text(join(plan.directory, "README.md"), card, within=plan.directory)
     write_manifest(plan.directory, manifest)
     yield from ()

@@ -2,78 +2,157 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
-from pipelines.filesystem import exists, is_local, join, read_text
-from pipelines.manifest import ANSWERS_FILE, AnswerTable, LostRows, check_nothing_lost, read_manifest
+from pipelines.filesystem import PARTIAL, cause_of, digest_of, exists, is_local, join, open_binary
+from pipelines.manifest import (
+    ANSWERS_FILE,
+    MANIFEST,
+    LostRows,
+    Manifest,
+    check_nothing_lost,
+    is_as_written,
+    read_manifest,
+)
 from pipelines.sink import DATA, REJECTED, ShardFile
 from translation.row import row_schema
 
-BLOCK = 2**20
+CARD = "README.md"
+
+FOLDERS = (DATA, REJECTED, "images")
+"""Of a mix, with Parquet files that only a manifest may name."""
+
+READERS = 8
+"""Files that are read at once, at most; more do not make a disk faster."""
 
 
-def problems(directory: str) -> Iterator[str]:
+def problems(directory: str, advance: Callable[[int], object] = lambda rows: None) -> Iterator[str]:
     """One line for everything that is wrong: missing, changed, or foreign files, wrong rows or schema.
+
+    Args:
+        advance: is told how many rows more were looked at.
 
     Raises:
         ValueError: the directory is no finished mix, or its manifest is damaged.
     """
     manifest = read_manifest(directory)
-    for file in manifest.files:
-        problem = _problem(join(directory, *file.path.split("/")), file)
-        if problem:
-            yield f"{file.path}: {problem}"
-    known = {join(directory, *file.path.split("/")) for file in manifest.files}
-    for kind in (DATA, REJECTED):
-        for found in _parquet_files(join(directory, kind)):
-            if found not in known:
-                yield f"{found}: is not in the manifest"
-    if manifest.answers and (changed := _answers_problem(directory, manifest.answers)):
-        yield f"{ANSWERS_FILE}: {changed}"
+    yield from _of_manifest(directory, manifest)
+    pool = ThreadPoolExecutor(max(2, min(READERS, os.cpu_count() or 1)))
+    try:
+        found = pool.map(lambda file: _of_file(directory, file), manifest.files)
+        for file, wrong in zip(manifest.files, found, strict=True):
+            if wrong:
+                yield f"{file.path}: {'; '.join(wrong)}"
+            advance(file.rows)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    yield from _foreign(directory, manifest)
+    yield from _of_others(directory, manifest)
+
+
+def _of_manifest(directory: str, manifest: Manifest) -> Iterator[str]:
+    if not is_as_written(directory):
+        yield f"{MANIFEST}: has changed since it was written (its own checksum is another)"
+    for path, times in Counter(file.path for file in manifest.files).items():
+        if times > 1:
+            yield f"{MANIFEST}: names {path} {times} times"
     try:
         check_nothing_lost(manifest)
     except LostRows as error:
-        yield f"manifest.json: {error}"
+        yield f"{MANIFEST}: {error}"
 
 
-def _answers_problem(directory: str, table: AnswerTable) -> str | None:
-    path = join(directory, ANSWERS_FILE)
-    if not exists(path):
-        return "missing"
-    if hashlib.sha256(read_text(path).encode()).hexdigest() != table.sha256:
-        return "has changed; keep a reviewed table elsewhere, and name it in the recipe (answers.file)"
-    return None
+def _of_file(directory: str, file: ShardFile) -> list[str]:
+    path = join(directory, *file.path.split("/"))
+    try:
+        if not exists(path):
+            return ["missing"]
+        return _damage(path, file)
+    except (OSError, BeamIOError) as error:
+        return [f"cannot be read: {cause_of(error)}"]
 
 
-def _parquet_files(folder: str) -> list[str]:
-    if is_local(folder):
-        return sorted(map(str, Path(folder).rglob("*.parquet")))
-    matches = FileSystems.match([join(folder, "**.parquet")])
-    return [found.path for match in matches for found in match.metadata_list]
-
-
-def _problem(path: str, file: ShardFile) -> str | None:
-    if not exists(path):
-        return "missing"
-    digest, size = hashlib.sha256(), 0
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
-        while block := stream.read(BLOCK):
-            digest.update(block)
-            size += len(block)
-    if size != file.size:
-        return f"holds {size:,} bytes, not {file.size:,}"
-    if digest.hexdigest() != file.sha256:
-        return f"its content has changed (sha256 {digest.hexdigest()[:16]}, not {file.sha256[:16]})"
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
-        parquet = pq.ParquetFile(stream)
+def _damage(path: str, file: ShardFile) -> list[str]:
+    wrong = []
+    with open_binary(path) as stream:
+        found = digest_of(stream)
+    if found.size != file.size:
+        wrong.append(f"holds {found.size:,} bytes, not {file.size:,}")
+    elif found.sha256 != file.sha256:
+        wrong.append(f"its content has changed (sha256 {found.sha256[:16]}, not {file.sha256[:16]})")
+    with open_binary(path) as stream:
+        try:
+            parquet = pq.ParquetFile(stream)
+        except (OSError, pa.ArrowException) as error:
+            return [*wrong, f"is no whole Parquet file ({str(error).splitlines()[0]})"]
         if parquet.metadata.num_rows != file.rows:
-            return f"holds {parquet.metadata.num_rows:,} rows, not {file.rows:,}"
-        if not parquet.schema_arrow.equals(row_schema()):
-            return "its columns are not those of this version of translate-mix"
-    return None
+            wrong.append(f"holds {parquet.metadata.num_rows:,} rows, not {file.rows:,}")
+        if not parquet.schema_arrow.equals(row_schema(), check_metadata=True):
+            wrong.append(_other_columns(parquet.schema_arrow))
+    return wrong
+
+
+def _other_columns(schema: pa.Schema) -> str:
+    """How the columns of a file differ from those of this version."""
+    here = {field.name: field for field in row_schema()}
+    there = {field.name: field for field in schema}
+    lacks = [name for name in here if name not in there]
+    more = [name for name in there if name not in here]
+    other = [name for name, field in there.items() if name in here and not field.equals(here[name])]
+    named = [("without", lacks), ("with also", more), ("of another type:", other)]
+    told = ", ".join(f"{how} {', '.join(names)}" for how, names in named if names)
+    return (
+        f"its columns are not those of this version of translate-mix ({told or 'another order or metadata'})"
+    )
+
+
+def _foreign(directory: str, manifest: Manifest) -> Iterator[str]:
+    """Files that no manifest may lack: `datasets` would read them with the others."""
+    known = {file.path for file in manifest.files}
+    for path in _files(directory):
+        if path.endswith(PARTIAL):
+            yield f"{path}: is left of a write that was interrupted"
+        elif path.endswith(".parquet") and path not in known:
+            yield f"{path}: is not in the manifest"
+
+
+def _files(directory: str) -> list[str]:
+    """All in the folders of the mix, relative to it, and hidden ones beside the manifest."""
+    if is_local(directory):
+        root = Path(directory)
+        found = [path for folder in FOLDERS for path in (root / folder).rglob("*")]
+        return sorted(path.relative_to(root).as_posix() for path in (*found, *root.glob(f".*{PARTIAL}")))
+    matches = FileSystems.match([join(directory, folder, "**") for folder in FOLDERS])
+    start = len(join(directory, ""))
+    return sorted(found.path[start:] for match in matches for found in match.metadata_list)
+
+
+def _of_others(directory: str, manifest: Manifest) -> Iterator[str]:
+    """The files beside the manifest."""
+    if not exists(join(directory, CARD)):
+        yield f"{CARD}: missing"
+    if manifest.answers is not None:
+        path = join(directory, ANSWERS_FILE)
+        try:
+            if not exists(path):
+                yield f"{ANSWERS_FILE}: missing"
+                return
+            with open_binary(path) as stream:
+                digest = digest_of(stream).sha256
+        except (OSError, BeamIOError) as error:
+            yield f"{ANSWERS_FILE}: cannot be read: {cause_of(error)}"
+            return
+        if digest != manifest.answers.sha256:
+            yield (
+                f"{ANSWERS_FILE}: has changed; keep a reviewed table elsewhere, and name it in the recipe "
+                "(answers.file)"
+            )

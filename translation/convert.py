@@ -14,6 +14,7 @@ from typing import Any
 
 from translation.languages import languages
 from translation.model import SENTENCEPIECE, ModelDescription, ModelError, write_description
+from translation.model_weights import order_vocabulary
 
 QUANTIZATIONS = (
     "int8",
@@ -57,6 +58,7 @@ def add_model(model: str, output: Path, quantization: str = "int8") -> ModelDesc
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
         directory = Path(scratch) / "model"
+        ordered = Path(scratch) / "ordered"
         transformers.logging.set_verbosity_error()
         try:
             converter = ctranslate2.converters.TransformersConverter(str(source))
@@ -64,7 +66,11 @@ def add_model(model: str, output: Path, quantization: str = "int8") -> ModelDesc
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"{model}: CTranslate2 cannot convert it: {error}") from error
         shutil.copyfile(source / SENTENCEPIECE, directory / SENTENCEPIECE)
-        vocabulary = set(json.loads((directory / "shared_vocabulary.json").read_text(encoding="utf-8")))
+        # So that shortlists can be added later without another digest.
+        ordered.mkdir()
+        vocabulary = set(order_vocabulary(directory, ordered))
+        for file in ordered.iterdir():
+            os.replace(file, directory / file.name)
         trained = set(known) if known else vocabulary & languages().keys()
         if not trained:
             raise ModelError(f"{model}: its vocabulary holds no NLLB language code; not an NLLB-format model")

@@ -1,27 +1,39 @@
 """The translation engine: sentences through an NLLB model on CTranslate2, put back together exactly.
 
 `Engine.translate` takes texts of any length and mix of languages. Each text is cut into sentences
-(`translation.segments`); every distinct sentence is translated once, longest first, in batches of a
-bounded number of tokens; separators and placeholders return unchanged.
+(`translation.segments`); every distinct sentence is translated once, in batches of like lengths
+(`translation.decoder`); separators and placeholders return unchanged. A language with a vocabulary shortlist
+(`translation.shortlists`) uses it. What comes back cut off, empty, in a loop or with `<unk>` is tried again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import threading
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 
-import ctranslate2
-
 from translation import segments
+from translation.decoder import Decoder, Threads
+from translation.filters.pairs import Batch, TextPair
+from translation.filters.repetition import repetition
 from translation.languages import languages
 from translation.model import SENTENCEPIECE, ModelDescription, ModelError, read_description
+from translation.shortlists import ShortlistReport, read_shortlists
 from translation.tokenizer import END, UNKNOWN, Tokenizer
 from translation.translations import Decoding, Request, Translation
 
-MAX_BATCH_TOKENS = 4096
-"""Padded source tokens of one batch. On 2 cores larger ones gain nothing; on a GPU give more."""
+LOOP = 0.5
+"""`repetition` from which on a sentence is tried again (four times in a row); filters reject it from 0.55."""
+
+WIDER = 2
+"""Times as many hypotheses as at first are followed in a second try, at least `LEAST_BEAM`."""
+LEAST_BEAM = 4
+NO_REPEAT = 4
+"""Tokens of the longest run that may come twice in a second try."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,11 @@ class _Hypothesis:
     """`</s>` came within the limit."""
 
     @property
+    def broken(self) -> bool:
+        """Cut off in the output, empty, or with `<unk>`."""
+        return not self.ended or self.unknown or not self.text
+
+    @property
     def tokens(self) -> int:
         """With `</s>`, where it came."""
         return len(self.pieces) + self.ended
@@ -52,9 +69,8 @@ class Engine:
         decoding: Decoding | None = None,
         *,
         device: str = "cpu",
-        inter_threads: int = 1,
-        intra_threads: int = 0,
-        max_batch_tokens: int = MAX_BATCH_TOKENS,
+        threads: Threads | None = None,
+        shortlist: bool = True,
         check: bool = True,
     ) -> None:
         """Loads the model.
@@ -62,8 +78,8 @@ class Engine:
         Args:
             directory: as `translate-mix model add` writes it.
             device: `cpu`, `cuda` or `auto`.
-            inter_threads: batches in parallel.
-            intra_threads: threads of one batch; 0 lets CTranslate2 decide.
+            threads: how the work is laid over the machine.
+            shortlist: use the vocabulary shortlists, where the model has any and the device can.
             check: compare every file with its digest first.
 
         Raises:
@@ -72,7 +88,6 @@ class Engine:
         self.description: ModelDescription = read_description(directory, check)
         self.decoding = decoding or Decoding()
         self.languages = frozenset(self.description.languages)
-        self._max_batch_tokens = max_batch_tokens
         for limit in ("max_input_tokens", "max_output_tokens"):
             # The language code, </s>, and on the target side one token that tells a cut from an end.
             if getattr(self.decoding, limit) + 3 > self.description.positions:
@@ -82,11 +97,22 @@ class Engine:
                 )
         try:
             self._tokenizer = Tokenizer(directory / SENTENCEPIECE)
-            self._translator = ctranslate2.Translator(
-                str(directory), device=device, inter_threads=inter_threads, intra_threads=intra_threads
-            )
-        except (RuntimeError, ValueError) as error:
-            raise ModelError(f"{directory}: CTranslate2 cannot load the model: {error}") from error
+        except ValueError as error:
+            raise ModelError(str(error)) from error
+        self._decoder = Decoder(directory, device=device, threads=threads)
+        self.device: str = self._decoder.device
+        """`cpu` or `cuda`."""
+        report = None
+        if shortlist and self._decoder.restricts:
+            report = read_shortlists(directory, self.description)
+        self.shortlisted: frozenset[str] = report.languages if report else frozenset()
+        """Languages into which a shortlist is used."""
+        self.shortlist_digest: str = self.description.shortlist_digest if report else ""
+        """Names the shortlists that are used; empty without any."""
+        self._tries: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        if report:
+            self._check_shortlists(directory, report)
 
     def __enter__(self) -> Engine:
         return self
@@ -98,17 +124,27 @@ class Engine:
 
     def close(self) -> None:
         """Frees the weights. The engine cannot be used afterwards."""
-        self._translator.unload_model()
+        self._decoder.close()
+
+    @property
+    def tries(self) -> Counter[str]:
+        """Since it was opened: `sentences` decoded, how many of them were tried again with the
+        `whole_vocabulary` and with a `wider_beam`, and how many were `mended` by that."""
+        with self._lock:
+            return self._tries.copy()
 
     def supports(self, code: str) -> bool:
         """Was the model trained on this language?"""
         return code in self.languages
 
-    def translate(self, requests: Sequence[Request], *, whole: bool = False) -> list[Translation]:
+    def translate(
+        self, requests: Sequence[Request], *, whole: bool = False, full: bool = False
+    ) -> list[Translation]:
         """Translates each request; equal requests are translated once.
 
         Args:
             whole: take each text as one sentence, so that the model sees all of it at once.
+            full: use the whole vocabulary, whatever shortlists there are.
 
         Raises:
             ValueError: a language that the model was not trained on.
@@ -127,18 +163,18 @@ class Engine:
             for segment in parts
             if segment.translate
         }
-        known = self._translate_sentences(wanted)
-        broken = self._piecewise(known)
+        known = self._translate_sentences(wanted, full)
+        broken = self._piecewise(known, full)
         return [
             _assemble(parts, request, known, broken) for request, parts in zip(requests, split, strict=True)
         ]
 
     def tokens(self, requests: Sequence[Request]) -> list[list[str]]:
         """The model's output pieces for each request taken as one sentence, to compare with other engines."""
-        known = self._translate_sentences(set(requests))
+        known = self._translate_sentences(set(requests), full=False)
         return [list(known[request].pieces) for request in requests]
 
-    def _piecewise(self, known: dict[Request, _Hypothesis]) -> dict[Request, list[Request | str]]:
+    def _piecewise(self, known: dict[Request, _Hypothesis], full: bool) -> dict[Request, list[Request | str]]:
         """Sentences whose placeholders the model broke, as pieces; `known` gains the pieces' translations."""
         broken: dict[Request, list[Request | str]] = {}
         for request, hypothesis in known.items():
@@ -149,65 +185,108 @@ class Engine:
                     for piece in segments.pieces(request.text)
                 ]
         pieces = {p for parts in broken.values() for p in parts if isinstance(p, Request)}
-        known.update(self._translate_sentences(pieces - known.keys()))
+        known.update(self._translate_sentences(pieces - known.keys(), full))
         return broken
 
-    def _translate_sentences(self, requests: Iterable[Request]) -> dict[Request, _Hypothesis]:
-        """Each distinct sentence once; the order of work does not depend on the order of `requests`."""
+    def _translate_sentences(self, requests: Collection[Request], full: bool) -> dict[Request, _Hypothesis]:
+        """Each distinct sentence once, and again where that may help."""
         ordered = sorted(requests, key=lambda request: (request.text, request.source, request.target))
-        tokens = self._tokenizer.encode([request.text for request in ordered])
-        order = sorted(range(len(ordered)), key=lambda index: -len(tokens[index]))
-        translated: dict[Request, _Hypothesis] = {}
-        for batch in self._batches(order, tokens):
-            decoded = self._decode([ordered[index] for index in batch], [tokens[index] for index in batch])
-            translated.update(zip((ordered[index] for index in batch), decoded, strict=True))
-        return translated
+        listed = [request for request in ordered if request.target in self.shortlisted and not full]
+        rest = [request for request in ordered if request.target not in self.shortlisted or full]
+        known = self._decode(listed, self.decoding, restricted=True)
+        known.update(self._decode(rest, self.decoding))
+        counts = Counter(sentences=len(ordered))
+        tries = self.decoding.second_tries
+        faulty = _faulty(known)
+        before = len(faulty)
+        if tries:
+            again = [request for request in faulty if request.target in self.shortlisted and not full]
+            counts["whole_vocabulary"] = len(again)
+            good = _good(self._decode(again, self.decoding))
+            known.update(good)
+            faulty = [request for request in faulty if request not in good]
+        # Those that had a shortlist have used up one try.
+        again = [request for request in faulty if tries > (request.target in self.shortlisted and not full)]
+        counts["wider_beam"] = len(again)
+        good = _good(self._decode(again, _wider(self.decoding), known_only=True))
+        known.update(good)
+        counts["mended"] = before - len(faulty) + len(good)
+        with self._lock:
+            self._tries += counts
+        return known
 
-    def _batches(self, order: list[int], tokens: list[list[str]]) -> Iterator[list[int]]:
-        """Runs of `order` (longest first) whose padded size stays within the budget."""
-        start = 0
-        while start < len(order):
-            width = len(tokens[order[start]]) + 2
-            size = max(1, self._max_batch_tokens // width)
-            yield order[start : start + size]
-            start += size
-
-    def _decode(self, requests: list[Request], tokens: list[list[str]]) -> list[_Hypothesis]:
-        """One call of CTranslate2. Sentences over the input limit are cut here and flagged."""
-        limit = self.decoding.max_input_tokens
-        # One more than allowed, so that a hypothesis that fills the limit is told from one that ends there.
-        output_limit = self.decoding.max_output_tokens + 2
-        results = self._translator.translate_batch(
+    def _decode(
+        self,
+        requests: Sequence[Request],
+        decoding: Decoding,
+        *,
+        restricted: bool = False,
+        known_only: bool = False,
+    ) -> dict[Request, _Hypothesis]:
+        """Each sentence. Those over the input limit are cut here and flagged."""
+        limit = decoding.max_input_tokens
+        tokens = self._tokenizer.encode([request.text for request in requests])
+        decoded = self._decoder.decode(
             [
                 [request.source, *pieces[:limit], END]
                 for request, pieces in zip(requests, tokens, strict=True)
             ],
-            target_prefix=[[request.target] for request in requests],
-            beam_size=self.decoding.beam_size,
-            length_penalty=self.decoding.length_penalty,
-            repetition_penalty=self.decoding.repetition_penalty,
-            no_repeat_ngram_size=self.decoding.no_repeat_ngram_size,
-            max_input_length=0,
-            max_decoding_length=output_limit,
-            return_scores=True,
+            [request.target for request in requests],
+            decoding,
+            restricted=restricted,
+            known_only=known_only,
         )
-        hypotheses = []
-        for pieces, result in zip(tokens, results, strict=True):
-            output = result.hypotheses[0][1:]
-            ended = len(output) <= self.decoding.max_output_tokens
-            # CTranslate2 divided the sum by (tokens, with the prefix) to the power of the length penalty.
-            normaliser = (len(output) + ended + 1) ** self.decoding.length_penalty
-            hypotheses.append(
-                _Hypothesis(
-                    text=self._tokenizer.decode(output).strip(),
-                    pieces=tuple(output),
-                    log_probability=result.scores[0] * normaliser,
-                    ended=ended,
-                    cut_off=len(pieces) > limit or not ended,
-                    unknown=UNKNOWN in output,
-                )
+        return {
+            request: _Hypothesis(
+                text=self._tokenizer.decode(one.tokens).strip(),
+                pieces=one.tokens,
+                log_probability=one.log_probability,
+                ended=one.ended,
+                cut_off=len(pieces) > limit or not one.ended,
+                unknown=UNKNOWN in one.tokens,
             )
-        return hypotheses
+            for request, pieces, one in zip(requests, tokens, decoded, strict=True)
+        }
+
+    def _check_shortlists(self, directory: Path, report: ShortlistReport) -> None:
+        """Sees that this CTranslate2 finds a list by its marks, which is nowhere promised."""
+        for shortlist in report.lists:
+            if shortlist.tokens:
+                found = self._decoder.entries(shortlist.language)
+                if found != report.always + shortlist.tokens:
+                    raise ModelError(
+                        f"{directory}: CTranslate2 {version('ctranslate2')} leaves {found:,} entries of the "
+                        f"vocabulary where the shortlist of {shortlist.language} has {shortlist.tokens:,}; "
+                        "switch the shortlists off, or install another version"
+                    )
+                return
+
+
+def _wider(decoding: Decoding) -> Decoding:
+    """How a sentence is decoded that came out wrong: more hypotheses, and no run of tokens twice."""
+    return replace(
+        decoding,
+        beam_size=max(LEAST_BEAM, WIDER * decoding.beam_size),
+        no_repeat_ngram_size=decoding.no_repeat_ngram_size or NO_REPEAT,
+    )
+
+
+def _faulty(known: Mapping[Request, _Hypothesis]) -> list[Request]:
+    """The sentences whose hypothesis should be tried again."""
+    loops = repetition(
+        Batch([TextPair(request.text, one.text, request.target) for request, one in known.items()])
+    )
+    return [
+        request
+        for (request, one), loop in zip(known.items(), loops, strict=True)
+        if one.broken or loop >= LOOP
+    ]
+
+
+def _good(known: Mapping[Request, _Hypothesis]) -> dict[Request, _Hypothesis]:
+    """The hypotheses that nothing is wrong with."""
+    faulty = set(_faulty(known))
+    return {request: one for request, one in known.items() if request not in faulty}
 
 
 def _assemble(

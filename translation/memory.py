@@ -16,8 +16,8 @@ import json
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -80,17 +80,34 @@ class Origin:
         return found
 
 
+def with_shortlists(origin: Origin, digest: str) -> Origin:
+    """The origin of what is translated with the shortlists of this digest; empty: without."""
+    return replace(origin, engine=f"{origin.engine}+shortlists-{digest}") if digest else origin
+
+
 GIVEN = Origin("imported", "", "")
 """Of translations that were imported; they come before an engine's."""
 
 
-def begin(folder: str, run: str) -> int:
-    """Makes the folder ready for a run, or for the next try of the same one; returns the run's number.
+@dataclass(frozen=True)
+class Begun:
+    """A run that was begun and is not finished."""
+
+    number: int
+    run: str
+    """Digest of all that decides on what it makes."""
+    settled: str
+    """What its first try settled for all, such as a measured size of batches."""
+
+
+def begin(folder: str, run: str, settle: Callable[[], str] = str) -> Begun:
+    """Makes the folder ready for a run, or for the next try of the same one.
 
     Takes away what killed runs left half-written. Only one process may call it at a time.
 
     Args:
         run: digest of all that decides on what the run makes.
+        settle: is called if the run is a new one.
 
     Raises:
         MemoryFolderError: the folder cannot be read or written.
@@ -98,11 +115,12 @@ def begin(folder: str, run: str) -> int:
     files = SegmentFolder(folder)
     names = files.names()
     files.remove(name for name in names if name.endswith(PARTIAL))
-    number, unfinished = _marker(files, names)
-    if unfinished != run:
-        number = max([number, *(segment.generation for segment in files.segments())]) + 1
-        files.write_bytes(MARKER, json.dumps({"number": number, "run": run}).encode())
-    return number
+    begun = _marker(files, names)
+    if begun is None or begun.run != run:
+        numbers = [segment.generation for segment in files.segments()]
+        begun = Begun(max([begun.number if begun else 0, *numbers]) + 1, run, settle())
+        files.write_bytes(MARKER, json.dumps(asdict(begun)).encode())
+    return begun
 
 
 def finish(folder: str) -> None:
@@ -112,18 +130,19 @@ def finish(folder: str) -> None:
 
 def unfinished_number(files: SegmentFolder) -> int | None:
     """Of the run that was begun and not finished; None if there is none."""
-    return _marker(files, files.names())[0] or None
+    begun = _marker(files, files.names())
+    return begun.number if begun else None
 
 
-def _marker(files: SegmentFolder, names: Sequence[str]) -> tuple[int, str | None]:
+def _marker(files: SegmentFolder, names: Sequence[str]) -> Begun | None:
     if MARKER not in names:
-        return 0, None
+        return None
     try:
         content = json.loads(files.read(MARKER).to_pybytes())
-        return int(content["number"]), str(content["run"])
+        return Begun(int(content["number"]), str(content["run"]), str(content["settled"]))
     except (ValueError, TypeError, KeyError):
         # Only a failing disk leaves it so; the run counts as a new one then.
-        return 0, None
+        return None
 
 
 @dataclass(frozen=True)
@@ -388,8 +407,9 @@ class RememberingEngine:
     """An engine that asks a memory first, and adds to it what it had to translate; close it after use."""
 
     def __init__(self, engine: Engine, memory: Memory, origin: Origin) -> None:
-        """`origin`: says of the engine all that its translations depend on."""
-        self._engine, self._memory, self._origin = engine, memory, origin
+        """`origin`: says of the engine all that its translations depend on, but for its shortlists."""
+        self._engine, self._memory, self._full = engine, memory, origin
+        self._origin = with_shortlists(origin, engine.shortlist_digest)
 
     def close(self) -> None:
         """Closes the engine and the memory."""
@@ -400,28 +420,40 @@ class RememberingEngine:
         """Was the model trained on this language?"""
         return self._engine.supports(code)
 
-    def translate(self, requests: Sequence[Request], *, whole: bool = False) -> list[Translation]:
+    def is_shortlisted(self, code: str) -> bool:
+        """Whether translations into this language may only use a list of the vocabulary."""
+        return code in self._engine.shortlisted
+
+    def translate(
+        self, requests: Sequence[Request], *, whole: bool = False, full: bool = False
+    ) -> list[Translation]:
         """As `Engine.translate`; what the memory does not know is translated in one call and added to it.
 
         Raises:
             ValueError: a language that the model was not trained on.
             MemoryFolderError: the memory cannot be read or written.
         """
-        return self.recall(requests, whole=whole).translations
+        return self.recall(requests, whole=whole, full=full).translations
 
-    def recall(self, requests: Sequence[Request], *, whole: bool = False) -> Recalled:
+    def recall(self, requests: Sequence[Request], *, whole: bool = False, full: bool = False) -> Recalled:
         """As `translate`, and says how many requests were known."""
         distinct = list(dict.fromkeys(requests))
-        keys = self._origin.keys(distinct, whole=whole)
+        origin = self._full if full else self._origin
+        keys = origin.keys(distinct, whole=whole)
         call = hashlib.blake2b(b"".join(sorted(keys)), digest_size=16).digest()
         known = dict(zip(distinct, self._memory.find(keys, call), strict=True))
+        if origin != self._full:
+            # What the whole vocabulary gave, before there were lists, is as good.
+            unknown = [one for one, made in known.items() if made is None]
+            found = self._memory.find(self._full.keys(unknown, whole=whole), call)
+            known.update(zip(unknown, found, strict=True))
         if self._memory.has_given and not whole:
             given = self._memory.find(GIVEN.keys(distinct, whole=False), call)
             known.update((one, made) for one, made in zip(distinct, given, strict=True) if made is not None)
         missing = [request for request in distinct if known[request] is None]
         if missing:
-            made = self._engine.translate(missing, whole=whole)
-            self._memory.add(self._origin, call, missing, made, whole=whole)
+            made = self._engine.translate(missing, whole=whole, full=full)
+            self._memory.add(origin, call, missing, made, whole=whole)
             known.update(zip(missing, made, strict=True))
         translations = [one for request in requests if (one := known[request]) is not None]
         lost = frozenset(missing)

@@ -7,9 +7,11 @@ gs://, s3://, ...), and those of fsspec for other schemes, if it is installed.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -211,9 +213,13 @@ class SegmentFolder:
                 with self._files.open_output_stream(self._join(temporary)) as stream:
                     stream.write(data)
             self._files.move(self._join(temporary), self._join(name))
+            if self.local:
+                self._sync()
         except OSError as error:
             self._discard(temporary)
-            raise MemoryFolderError(f"cannot write {self.folder}/{name}: {_cause(error)}") from error
+            raise MemoryFolderError(
+                f"cannot write {self.folder}/{name}: {_cause(error)}{self._room(error)}"
+            ) from error
 
     def remove(self, names: Iterable[str]) -> None:
         """Deletes files; fine where there are none.
@@ -236,6 +242,25 @@ class SegmentFolder:
             if missing_ok and name not in self.names():
                 return
             raise MemoryFolderError(f"cannot rename {self.folder}/{name}: {_cause(error)}") from error
+
+    def _sync(self) -> None:
+        """Puts new names in the folder on disk, so that they outlast a power failure."""
+        descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            # Some network filesystems do not sync folders.
+            if error.errno not in (errno.EINVAL, errno.EBADF):
+                raise
+        finally:
+            os.close(descriptor)
+
+    def _room(self, error: OSError) -> str:
+        """What is left on a disk that is full."""
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not os.path.isdir(self._path):
+            return ""
+        free = shutil.disk_usage(self._path).free
+        return f"; {free / 1e6:,.1f} MB are free in {self.folder}; make room and give the same command again"
 
     def _discard(self, name: str) -> None:
         try:

@@ -12,6 +12,8 @@ from pathlib import Path
 DESCRIPTION = "model.json"
 SENTENCEPIECE = "sentencepiece.bpe.model"
 WEIGHTS = "model.bin"
+LISTS = ("vmap.txt", "shortlists.json")
+"""Of the vocabulary shortlists: the map that CTranslate2 reads, and what is known of it."""
 SMALL = "small"
 """Name of the model that ships in the package."""
 
@@ -37,9 +39,15 @@ class ModelDescription:
 
     @property
     def digest(self) -> str:
-        """16 hex digits that name exactly these weights and this vocabulary."""
-        canonical = json.dumps(self.files, sort_keys=True)
+        """16 hex digits that name exactly these weights and this vocabulary; shortlists have their own."""
+        files = {name: digest for name, digest in self.files.items() if name not in LISTS}
+        canonical = json.dumps(files, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @property
+    def shortlist_digest(self) -> str:
+        """16 hex digits that name exactly these vocabulary shortlists; empty where there are none."""
+        return self.files[LISTS[0]][:16] if set(LISTS) <= self.files.keys() else ""
 
 
 def sha256(path: Path) -> str:
@@ -100,13 +108,23 @@ def read_description(directory: Path, check: bool = True) -> ModelDescription:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"{path}: not a model description: {error}") from error
     if check:
-        for name, digest in description.files.items():
-            file = directory / name
-            if not file.is_file():
-                raise ModelError(f"{file}: missing; convert the model again with `translate-mix model add`")
-            if sha256(file) != digest:
-                raise ModelError(
-                    f"{file}: content differs from {DESCRIPTION} (cut or changed); "
-                    "convert the model again with `translate-mix model add`"
-                )
+        check_files(directory, description)
     return description
+
+
+def check_files(directory: Path, description: ModelDescription) -> None:
+    """Compares the files of a model with their digests.
+
+    Raises:
+        ModelError: a file is missing or was changed or cut.
+    """
+    for name, digest in description.files.items():
+        file = directory / name
+        again = "shortlist" if name in LISTS else "add"
+        if not file.is_file():
+            raise ModelError(f"{file}: missing; make it again with `translate-mix model {again}`")
+        if sha256(file) != digest:
+            raise ModelError(
+                f"{file}: content differs from {DESCRIPTION} (cut or changed); "
+                f"make it again with `translate-mix model {again}`"
+            )

@@ -35,6 +35,9 @@ class Decoding:
 
     beam_size: int = 4
     """Hypotheses that are followed at once; 1 is greedy, faster and a little worse."""
+    patience: float = 2.0
+    """Hypotheses that must have ended before the search stops, as a multiple of the beam size; with more it
+    finds better ones and takes longer (Kasai et al. 2022, https://arxiv.org/abs/2204.05424)."""
     length_penalty: float = 1.0
     """Exponent of the length that a hypothesis's score is divided by; larger favours longer ones."""
     repetition_penalty: float = 1.0
@@ -45,3 +48,7 @@ class Decoding:
     """Tokens of one sentence; NLLB was trained with 512."""
     max_output_tokens: int = 512
     """Tokens of one sentence's translation; a longer one is cut off, and rejected."""
+    second_tries: int = 2
+    """How often, 0 to 2 times, a sentence is decoded again that came back cut off, empty, in a loop or with
+    `<unk>`: with the whole vocabulary where a shortlist was used, then with more hypotheses and no repeated
+    run of tokens. The first good result counts."""

@@ -30,6 +30,7 @@ from translation.engine import Engine
 from translation.filters.round_trip import EXACT, agreement, is_short
 from translation.languages import ENGLISH, default_languages, languages
 from translation.model import DESCRIPTION, SENTENCEPIECE, WEIGHTS, ModelDescription
+from translation.shortlists import ShortlistReport, read_shortlists
 from translation.translations import Decoding, Request
 
 SAMPLE = 200
@@ -388,6 +389,7 @@ class Measured:
     held_out_examples: frozenset[str]
     sentences: Sequence[tuple[str, float]]
     """Output and its chrF, for each of `SENTENCES`."""
+    shortlists: ShortlistReport | None
 
 
 def translate_examples(engine: Engine, pairs: Sequence[Pair]) -> dict[tuple[str, str], tuple[str, str]]:
@@ -468,11 +470,24 @@ def _what(measured: Measured) -> str:
         ],
         ["quantisation", description.quantization],
         ["digest", f"`{description.digest}`, also in the manifest of every mix made with it"],
+        ["shortlists", _shortlists(measured.shortlists)],
         ["licence", description.licence],
     ]
     files = [[f"`{name}`", f"{size:,}"] for name, size in measured.files.items()]
     files.append(["**total, without this card**", f"**{total:,}** ({total / 1e6:.1f} MB)"])
     return f"## What it is\n\n{_table(['', ''], facts)}\n\n{_table(['file', 'bytes'], files, right=1)}"
+
+
+def _shortlists(report: ShortlistReport | None) -> str:
+    kept = [one for one in report.lists if one.tokens] if report else []
+    if not kept:
+        return "none"
+    entries = fmean(one.tokens for one in kept)
+    same = fmean(one.agreement for one in kept if one.agreement is not None)
+    return (
+        f"for {len(kept)} languages, of {entries:,.0f} entries in the mean; {_percent(same)} of the names "
+        "that were compared come out as with the whole vocabulary"
+    )
 
 
 def _quality(measured: Measured) -> str:
@@ -510,8 +525,9 @@ def _quality(measured: Measured) -> str:
         "language, say what it can do beyond that. A right translation that is not CLDR's counts as wrong."
         "\n\n"
         f"Measured with translate-mix's engine on the {measured.description.quantization} files beside this "
-        f"card: beam {decoding.beam_size}, at most {decoding.max_output_tokens} tokens. Trained names: "
-        f"{sample}; held-out names: all. chrF is sacrebleu's over all names of a language: `{signature()}`."
+        f"card: beam {decoding.beam_size}, patience {decoding.patience:g}, at most "
+        f"{decoding.max_output_tokens} tokens. Trained names: {sample}; held-out names: all. chrF is "
+        f"sacrebleu's over all names of a language: `{signature()}`."
     )
 
 
@@ -646,6 +662,7 @@ python scripts/small_model/names.py --output build/small
 python scripts/small_model/train.py --data build/small/pairs.jsonl --output build/small \\
     --steps {steps}{options} >> build/small/train.log
 translate-mix model add build/small/hf --output translation/models/small
+python scripts/small_model/shortlists.py --pairs build/small/pairs.jsonl --model translation/models/small
 python scripts/small_model/card.py --pairs build/small/pairs.jsonl --model translation/models/small \\
     --log build/small/train.log --output translation/models/small/README.md --sample {measured.sample}
 ```"""
@@ -728,6 +745,7 @@ def measure_all(pairs: Sequence[Pair], model: Path, log: Path, sample: int, trai
             examples=translate_examples(engine, pairs),
             held_out_examples=frozenset(pair.english for pair in pairs if not pair.trained),
             sentences=translate_sentences(engine),
+            shortlists=read_shortlists(model, engine.description),
         )
 
 

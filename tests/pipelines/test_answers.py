@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -22,10 +21,8 @@ from pipelines.examples import Example, Text
 from pipelines.manifest import read_manifest
 from pipelines.reading import AssignedExample
 from pipelines.recipe import RecipeError, load_recipe
-from pipelines.rows import answers_to_translate, texts_to_translate
-from pipelines.translating import GatherContexts
+from pipelines.uses import uses_of
 from pipelines.verify import problems
-from translation.answers import CONTEXTS
 
 Entry = dict[str, str]
 
@@ -199,26 +196,7 @@ def test_only_short_answers_to_questions_take_the_table(
     assigned: AssignedExample, answers: list[str], texts: list[str]
 ) -> None:
     supported = frozenset({"deu_Latn"})
-    assert [key[1] for key, _ in answers_to_translate(assigned, supported)] == answers
-    assert [key[1] for key, _ in texts_to_translate(assigned, supported)] == texts
-    assert list(answers_to_translate(assigned, frozenset())) == []
-
-
-def test_contexts_do_not_depend_on_how_the_questions_were_gathered() -> None:
-    questions = [f"Question {number}?" for number in range(50)] + [None] * 3
-    gather = GatherContexts()
-    draw = random.Random(17)
-    results = set()
-    for _ in range(20):
-        draw.shuffle(questions)
-        parts = [questions[start::4] for start in range(4)]
-        accumulators = []
-        for part in parts:
-            held = gather.create_accumulator()
-            for question in part:
-                held = gather.add_input(held, question)
-            accumulators.append(held)
-        results.add(gather.extract_output(gather.merge_accumulators(accumulators)))
-    ((uses, kept),) = results
-    assert uses == 53
-    assert len(kept) == CONTEXTS
+    uses = list(uses_of(assigned, supported))
+    assert [use.text for use in uses if use.is_answer] == answers
+    assert [use.text for use in uses if not use.is_answer] == texts
+    assert list(uses_of(assigned, frozenset())) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import apache_beam as beam
@@ -11,8 +11,13 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 from PIL import Image, ImageDraw
 
+from pipelines.blocks import Gathered, bucket_of
 from pipelines.examples import Example, Text
 from pipelines.reading import (
+    EXAMPLES,
+    LIKENESS,
+    LIKENESSES,
+    REJECTED,
     REJECTS,
     AssignedExample,
     CheckImages,
@@ -20,6 +25,7 @@ from pipelines.reading import (
     RejectedExample,
     RejectRepeated,
     UnifyImages,
+    shown_key,
 )
 from pipelines.recipe import Deduplicate
 
@@ -85,17 +91,37 @@ def test_an_id_that_comes_again_is_rejected_whichever_was_read_first() -> None:
     one, other = assigned(example("1", "1")), assigned(example("1", "1", "A cat."))
     outcomes = []
     for order in ([one, other], [other, one]):
-        kept, rejected = RejectDuplicates().process((one.id, order))
-        assert isinstance(rejected, beam.pvalue.TaggedOutput)
-        assert "with other content has the id s/1/caption" in rejected.value.reason  # type: ignore[attr-defined]
+        kept, rejected = RejectDuplicates(1).sift(order)
+        assert isinstance(rejected, RejectedExample)
+        assert "with other content has the id s/1/caption" in rejected.reason
         outcomes.append(kept)
     assert outcomes[0] == outcomes[1]
 
 
+BUCKETS = 3
+
+
+def blocks(parts: Sequence[AssignedExample]) -> list[tuple[int, bytes]]:
+    """One for each example."""
+    return [(index % BUCKETS, EXAMPLES.pack([part])) for index, part in enumerate(parts)]
+
+
 def run_unify(parts: list[AssignedExample], how: Deduplicate, check: Callable[..., None]) -> None:
+    likenesses = Gathered(LIKENESS)
+    for part in parts:
+        if part.likeness is not None and part.example.image_id is not None:
+            likenesses.add(bucket_of(str(part.likeness), BUCKETS), (part.likeness, part.example.image_id))
     with beam.Pipeline(RUNNER) as pipeline:
-        unified = pipeline | beam.Create(parts) | UnifyImages(how)
+        checked = {
+            "examples": pipeline | "Examples" >> beam.Create(blocks(parts)),
+            LIKENESSES: pipeline | "Likenesses" >> beam.Create(list(likenesses.drain())),
+        }
+        unified = checked | UnifyImages(how, BUCKETS) | "Unpack" >> beam.FlatMap(_unpacked)
         assert_that(unified, check)
+
+
+def _unpacked(element: tuple[int, bytes]) -> list[AssignedExample]:
+    return EXAMPLES.unpack(element[1])
 
 
 def test_equal_pictures_under_two_ids_are_one() -> None:
@@ -135,13 +161,10 @@ def test_a_picture_saved_again_is_near_and_not_exact(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
     found: dict[str, list[AssignedExample]] = {}
     for how in ("exact", "near"):
-        checker = CheckImages(10_000, Deduplicate(images=how))  # type: ignore[arg-type]
-        found[how] = [
-            one
-            for name in ("a", "b", "c")
-            for one in checker.process((name, [assigned(example(name, name, image=str(tmp_path / name)))]))
-            if isinstance(one, AssignedExample)
-        ]
+        checker = CheckImages(10_000, Deduplicate(images=how), 1)  # type: ignore[arg-type]
+        checker.start_bundle()
+        given = [assigned(example(name, name, image=str(tmp_path / name))) for name in "abc"]
+        found[how] = [one for one in checker.sift(given) if isinstance(one, AssignedExample)]
         assert [one.image_size for one in found[how]] == [(tmp_path / name).stat().st_size for name in "abc"]
     assert len({one.likeness for one in found["exact"]}) == 3
 
@@ -155,10 +178,9 @@ def test_both_pictures_of_a_statement_are_checked(tmp_path: Path) -> None:
     (tmp_path / "good").write_bytes(picture(1))
     (tmp_path / "bad").write_bytes(picture(1)[:100])
     stated = example("1", "1+2", image=str(tmp_path / "good"), second_image=str(tmp_path / "bad"))
-    (rejected,) = CheckImages(10_000, Deduplicate()).process(("x", [assigned(stated)]))
-    assert isinstance(rejected, beam.pvalue.TaggedOutput)
-    assert rejected.tag == REJECTS
-    assert rejected.value.reason.startswith("image: broken or truncated")  # type: ignore[attr-defined]
+    (rejected,) = CheckImages(10_000, Deduplicate(), 1).sift([assigned(stated)])
+    assert isinstance(rejected, RejectedExample)
+    assert rejected.reason.startswith("image: broken or truncated")
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -172,15 +194,29 @@ def test_the_same_said_of_the_same_picture_is_rejected(enabled: bool) -> None:
     ]
     rejected = ["s/2/caption/fra_Latn"] if enabled else []
     with beam.Pipeline(RUNNER) as pipeline:
-        made = pipeline | beam.Create(parts) | RejectRepeated(enabled)
-        kept = made.examples | "Ids" >> beam.Map(lambda one: one.id)
+        made = (
+            pipeline
+            | beam.Create([(0, block) for _, block in blocks(parts)])
+            | beam.GroupByKey()
+            | beam.ParDo(RejectRepeated(enabled, BUCKETS)).with_outputs(REJECTS, main="examples")
+        )
+        kept = made.examples | "Ids" >> beam.FlatMap(lambda element: [one.id for one in _unpacked(element)])
         assert_that(kept, equal_to([part.id for part in parts if part.id not in rejected]), label="kept")
 
-        def reasons(found: list[RejectedExample]) -> None:
-            assert [one.assigned.id for one in found] == rejected
+        def reasons(found: list[bytes]) -> None:
+            told = [one for block in found for one in REJECTED.unpack(block)]
+            assert [one.assigned.id for one in told] == rejected
             assert all(
-                one.reason == "duplicate: s/1/caption has the same picture, prompt and target"
-                for one in found
+                one.reason == "duplicate: s/1/caption has the same picture, prompt and target" for one in told
             )
 
-        assert_that(made.rejects, reasons, label="rejected")
+        assert_that(made[REJECTS], reasons, label="rejected")
+
+
+def test_examples_come_to_the_bucket_of_what_they_show_and_then_of_their_id() -> None:
+    text = assigned(example("1", None))
+    same = assigned(example("2", None))
+    repeated = RejectRepeated(True, BUCKETS)
+    assert shown_key(text) == shown_key(same) == "A dog."
+    assert shown_key(assigned(example("1", "9"))) == "9"
+    assert repeated.key(text) == text.id

@@ -13,6 +13,7 @@ from pipelines.recipe_sources import CocoSource, JsonlSource
 from translation.filters import load_thresholds
 from translation.filters.policy import AtLeast, Between, Policy
 from translation.languages import default_languages
+from translation.model import SMALL, model_directory
 
 RECIPE = """\
 name: sample
@@ -272,7 +273,7 @@ def test_model_and_identification_may_be_local(folder: Path) -> None:
     local = load_recipe(folder / "recipe.yaml", ["model=nllb", "identification=lid.bin"])
     assert (local.model_directory, local.identification_file) == (folder / "nllb", folder / "lid.bin")
     hub = load_recipe(folder / "recipe.yaml", ["identification=cis-lmu/glotlid"])
-    assert (hub.model_directory, hub.identification_file) == (None, None)
+    assert (hub.model_directory, hub.identification_file) == (model_directory(SMALL), None)
 
 
 @pytest.mark.parametrize("spec", ["shipped", "cld"])

@@ -31,8 +31,8 @@ from translation.engine import Engine
 translating.BATCH_TEXTS = 4
 translate = Engine.translate
 
-def noted(self, requests, *, whole=False):
-    made = translate(self, requests, whole=whole)
+def noted(self, requests, *, whole=False, full=False):
+    made = translate(self, requests, whole=whole, full=full)
     line = hashlib.sha256(repr((requests, whole)).encode()).hexdigest()
     with open(os.environ["CALLS"], "a") as file:
         file.write(f"{line} {len(requests)}\\n")

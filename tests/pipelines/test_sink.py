@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -12,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.rows import keeps_picture
-from pipelines.sink import ORDER, row_groups, shard_of, shards_for, write_tables
+from pipelines.reasons import keep_pictures
+from pipelines.sink import ORDER, SLOTS, cuts_for, row_groups, sizes_of_slots, slot_of, write_tables
 from translation.filters import NO_SCORES
 from translation.row import row_schema
 
@@ -29,10 +30,37 @@ def test_row_groups_are_bounded_in_rows_and_bytes() -> None:
 
 
 def test_a_part_has_a_shard_for_each_full_size_and_the_rest() -> None:
-    assert shards_for(0, 100) == 1
-    assert shards_for(100, 100) == 1
-    assert shards_for(101, 100) == 2
-    assert {shard_of(f"image {index}", 3) for index in range(50)} == {0, 1, 2}
+    def shards(total: int) -> int:
+        return len(cuts_for(sizes_of_slots(np.arange(total) % SLOTS, np.ones(total)), 100)) + 1
+
+    assert [shards(total) for total in (0, 1, 100, 101, 200, 201)] == [1, 1, 1, 2, 2, 3]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, SLOTS - 1), st.integers(1, 2000)), max_size=200),
+    st.integers(1, 10_000),
+)
+def test_no_shard_is_larger_than_the_limit_or_a_slot_and_none_is_empty(
+    rows: list[tuple[int, int]], limit: int
+) -> None:
+    sizes = sizes_of_slots(
+        np.array([slot for slot, _ in rows], int), np.array([size for _, size in rows], int)
+    )
+    cuts = cuts_for(sizes, limit)
+    shards = np.split(sizes, cuts)
+    assert sum(map(np.sum, shards)) == sum(size for _, size in rows)
+    assert all(shard.sum() <= max(limit, sizes.max()) for shard in shards)
+    assert not rows or all(shard.sum() > 0 for shard in shards)
+
+
+def test_shards_of_many_pictures_are_of_much_the_same_size() -> None:
+    draw = np.random.default_rng(3)
+    pictures = draw.uniform(0.2e6, 1.8e6, 45_000)
+    slots = np.array([slot_of(f"image {index}") for index in range(len(pictures))])
+    sizes = sizes_of_slots(slots, pictures)
+    shards = [shard.sum() for shard in np.split(sizes, cuts_for(sizes, 450 * MEBIBYTE))]
+    assert max(shards) <= 450 * MEBIBYTE
+    assert min(shards) > 300 * MEBIBYTE
 
 
 @pytest.mark.parametrize(
@@ -52,7 +80,9 @@ def test_a_part_has_a_shard_for_each_full_size_and_the_rest() -> None:
 def test_pictures_are_kept_where_filters_alone_decide(
     verdict: str, reason: str | None, scores: dict[str, float], kept: bool
 ) -> None:
-    assert keeps_picture({"verdict": verdict, "reason": reason, "scores": NO_SCORES | scores}) is kept
+    row = {"verdict": verdict, "reason": reason, "scores": NO_SCORES | scores}
+    schema = pa.schema([row_schema().field(name) for name in row])
+    assert keep_pictures(pa.RecordBatch.from_pylist([row], schema=schema)).tolist() == [kept]
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)

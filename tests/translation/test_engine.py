@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from translation.decoder import Threads
 from translation.engine import Engine
-from translation.model import ModelError
+from translation.model import SMALL, ModelError, model_directory
 from translation.translations import Decoding, Request
 
 TEXTS = ["a red apple", "the black cat", "two dogs run on the beach", "a bicycle, a bus and a train", "tree"]
@@ -39,8 +40,9 @@ def transformers_output(checkpoint: Path, text: str, target: str, beam_size: int
 @pytest.mark.parametrize("beam_size", [1, 4])
 def test_agrees_with_transformers_token_for_token(checkpoint: Path, converted: Path, beam_size: int) -> None:
     length = 40
-    decoding = Decoding(beam_size=beam_size, max_output_tokens=length - 2)
-    with Engine(converted, decoding, intra_threads=1) as engine:
+    # Its early stopping is a patience of 1.
+    decoding = Decoding(beam_size=beam_size, patience=1.0, max_output_tokens=length - 2)
+    with Engine(converted, decoding, threads=Threads(intra=1)) as engine:
         for text, target in zip(TEXTS, TARGETS, strict=True):
             (tokens,) = engine.tokens([Request(text, "eng_Latn", target)])
             assert tokens == transformers_output(checkpoint, text, target, beam_size, length), (text, target)
@@ -48,7 +50,7 @@ def test_agrees_with_transformers_token_for_token(checkpoint: Path, converted: P
 
 def test_a_batch_may_mix_languages_and_equals_one_by_one(converted: Path) -> None:
     requests = [Request(text, "eng_Latn", target) for text in TEXTS for target in TARGETS]
-    with Engine(converted, Decoding(beam_size=2, max_output_tokens=20), intra_threads=1) as engine:
+    with Engine(converted, Decoding(beam_size=2, max_output_tokens=20), threads=Threads(intra=1)) as engine:
         together = engine.translate(requests)
         alone = [engine.translate([request])[0] for request in requests]
     assert [translation.text for translation in together] == [translation.text for translation in alone]
@@ -58,14 +60,16 @@ def test_a_batch_may_mix_languages_and_equals_one_by_one(converted: Path) -> Non
 
 def test_token_budget_changes_nothing(converted: Path) -> None:
     requests = [Request(text, "eng_Latn", "deu_Latn") for text in TEXTS]
-    with Engine(converted, Decoding(max_output_tokens=20), max_batch_tokens=8, intra_threads=1) as narrow:
+    with Engine(
+        converted, Decoding(max_output_tokens=20), threads=Threads(intra=1, max_batch_tokens=8)
+    ) as narrow:
         small = narrow.translate(requests)
-    with Engine(converted, Decoding(max_output_tokens=20), intra_threads=1) as wide:
+    with Engine(converted, Decoding(max_output_tokens=20), threads=Threads(intra=1)) as wide:
         assert [t.text for t in wide.translate(requests)] == [t.text for t in small]
 
 
 def test_verbatim_parts_survive_and_never_reach_the_model(converted: Path) -> None:
-    with Engine(converted, Decoding(max_output_tokens=10), intra_threads=1) as engine:
+    with Engine(converted, Decoding(max_output_tokens=10), threads=Threads(intra=1)) as engine:
         for text in ["", "   ", "42", "3,000.50", "<image>", "https://example.org/a?b=1", "\n\n", "—", "😀"]:
             (translation,) = engine.translate([Request(text, "eng_Latn", "deu_Latn")])
             assert translation.text == text
@@ -75,7 +79,7 @@ def test_verbatim_parts_survive_and_never_reach_the_model(converted: Path) -> No
 
 def test_separators_lists_and_placeholders_are_put_back(converted: Path) -> None:
     text = "<image>\na red apple\n\n- the black cat\n- two dogs\r\n1. a bus {name} a train\n"
-    with Engine(converted, Decoding(max_output_tokens=10), intra_threads=1) as engine:
+    with Engine(converted, Decoding(max_output_tokens=10), threads=Threads(intra=1)) as engine:
         (translation,) = engine.translate([Request(text, "eng_Latn", "fra_Latn")])
     lines = translation.text.split("\n")
     assert lines[0] == "<image>"
@@ -90,7 +94,7 @@ def test_separators_lists_and_placeholders_are_put_back(converted: Path) -> None
 
 def test_sentences_that_touch_are_parted_where_the_target_writes_spaces(converted: Path) -> None:
     text = "赤いりんご。赤いりんご。"
-    with Engine(converted, Decoding(max_output_tokens=10), intra_threads=1) as engine:
+    with Engine(converted, Decoding(max_output_tokens=10), threads=Threads(intra=1)) as engine:
         sentence, both, alone, chinese = engine.translate(
             [
                 Request("赤いりんご。", "jpn_Jpan", "eng_Latn"),
@@ -106,7 +110,7 @@ def test_sentences_that_touch_are_parted_where_the_target_writes_spaces(converte
 def test_a_whole_text_is_one_sentence_to_the_model(converted: Path) -> None:
     request = Request("What is it? a dog.", "eng_Latn", "deu_Latn")
     parts = [Request(text, "eng_Latn", "deu_Latn") for text in ("What is it?", "a dog.")]
-    with Engine(converted, Decoding(max_output_tokens=20), intra_threads=1) as engine:
+    with Engine(converted, Decoding(max_output_tokens=20), threads=Threads(intra=1)) as engine:
         (whole,) = engine.translate([request], whole=True)
         (split,) = engine.translate([request])
         pieces = [engine.tokens([one])[0] for one in (request, *parts)]
@@ -118,18 +122,36 @@ def test_a_whole_text_is_one_sentence_to_the_model(converted: Path) -> None:
 
 def test_a_hypothesis_that_fills_the_limit_is_flagged(converted: Path) -> None:
     request = Request("two dogs run on the beach", "eng_Latn", "deu_Latn")
-    with Engine(converted, Decoding(beam_size=1, max_output_tokens=40), intra_threads=1) as engine:
+    with Engine(converted, Decoding(beam_size=1, max_output_tokens=40), threads=Threads(intra=1)) as engine:
         (tokens,) = engine.tokens([request])
     shorter = Decoding(beam_size=1, max_output_tokens=max(1, min(len(tokens), 40) - 1))
-    with Engine(converted, shorter, intra_threads=1) as engine:
+    with Engine(converted, shorter, threads=Threads(intra=1)) as engine:
         assert engine.translate([request])[0].cut_off
     if len(tokens) < 40:
-        with Engine(converted, replace(shorter, max_output_tokens=len(tokens)), intra_threads=1) as engine:
+        with Engine(
+            converted, replace(shorter, max_output_tokens=len(tokens)), threads=Threads(intra=1)
+        ) as engine:
             assert not engine.translate([request])[0].cut_off
 
 
+def test_patience_finds_better_hypotheses() -> None:
+    names = ("tractor", "broken heart", "gloves", "dog")
+    requests = [Request(name, "eng_Latn", "kat_Geor") for name in names]
+    found = {}
+    for patience in (1.0, 2.0):
+        decoding = Decoding(beam_size=4, patience=patience, max_output_tokens=40)
+        small = model_directory(SMALL)
+        with Engine(small, decoding, threads=Threads(intra=1), shortlist=False) as engine:
+            found[patience] = engine.translate(requests)
+    for hasty, patient in zip(found[1.0], found[2.0], strict=True):
+        assert patient.score >= hasty.score - 1e-6
+    assert [one.text for one in found[1.0]] != [one.text for one in found[2.0]]
+
+
 def test_a_source_over_the_limit_is_flagged(converted: Path) -> None:
-    with Engine(converted, Decoding(max_input_tokens=3, max_output_tokens=5), intra_threads=1) as engine:
+    with Engine(
+        converted, Decoding(max_input_tokens=3, max_output_tokens=5), threads=Threads(intra=1)
+    ) as engine:
         (translation,) = engine.translate([Request("two dogs run on the beach", "eng_Latn", "deu_Latn")])
     assert translation.cut_off
 
@@ -141,7 +163,7 @@ def test_the_score_is_the_mean_log_probability_of_the_tokens(checkpoint: Path, c
     request = Request("a red apple", "eng_Latn", "deu_Latn")
     tokenizer = NllbTokenizer.from_pretrained(checkpoint, src_lang="eng_Latn")
     model = AutoModelForSeq2SeqLM.from_pretrained(checkpoint).eval()
-    with Engine(converted, Decoding(beam_size=4, max_output_tokens=30), intra_threads=1) as engine:
+    with Engine(converted, Decoding(beam_size=4, max_output_tokens=30), threads=Threads(intra=1)) as engine:
         (translation,) = engine.translate([request])
         (tokens,) = engine.tokens([request])
     assert not translation.cut_off
@@ -158,7 +180,7 @@ def test_the_score_is_the_mean_log_probability_of_the_tokens(checkpoint: Path, c
 def test_limits_beyond_the_models_positions_are_an_error(converted: Path) -> None:
     with pytest.raises(ModelError, match=r"max_output_tokens is 1022, .* 1024 positions; at most 1021"):
         Engine(converted, Decoding(max_output_tokens=1022))
-    with Engine(converted, Decoding(beam_size=1, max_output_tokens=1021), intra_threads=1) as engine:
+    with Engine(converted, Decoding(beam_size=1, max_output_tokens=1021), threads=Threads(intra=1)) as engine:
         assert engine.translate([Request("a red apple", "eng_Latn", "deu_Latn")])[0].text
 
 
@@ -176,14 +198,14 @@ def test_a_loop_up_to_the_limit_is_cut_and_flagged(checkpoint: Path, tmp_path: P
     add_model(str(copy), tmp_path / "converted", "float32")
     decoding = Decoding(beam_size=1, max_input_tokens=13, max_output_tokens=13, length_penalty=10.0)
     text = "two dogs run on the beach and the black cat sleeps under the old tree and a bus and a train"
-    with Engine(tmp_path / "converted", decoding, intra_threads=1) as engine:
+    with Engine(tmp_path / "converted", decoding, threads=Threads(intra=1)) as engine:
         (translation,) = engine.translate([Request(text, "eng_Latn", "deu_Latn")])
     assert translation.cut_off
 
 
 def test_a_language_the_model_lacks_is_an_error(converted: Path) -> None:
     with (
-        Engine(converted, intra_threads=1) as engine,
+        Engine(converted, threads=Threads(intra=1)) as engine,
         pytest.raises(ValueError, match="was not trained on xyz_Latn"),
     ):
         engine.translate([Request("a cat", "eng_Latn", "xyz_Latn")])

@@ -117,18 +117,29 @@ def test_rows_are_found_in_every_row_group(tmp_path: Path) -> None:
 
 
 def test_a_run_takes_of_its_earlier_tries_whole_calls_alone(tmp_path: Path) -> None:
-    assert begin(str(tmp_path), "first") == 1
+    assert begin(str(tmp_path), "first").number == 1
     remember(tmp_path, ["a cat"])
     finish(str(tmp_path))
-    assert begin(str(tmp_path), "second") == 2
+    assert begin(str(tmp_path), "second").number == 2
     remember(tmp_path, ["a dog"])
     # Killed; the same run goes on.
-    assert begin(str(tmp_path), "second") == 2
+    assert begin(str(tmp_path), "second").number == 2
     assert recall(tmp_path, ["a cat", "a dog"], OTHER_CALL) == [translations(["a cat"])[0], None]
     assert recall(tmp_path, ["a cat", "a dog"]) == [*translations(["a cat"]), *translations(["a dog"])]
     # Another recipe.
-    assert begin(str(tmp_path), "third") == 3
+    assert begin(str(tmp_path), "third").number == 3
     assert None not in recall(tmp_path, ["a cat", "a dog"], OTHER_CALL)
+
+
+def test_what_the_first_try_of_a_run_settled_holds_for_the_next(tmp_path: Path) -> None:
+    def begun(run: str, measured: str) -> str:
+        return begin(str(tmp_path), run, lambda: measured).settled
+
+    assert begun("run", "2x1x4096") == "2x1x4096"
+    assert begun("run", "1x2x8192") == "2x1x4096"
+    assert begun("another", "1x2x8192") == "1x2x8192"
+    finish(str(tmp_path))
+    assert begun("another", "2x1x4096") == "2x1x4096"
 
 
 def test_of_several_the_same_call_wins_and_then_the_first(tmp_path: Path) -> None:
@@ -148,7 +159,7 @@ def test_leftovers_of_killed_runs_go_and_other_files_stay(tmp_path: Path) -> Non
     (tmp_path / ".000001-x.parquet.abc.partial").write_bytes(b"half")
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     (tmp_path / MARKER).write_bytes(b"{half")
-    assert begin(str(tmp_path), "run") == 1
+    assert begin(str(tmp_path), "run").number == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", MARKER]
 
 
@@ -365,9 +376,11 @@ class CountingEngine(Engine):
 
     calls: list[list[Request]]
 
-    def translate(self, requests: Sequence[Request], *, whole: bool = False) -> list[Translation]:
+    def translate(
+        self, requests: Sequence[Request], *, whole: bool = False, full: bool = False
+    ) -> list[Translation]:
         self.calls = [*getattr(self, "calls", []), list(requests)]
-        return super().translate(requests, whole=whole)
+        return super().translate(requests, whole=whole, full=full)
 
 
 @pytest.fixture(scope="module")
@@ -417,7 +430,7 @@ def test_a_remote_folder_serves_like_a_local_one() -> None:
     folder = "memory://bucket/mix/memory"
     store = fsspec.filesystem("memory")
     try:
-        assert begin(folder, "run") == 1
+        assert begin(folder, "run").number == 1
         with Memory(folder) as memory:
             memory.add(ORIGIN, CALL, requests(["a cat"]), translations(["a cat"]), whole=False)
         with Memory(folder) as memory:

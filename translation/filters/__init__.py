@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from translation.filters.pairs import NO_SCORES, SCORES, Scores, ScoreTable, TextPair
 from translation.filters.policy import AtLeast, AtMost, Between, Policy, Verdict
-from translation.filters.round_trip import is_short
+from translation.filters.round_trip import goes_back, is_short
 from translation.filters.scoring import score_pairs
 from translation.filters.thresholds import Thresholds, load_thresholds
 from translation.filters.verdicts import verdicts
@@ -24,6 +24,7 @@ __all__ = [
     "TextPair",
     "Thresholds",
     "Verdict",
+    "goes_back",
     "is_short",
     "load_thresholds",
     "score_pairs",

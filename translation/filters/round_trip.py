@@ -23,6 +23,15 @@ def is_short(text: str) -> bool:
     return len(words(text)) <= SHORT_WORDS
 
 
+def goes_back(text: str, round_trip: str) -> bool:
+    """Whether the translation of an English text is translated back.
+
+    Args:
+        round_trip: `none`, `short` or `all`.
+    """
+    return round_trip == "all" or (round_trip == "short" and is_short(text))
+
+
 def agreement(source: str, back: str) -> float:
     """`EXACT`, `SAME_LEMMA` or `CHANGED`: whether an English text came back with the same words.
 

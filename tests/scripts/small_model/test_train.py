@@ -11,6 +11,7 @@ import torch
 
 from scripts.small_model.train import batches, encode, parser, train, train_sentencepiece
 from translation.convert import add_model
+from translation.decoder import Threads
 from translation.engine import Engine
 from translation.translations import Decoding, Request
 
@@ -63,7 +64,7 @@ def test_the_result_is_converted_and_translates(tmp_path: Path) -> None:
     description = add_model(str(tmp_path / "run" / "hf"), tmp_path / "model")
     assert description.name == "small"
     assert description.languages == ("deu_Latn", "eng_Latn", "fra_Latn")
-    with Engine(tmp_path / "model", Decoding(max_output_tokens=8), intra_threads=1) as engine:
+    with Engine(tmp_path / "model", Decoding(max_output_tokens=8), threads=Threads(intra=1)) as engine:
         engine.translate([Request("cat", "eng_Latn", "deu_Latn")])
 
 

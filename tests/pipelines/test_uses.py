@@ -1,0 +1,44 @@
+"""How texts are spread over buckets."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.uses import TEXTS_PER_BUCKET, TextBuckets
+from translation.languages import languages
+
+CODES = st.sampled_from(sorted(languages()))
+
+
+@given(st.dictionaries(CODES, st.integers(0, 5 * TEXTS_PER_BUCKET), max_size=20))
+def test_every_text_has_a_bucket_and_none_is_much_too_large(texts: dict[str, int]) -> None:
+    buckets = TextBuckets.of(texts)
+    sizes: dict[int, float] = {}
+    for code, number in texts.items():
+        if number:
+            count = buckets.count[code]
+            for bucket in range(buckets.first[code], buckets.first[code] + count):
+                sizes[bucket] = sizes.get(bucket, 0) + number / count
+            assert buckets.of_text((code, "A dog.")) in range(
+                buckets.first[code], buckets.first[code] + count
+            )
+    assert sorted(sizes) == list(range(len(sizes)))
+    assert all(size <= 1.5 * TEXTS_PER_BUCKET for size in sizes.values())
+
+
+def test_a_language_with_many_texts_has_buckets_of_its_own() -> None:
+    buckets = TextBuckets.of({"deu_Latn": 3 * TEXTS_PER_BUCKET, "fra_Latn": 10, "jpn_Jpan": 10})
+    found = {buckets.of_text(("deu_Latn", f"Dog {number}.")) for number in range(100)}
+    assert found == {0, 1, 2} or found == {1, 2, 3}
+    assert buckets.of_text(("fra_Latn", "A dog.")) not in found
+    assert buckets.of_text(("jpn_Jpan", "A dog.")) not in found
+
+
+def test_small_languages_share_a_bucket() -> None:
+    buckets = TextBuckets.of(dict.fromkeys(["deu_Latn", "fra_Latn", "jpn_Jpan"], 100))
+    assert {buckets.of_text((code, "A dog.")) for code in buckets.first} == {0}
+
+
+def test_a_language_that_was_not_planned_has_a_bucket_too() -> None:
+    assert TextBuckets.of({}).of_text(("deu_Latn", "A dog.")) == 0
