@@ -22,6 +22,7 @@ import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import yaml
@@ -34,7 +35,9 @@ from translation.engine import Engine
 from translation.translations import Request, Translation
 
 ROWS, QUICK_ROWS = 1_000_000, 50_000
-MODEL_ROWS = 400
+MODEL_ROWS = 2_000
+MODEL_TOKENS = 20
+"""Of a translation: a model with random weights would not end."""
 CAPTIONS = 5
 """Of a picture."""
 POLL_SECONDS = 0.2
@@ -103,7 +106,7 @@ def main() -> int:
     rows = arguments.rows or (QUICK_ROWS if arguments.quick else ROWS)
     with tempfile.TemporaryDirectory() as made:
         folder: Path = arguments.keep or Path(made)
-        make_recipe(folder / "words", rows, "small")
+        make_recipe(folder / "words", rows, {"model": "small"})
         done = _measured("words", folder / "words", arguments.workers)
         rate = rows / done["cpu_s"]
         figures = {
@@ -116,7 +119,13 @@ def main() -> int:
             "peak_mib_per_100k_rows": round(done["peak_mib"] * 100_000 / rows),
         }
         if arguments.model:
-            make_recipe(folder / "model", MODEL_ROWS, str(arguments.model.resolve()))
+            translation = {"max_output_tokens": MODEL_TOKENS, "second_tries": 0}
+            changed = {
+                "model": str(arguments.model.resolve()),
+                "translation": translation,
+                "shortlists": False,
+            }
+            make_recipe(folder / "model", MODEL_ROWS, changed)
             done = _measured("model", folder / "model", 1)
             figures["overhead"] = round(done["seconds"] / done["engine_s"] - 1, 4)
             figures["engine_seconds"] = round(done["engine_s"], 1)
@@ -124,8 +133,8 @@ def main() -> int:
     return 0
 
 
-def make_recipe(folder: Path, rows: int, model: str) -> None:
-    """Captions, pictures and a recipe."""
+def make_recipe(folder: Path, rows: int, settings: dict[str, Any]) -> None:
+    """Captions, pictures and a recipe with these keys."""
     folder.mkdir(parents=True, exist_ok=True)
     draw = random.Random(17)
     pictures = -(-rows // CAPTIONS)
@@ -144,7 +153,7 @@ def make_recipe(folder: Path, rows: int, model: str) -> None:
     (folder / "captions.json").write_text(json.dumps(content), encoding="utf-8")
     recipe = {
         "name": "pipeline",
-        "model": model,
+        **settings,
         "round_trip": "none",
         "languages": {"english_share": 0.0, "codes": list(_CODES[1:])},
         "sources": [

@@ -121,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
     _filter_options(calibrate)
     calibrate.set_defaults(call=_calibrate)
 
-    model = commands.add_parser("model", help="add: convert an NLLB model")
+    model = commands.add_parser("model", help="add, shortlist: convert an NLLB model, make it faster")
     model_commands = model.add_subparsers(
         dest="model_command", required=True, metavar="COMMAND", parser_class=_Parser
     )
@@ -134,6 +134,23 @@ def parser() -> argparse.ArgumentParser:
     )
     add.add_argument("--output", type=Path, metavar="DIR", help="default: models/NAME-QUANTIZATION")
     add.set_defaults(call=_model_add)
+    lists = model_commands.add_parser(
+        "shortlist", help="which part of the vocabulary each language needs: twice as fast on a CPU"
+    )
+    lists.add_argument("directory", type=Path, metavar="DIR", help="of the converted model")
+    lists.add_argument(
+        "--texts",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="deu_Latn.txt, TSV or Parquet with languages and texts, folders of them, a mix or its memory",
+    )
+    lists.add_argument(
+        "--sample", type=Path, metavar="FILE", help="English texts to compare with; default: those of --texts"
+    )
+    lists.add_argument("--threads", type=_threads, default="0", metavar="N", help="as `run` has it")
+    lists.set_defaults(call=_model_shortlist)
 
     memory = commands.add_parser(
         "memory", help="stats, compact, export, import: the translation memory of a mix"
@@ -270,8 +287,8 @@ def _run(parsed: argparse.Namespace) -> int:
     from pipelines.examples import TRUNCATED
     from pipelines.filesystem import OutputError, join
     from pipelines.manifest import ANSWERS_FILE
-    from pipelines.recipe import RecipeError, load_recipe
-    from pipelines.run import RunFailed, run_mix, sample_recipe
+    from pipelines.recipe import RecipeError, load_recipe, sample_recipe
+    from pipelines.run import RunFailed, run_mix
     from pipelines.summary import answers_line, left_out_line, render_summary
     from translation.model import ModelError
 
@@ -314,8 +331,8 @@ def _plan(parsed: argparse.Namespace) -> int:
     from pipelines.plan_progress import ReadingProgress
     from pipelines.plan_table import plan_json, render_plan
     from pipelines.planning import plan_mix
-    from pipelines.recipe import load_recipe
-    from pipelines.run import READER_KILLED, sample_recipe
+    from pipelines.processes import READER_KILLED
+    from pipelines.recipe import load_recipe, sample_recipe
     from pipelines.sources import SourceError
     from translation.model import ModelError
 
@@ -508,6 +525,38 @@ def _model_add(parsed: argparse.Namespace) -> int:
     )
     print(f"licence: {description.licence}")
     print(f"use it: `model: {output}` in a recipe, or --set model={output}")
+    return DONE
+
+
+ENGLISH_SAMPLE = 400
+"""English texts of `--texts` that the lists are tried on."""
+
+
+def _model_shortlist(parsed: argparse.Namespace) -> int:
+    from pipelines.shortlist_table import render_shortlists
+    from translation.languages import ENGLISH
+    from translation.model import ModelError
+    from translation.shortlist_building import build_shortlists
+    from translation.shortlist_texts import read_texts
+    from translation.tuning import parse_threads
+
+    texts = read_texts(parsed.texts)
+    if parsed.sample:
+        sample = parsed.sample.read_text(encoding="utf-8").splitlines()
+    else:
+        sample = list(dict.fromkeys(texts.get(ENGLISH, [])))[:ENGLISH_SAMPLE]
+    try:
+        report = build_shortlists(
+            parsed.directory,
+            texts,
+            sample,
+            threads=parse_threads(parsed.threads),
+            progress=lambda line: print(line, file=sys.stderr),
+        )
+    except ModelError as error:
+        _complain(error)
+        return FAILED
+    render_shortlists(report, _Console())
     return DONE
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
+READER_KILLED = "a process that read was killed, perhaps for memory; less data at a time takes less"
+
 
 @contextmanager
 def processes(number: int) -> Iterator[ProcessPoolExecutor]:

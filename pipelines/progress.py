@@ -21,8 +21,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from pipelines.filesystem import failed_write
-
 PLAIN_SECONDS = 30
 STAGE, FINISHED, REMEMBERED = "stage", "done", "remembered"
 
@@ -48,6 +46,9 @@ def _write(path: Path, text: str, mode: str) -> None:
         with path.open(mode, encoding="ascii") as file:
             file.write(text)
     except OSError as error:
+        # Here, since it brings Beam with it, which a plan does not need.
+        from pipelines.filesystem import failed_write
+
         raise failed_write(error, str(path)) from error
 
 

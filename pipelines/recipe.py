@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -135,6 +136,8 @@ class Recipe(Section):
     """A table that `translate-mix calibrate` wrote; default: the one that ships."""
     translation: Decoding = Decoding()
     """How the model searches for a translation, and where it stops."""
+    shortlists: bool = True
+    """Use the model's vocabulary shortlists, if it has any (`translate-mix model shortlist`)."""
     languages: Languages = Languages()
     """How examples are spread over languages."""
     templates: Templates = Templates()
@@ -415,3 +418,8 @@ def _check_place(recipe: Recipe, key: Key, place: Place, written: str) -> None:
         raise recipe.error(key, f"no file {path}; {start}")
     elif place.kind == "file" and not path.is_file():
         raise recipe.error(key, f"{path} is a glob; name one file")
+
+
+def sample_recipe() -> Path:
+    """The recipe of the sample that ships."""
+    return Path(str(files("recipes").joinpath("sample.yaml")))

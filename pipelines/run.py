@@ -16,7 +16,6 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 
 import apache_beam as beam
@@ -35,6 +34,7 @@ from pipelines.ownership import LOCK, WORK, locked
 from pipelines.plan_progress import ReadingProgress
 from pipelines.plan_table import plan_line
 from pipelines.planning import Plan, plan_mix
+from pipelines.processes import READER_KILLED
 from pipelines.progress import ProgressDisplay
 from pipelines.recipe import Download, Recipe
 from pipelines.rows import Provenance
@@ -58,7 +58,6 @@ from translation.quality import load_quality
 from translation.tuning import measure, parse_threads
 
 DISTRIBUTION = "translate-mix"
-READER_KILLED = "a process that read was killed, perhaps for memory; less data at a time takes less"
 LOOSE_SEGMENTS = 64
 """Segments of single batches that a finished run leaves; with more of them they are merged."""
 PROGRESS, WORKERS_LOG = "progress", "workers.log"
@@ -144,11 +143,6 @@ def _allow_downloads(recipe: Recipe, download: Download) -> None:
         ) from error
 
 
-def sample_recipe() -> Path:
-    """The recipe of the sample that ships."""
-    return Path(str(files("recipes").joinpath("sample.yaml")))
-
-
 def _run(plan: MixPlan, options: PipelineOptions) -> None:
     with beam.Pipeline(options=options) as pipeline:
         translate_mix(pipeline, plan)
@@ -169,7 +163,7 @@ def make_plan(
     decoding = recipe.translation
     decoding_json = json.dumps(asdict(decoding), sort_keys=True)
     # A model that CTranslate2 refuses shall stop the run here, not in a worker.
-    with Engine(directory, decoding, device=device, check=False) as opened:
+    with Engine(directory, decoding, device=device, shortlist=recipe.shortlists, check=False) as opened:
         lists = opened.shortlist_digest
     origin = Origin(f"ctranslate2-{ctranslate2.__version__}", description.digest, decoding_json)
     engine_name = with_shortlists(origin, lists).engine
@@ -180,6 +174,7 @@ def make_plan(
         threads=Threads(),
         memory=join(output, FOLDER),
         origin=origin,
+        shortlist=recipe.shortlists,
     )
     identification = str(recipe.identification_file or recipe.identification)
     identifier = load_identifier(identification)
@@ -273,7 +268,9 @@ def _with_memory(
         if threads is not None:
             return str(threads)
         directory, decoding = Path(plan.engine.directory), plan.engine.decoding
-        measured = measure(directory, decoding, device=plan.engine.device, cores=cores)
+        measured = measure(
+            directory, decoding, device=plan.engine.device, cores=cores, shortlist=plan.engine.shortlist
+        )
         if not quiet:
             console.print(str(measured), soft_wrap=True)
         return str(measured.threads)

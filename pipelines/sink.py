@@ -81,7 +81,7 @@ class WriteMix(beam.PTransform):
         cuts = beam.pvalue.AsDict(
             placed[SIZES]
             | "Size of parts" >> beam.CombinePerKey(sum)
-            | "Shards of parts" >> beam.MapTuple(_with_cuts, limit=self._shard_bytes)
+            | "Shards of parts" >> beam.Map(_with_cuts, self._shard_bytes)
         )
         files = (
             placed.blocks
@@ -119,8 +119,9 @@ class PlaceInParts(beam.DoFn):
             yield beam.pvalue.TaggedOutput(REASONS, element)
 
 
-def _with_cuts(part: Part, sizes: NDArray[np.int64], limit: int) -> tuple[Part, Cuts]:
-    return part, cuts_for(sizes, limit)
+def _with_cuts(sizes: tuple[Part, NDArray[np.int64]], limit: int) -> tuple[Part, Cuts]:
+    part, of_slots = sizes
+    return part, cuts_for(of_slots, limit)
 
 
 def _slots(rows: pa.RecordBatch) -> NDArray[np.int64]:

@@ -51,7 +51,7 @@ class EngineOptions:
     """Folder of the translation memory; `translation.memory.begin` was called on it."""
     origin: Origin
     """What finds the translations of this engine there."""
-    shortlist: bool = True
+    shortlist: bool
     """Use the model's vocabulary shortlists, where it has any."""
 
     def load(self) -> RememberingEngine:

@@ -28,12 +28,15 @@ from translation.translations import Decoding, Request, Translation
 
 LOOP = 0.5
 """`repetition` from which on a sentence is tried again (four times in a row); filters reject it from 0.55."""
+MENDED = 0.3
+"""`repetition` below which a second try is good: not thrice in a row. The filters would pass a loop that is
+only cut short."""
 
 WIDER = 2
 """Times as many hypotheses as at first are followed in a second try, at least `LEAST_BEAM`."""
 LEAST_BEAM = 4
-NO_REPEAT = 4
-"""Tokens of the longest run that may come twice in a second try."""
+NO_REPEAT = 3
+"""Tokens of the shortest run that must not come twice in a second try."""
 
 
 @dataclass(frozen=True)
@@ -271,21 +274,21 @@ def _wider(decoding: Decoding) -> Decoding:
     )
 
 
-def _faulty(known: Mapping[Request, _Hypothesis]) -> list[Request]:
-    """The sentences whose hypothesis should be tried again."""
+def _faulty(known: Mapping[Request, _Hypothesis], bound: float = LOOP) -> list[Request]:
+    """The sentences whose hypothesis is broken, or repeats itself from `bound` on."""
     loops = repetition(
         Batch([TextPair(request.text, one.text, request.target) for request, one in known.items()])
     )
     return [
         request
         for (request, one), loop in zip(known.items(), loops, strict=True)
-        if one.broken or loop >= LOOP
+        if one.broken or loop >= bound
     ]
 
 
 def _good(known: Mapping[Request, _Hypothesis]) -> dict[Request, _Hypothesis]:
     """The hypotheses that nothing is wrong with."""
-    faulty = set(_faulty(known))
+    faulty = set(_faulty(known, MENDED))
     return {request: one for request, one in known.items() if request not in faulty}
 
 

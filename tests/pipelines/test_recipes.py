@@ -12,9 +12,8 @@ from PIL import Image
 
 from pipelines.examples import Example
 from pipelines.planning import plan_mix
-from pipelines.recipe import RecipeError, checked_recipe, load_recipe
+from pipelines.recipe import RecipeError, checked_recipe, load_recipe, sample_recipe
 from pipelines.recipe_file import read_recipe_file
-from pipelines.run import sample_recipe
 from pipelines.sources import pieces as pieces_of
 from pipelines.sources import read_piece
 

@@ -176,8 +176,7 @@ def test_the_texts_that_ship_are_what_the_script_makes(pairs: Path) -> None:
 
 
 def test_the_recipe_is_valid_and_finds_its_files() -> None:
-    from pipelines.recipe import load_recipe
-    from pipelines.run import sample_recipe
+    from pipelines.recipe import load_recipe, sample_recipe
 
     recipe = load_recipe(sample_recipe())
     assert recipe.model == "small"
@@ -188,8 +187,7 @@ def test_the_recipe_is_valid_and_finds_its_files() -> None:
 
 def test_the_recipe_yields_every_example_and_no_reject() -> None:
     from pipelines.examples import Example
-    from pipelines.recipe import load_recipe
-    from pipelines.run import sample_recipe
+    from pipelines.recipe import load_recipe, sample_recipe
     from pipelines.sources import pieces, read_piece
 
     recipe = load_recipe(sample_recipe())

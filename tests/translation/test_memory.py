@@ -26,6 +26,7 @@ from translation.memory import (
     RememberingEngine,
     begin,
     finish,
+    with_shortlists,
 )
 from translation.memory_compaction import compact
 from translation.memory_segments import MemoryFolderError, SegmentFolder, table_of
@@ -411,6 +412,37 @@ def test_the_engine_is_asked_once_and_only_for_what_is_new(tmp_path: Path, engin
     assert translate(NAMES, whole=True).known == 0
     assert len(engine.calls) == 3
     assert translate([]).translations == []
+
+
+def test_the_whole_vocabulary_and_shortlists_are_remembered_apart(
+    tmp_path: Path, engine: CountingEngine
+) -> None:
+    assert engine.shortlist_digest
+
+    def translate(full: bool) -> int:
+        return (
+            RememberingEngine(engine, Memory(str(tmp_path)), ORIGIN).recall(requests(NAMES), full=full).known
+        )
+
+    assert translate(full=False) == 0
+    assert translate(full=True) == 0
+    assert translate(full=False) == translate(full=True) == 5
+    origins = {
+        one
+        for segment in segment_files(tmp_path)
+        for one in pq.read_table(segment, columns=["engine"]).column(0).to_pylist()
+    }
+    assert origins == {ORIGIN.engine, with_shortlists(ORIGIN, engine.shortlist_digest).engine}
+
+
+def test_what_was_translated_before_there_were_shortlists_is_not_translated_again(
+    tmp_path: Path, engine: CountingEngine
+) -> None:
+    with Engine(model_directory("small"), Decoding(beam_size=1), shortlist=False) as plain:
+        before = RememberingEngine(plain, Memory(str(tmp_path)), ORIGIN).translate(requests(NAMES))
+    engine.calls = []
+    found = RememberingEngine(engine, Memory(str(tmp_path)), ORIGIN).recall(requests(NAMES))
+    assert (found.translations, found.known, engine.calls) == (before, 5, [])
 
 
 def test_imported_translations_come_before_the_engines(tmp_path: Path, engine: CountingEngine) -> None:
