@@ -24,9 +24,8 @@ from rich.console import Console
 
 from pipelines.card import dataset_card
 from pipelines.manifest import Manifest, Signature, merge_counts, write_manifest
-from pipelines.recipe import load_recipe
+from pipelines.recipe import load_recipe, sample_recipe
 from pipelines.refilter import refilter
-from pipelines.run import sample_recipe
 from pipelines.sink import (
     DATA,
     ROW_BYTES,

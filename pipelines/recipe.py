@@ -172,12 +172,14 @@ class Recipe(Section):
     def _possible_decoding(cls, decoding: Decoding) -> Decoding:
         for key, least, most in (
             ("beam_size", 1, 64),
+            ("patience", 0.5, 10),
             ("length_penalty", -10, 10),
             ("repetition_penalty", 0.1, 100),
             ("no_repeat_ngram_size", 0, 64),
             # NLLB has 1,024 positions.
             ("max_input_tokens", 1, 1024),
             ("max_output_tokens", 1, 1024),
+            ("second_tries", 0, 2),
         ):
             if not least <= getattr(decoding, key) <= most:
                 raise Misfit(key, f"must be from {least} to {most}")

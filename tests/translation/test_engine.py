@@ -209,3 +209,16 @@ def test_a_language_the_model_lacks_is_an_error(converted: Path) -> None:
         pytest.raises(ValueError, match="was not trained on xyz_Latn"),
     ):
         engine.translate([Request("a cat", "eng_Latn", "xyz_Latn")])
+
+
+def test_a_loop_is_decoded_again_and_stays_if_it_is_only_cut_short() -> None:
+    request = Request("tropical drink", "eng_Latn", "tgl_Latn")
+    small, decoding = model_directory(SMALL), Decoding(max_output_tokens=128)
+    with Engine(small, replace(decoding, second_tries=0), threads=Threads(intra=1)) as engine:
+        (first,) = engine.translate([request])
+        assert "na na na na" in first.text
+        assert engine.tries["wider_beam"] == 0
+    with Engine(small, decoding, threads=Threads(intra=1)) as engine:
+        # The wider beam, which may not repeat three tokens, gives `pais na na na exote`.
+        assert engine.translate([request]) == [first]
+        assert engine.tries == {"sentences": 1, "wider_beam": 1}
