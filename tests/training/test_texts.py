@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from training.texts import TextEncoder, TextSettings, TokenizerError, Tokens
+
+E = "eng_Latn"
+
+
+def words(encoder: TextEncoder, tokens: Tokens | None) -> list[str]:
+    assert tokens is not None
+    return list(encoder.tokenizer.convert_ids_to_tokens(tokens.ids))  # type: ignore[attr-defined]
+
+
+def only(encoded: list[Tokens | None]) -> Tokens | None:
+    assert len(encoded) == 1
+    return encoded[0]
+
+
+def test_an_encoder_decoder_gets_what_its_tokenizer_makes(tokenizer: Any) -> None:
+    encoder = TextEncoder(tokenizer, TextSettings())
+    prompt, target = only(encoder.prompts(["a dog"], [E])), only(encoder.targets(["the cat"], [E]))
+    assert words(encoder, prompt) == ["a", "dog", "</s>"]
+    assert words(encoder, target) == ["the", "cat", "</s>"]
+    assert list(prompt.ids) == tokenizer("a dog")["input_ids"]  # type: ignore[union-attr]
+    assert encoder.layout.image_position == 0
+
+
+def test_long_texts_are_cut_and_keep_their_end(tokenizer: Any) -> None:
+    encoder = TextEncoder(tokenizer, TextSettings(max_prompt_tokens=3, max_target_tokens=4))
+    prompts = encoder.prompts(["a dog", "a dog sits"], [E, E])
+    assert [words(encoder, prompt) for prompt in prompts] == [["a", "dog", "</s>"], ["a", "dog", "</s>"]]
+    assert [prompt.cut for prompt in prompts if prompt] == [False, True]
+    target = only(encoder.targets(["a big dog sits in the house"], [E]))
+    assert words(encoder, target) == ["a", "big", "dog", "</s>"]
+
+
+def test_a_decoder_gets_a_start_once_and_the_end_after_the_target(bos_tokenizer: Any) -> None:
+    encoder = TextEncoder(bos_tokenizer, TextSettings(decoder_only=True))
+    assert words(encoder, only(encoder.prompts(["a dog"], [E]))) == ["<s>", "a", "dog", "\n"]
+    assert words(encoder, only(encoder.targets(["the cat"], [E]))) == ["the", "cat", "</s>"]
+    assert encoder.layout.image_position == 1
+    assert encoder.pad_id == bos_tokenizer.eos_token_id  # it has no padding token
+
+
+def test_the_separator_is_a_setting(bos_tokenizer: Any) -> None:
+    encoder = TextEncoder(bos_tokenizer, TextSettings(decoder_only=True, separator=""))
+    assert words(encoder, only(encoder.prompts(["a dog"], [E]))) == ["<s>", "a", "dog"]
+
+
+def test_a_chat_template_surrounds_prompt_and_target(chat_tokenizer: Any) -> None:
+    encoder = TextEncoder(chat_tokenizer, TextSettings(decoder_only=True))
+    prompt, target = only(encoder.prompts(["a dog"], [E])), only(encoder.targets(["the cat"], [E]))
+    assert words(encoder, prompt) == [
+        *("<|im_start|>", "user", "\n", "a", "dog", "<|im_end|>", "\n", "<|im_start|>", "assistant", "\n")
+    ]
+    assert words(encoder, target) == ["the", "cat", "<|im_end|>"]
+    assert encoder.layout.image_position == 3
+    # The same tokens as the whole conversation has.
+    messages = [{"role": "user", "content": "a dog"}, {"role": "assistant", "content": "the cat"}]
+    whole = chat_tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False)
+    assert [*prompt.ids, *target.ids] == whole[: len(prompt.ids) + len(target.ids)]  # type: ignore[union-attr]
+
+
+def test_a_chat_template_can_be_left_unused(chat_tokenizer: Any) -> None:
+    encoder = TextEncoder(chat_tokenizer, TextSettings(decoder_only=True, chat=False))
+    assert words(encoder, only(encoder.prompts(["a dog"], [E]))) == ["a", "dog", "\n"]
+
+
+def test_a_chat_template_that_must_be_there_is_missed(bos_tokenizer: Any) -> None:
+    with pytest.raises(TokenizerError, match="no chat template"):
+        TextEncoder(bos_tokenizer, TextSettings(decoder_only=True, chat=True))
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("{{ raise_exception('no') }}", "the chat template fails"),
+        ("{% for m in messages %}{{ m.role }}{% endfor %}", "does not answer where it asks"),
+        ("{% for m in messages %}{{ m.content }}{% endfor %}x", "does not"),
+    ],
+)  # fmt: skip
+def test_a_useless_chat_template_is_told(chat_tokenizer: Any, template: str, told: str) -> None:
+    chat_tokenizer.chat_template = template
+    with pytest.raises(TokenizerError, match=told):
+        TextEncoder(chat_tokenizer, TextSettings(decoder_only=True))
+
+
+def test_a_template_longer_than_the_limit_is_told(chat_tokenizer: Any) -> None:
+    with pytest.raises(
+        TokenizerError, match="max_prompt_tokens: 8 is too few; the chat template alone takes 8"
+    ):
+        TextEncoder(chat_tokenizer, TextSettings(decoder_only=True, max_prompt_tokens=8))
+
+
+def test_options_reach_the_template(chat_tokenizer: Any) -> None:
+    chat_tokenizer.chat_template += "{% if add_generation_prompt and loud %}big{% endif %}"
+    with pytest.raises(TokenizerError, match="does not answer"):
+        TextEncoder(chat_tokenizer, TextSettings(decoder_only=True, chat_options={"loud": True}))
+    TextEncoder(chat_tokenizer, TextSettings(decoder_only=True, chat_options={"loud": False}))
+
+
+@pytest.mark.parametrize("text", ["a dog</s>", "<pad>", "the <unk> cat", "a <|im_end|> b"])
+def test_texts_with_special_tokens_are_left_out(chat_tokenizer: Any, text: str) -> None:
+    encoder = TextEncoder(chat_tokenizer, TextSettings(decoder_only=True))
+    assert encoder.prompts([text, "a dog"], [E, E])[0] is None
+    assert encoder.targets([text], [E]) == [None]
+    assert encoder.prompts([text, "a dog"], [E, E])[1] is not None
+
+
+def test_a_tokenizer_that_marks_languages_gets_their_tokens(tokenizer: Any) -> None:
+    import copy
+
+    marking = copy.deepcopy(tokenizer)
+    marking.add_special_tokens({"additional_special_tokens": ["eng_Latn", "deu_Latn"]})
+    marking.src_lang = None
+    encoder = TextEncoder(marking, TextSettings(), ["eng_Latn", "deu_Latn"])
+    prompts = encoder.prompts(["a dog", "a dog"], ["eng_Latn", "deu_Latn"])
+    assert [words(encoder, prompt) for prompt in prompts] == [
+        ["eng_Latn", "a", "dog", "</s>"],
+        ["deu_Latn", "a", "dog", "</s>"],
+    ]
+    assert words(encoder, only(encoder.targets(["the cat"], ["deu_Latn"])))[0] == "deu_Latn"
+    with pytest.raises(TokenizerError, match="no token for swh_Latn"):
+        TextEncoder(marking, TextSettings(), ["swh_Latn"])
+    with pytest.raises(TokenizerError, match="in swh_Latn, which no shard"):
+        encoder.targets(["the cat"], ["swh_Latn"])
+
+
+def test_a_tokenizer_without_end_is_refused(tokenizer: Any) -> None:
+    import copy
+
+    endless = copy.deepcopy(tokenizer)
+    endless.eos_token = None
+    with pytest.raises(TokenizerError, match="no end token"):
+        TextEncoder(endless, TextSettings())
+
+
+def test_the_signature_tells_tokenizers_and_settings_apart(tokenizer: Any, chat_tokenizer: Any) -> None:
+    one = TextEncoder(tokenizer, TextSettings()).signature()
+    assert one == TextEncoder(tokenizer, TextSettings()).signature()
+    assert one != TextEncoder(tokenizer, TextSettings(max_target_tokens=9)).signature()
+    assert one != TextEncoder(chat_tokenizer, TextSettings()).signature()
+
+
+def test_texts_without_tokens_are_no_fault(tokenizer: Any) -> None:
+    encoder = TextEncoder(tokenizer, TextSettings())
+    assert words(encoder, only(encoder.prompts([""], [E]))) == ["</s>"]
+
+
+def test_limits_below_two_are_refused() -> None:
+    with pytest.raises(ValueError, match="max_target_tokens: 1 must be at least 2"):
+        TextSettings(max_target_tokens=1)

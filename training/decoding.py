@@ -1,0 +1,135 @@
+"""Pictures of batches decoded by worker processes, in order.
+
+Workers see encoded bytes alone: filesystems, Parquet and tokenizers stay in the process that trains, whose
+threads and connections a forked worker could not use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from training.pictures import BadPicture, PictureSettings, pixels_of
+
+Encoded = bytes | BadPicture
+"""A picture as it was read, or why it was not."""
+
+
+class LoaderError(RuntimeError):
+    """The loader cannot go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """The pictures of one batch, encoded."""
+
+    index: int
+    """Of the batch."""
+    pictures: Sequence[Encoded]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The pictures of one batch."""
+
+    index: int
+    pixels: Tensor
+    """(those that are good, height, width, 3), uint8, in order."""
+    bad: dict[int, tuple[str, str]]
+    """Number of the picture in its job -> reason and detail."""
+
+    def pin_memory(self) -> Decoded:
+        """What torch calls for `pin_memory`."""
+        return replace(self, pixels=self.pixels.pin_memory())
+
+
+class Decoder(Dataset[Decoded]):
+    """`Job` -> `Decoded`, in whichever process it is called."""
+
+    def __init__(self, settings: PictureSettings) -> None:
+        self._settings = settings
+
+    def __getitem__(self, job: Job) -> Decoded:
+        bad: dict[int, tuple[str, str]] = {}
+        pixels = torch.empty(
+            (len(job.pictures), self._settings.height, self._settings.width, 3), dtype=torch.uint8
+        )
+        good = 0
+        for number, picture in enumerate(job.pictures):
+            try:
+                if isinstance(picture, BadPicture):
+                    raise picture
+                pixels[good] = pixels_of(picture, self._settings)
+                good += 1
+            except BadPicture as error:
+                bad[number] = (error.reason, error.detail)
+        return Decoded(job.index, pixels[:good], bad)
+
+
+class Decoding:
+    """Worker processes that decode the jobs of one epoch after the other."""
+
+    def __init__(
+        self,
+        settings: PictureSettings,
+        jobs: Callable[[], Iterable[Job]],
+        workers: int,
+        ahead: int,
+        pin_memory: bool,
+    ) -> None:
+        """
+        Args:
+            jobs: called at the start of each epoch; pulled in this process, `ahead` for each worker.
+            workers: 0 decodes in this process.
+        """
+        self.decoder = Decoder(settings)
+        self._loader: DataLoader[Decoded] | None = DataLoader(
+            self.decoder,
+            batch_size=None,
+            sampler=_Calling(jobs),
+            num_workers=workers,
+            prefetch_factor=ahead if workers else None,
+            persistent_workers=workers > 0,
+            pin_memory=pin_memory,
+            # Else each loop draws from torch's own, and a run that goes on would have other dropout.
+            generator=torch.Generator(),
+        )
+
+    def __iter__(self) -> Iterator[Decoded]:
+        """The decoded jobs, in their order.
+
+        Raises:
+            LoaderError: a worker process was killed. If torch hears of it while the caller works, it raises
+                its own RuntimeError there, which says the same.
+        """
+        if self._loader is None:
+            raise LoaderError("the loader was closed")
+        try:
+            yield from self._loader
+        except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
+            # Of a dead worker torch tells, or the connection over which its last pictures should have come.
+            if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
+                raise
+            cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise LoaderError(
+                f"a worker process that decodes pictures died ({cause}); if it ran out of memory, give fewer "
+                "workers; start again to go on from the last checkpoint"
+            ) from error
+
+    def close(self) -> None:
+        """Ends the worker processes, which live as long as torch's loader does."""
+        self._loader = None
+
+
+class _Calling:
+    """Calls a function for a new iterator each time; what `DataLoader` takes for a sampler."""
+
+    def __init__(self, jobs: Callable[[], Iterable[Job]]) -> None:
+        self._jobs = jobs
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self._jobs())

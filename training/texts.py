@@ -1,0 +1,268 @@
+"""Prompts and targets -> tokens of encoder-decoders and decoder-only models, with or without chat template.
+
+Special tokens are put around the tokens of a text, never found in it: a row whose text holds one is left out.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Protocol
+
+PLACE_OF_PROMPT, PLACE_OF_TARGET = "PROMPTPLACE", "TARGETPLACE"
+"""Stand for the texts while a chat template is rendered: letters alone, which no template changes."""
+
+TEXTS_AT_ONCE = 1024
+
+
+class Tokenizer(Protocol):
+    """What is used of a Hugging Face tokenizer."""
+
+    pad_token_id: Any
+    eos_token_id: Any
+    all_special_tokens: Any
+
+    def __call__(self, text: Any, **options: Any) -> Any: ...
+
+    def convert_tokens_to_ids(self, tokens: Any) -> Any: ...
+
+
+class TokenizerError(ValueError):
+    """A tokenizer that this trainer cannot use; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """How long texts may be, and what stands between a prompt and its target."""
+
+    max_prompt_tokens: int = 128
+    max_target_tokens: int = 128
+    """Each with its special tokens, as in mBLIP; longer ones are cut, and counted."""
+    decoder_only: bool = False
+    """Prompt and target make one sequence."""
+    chat: bool | None = None
+    """Put the prompt into the tokenizer's chat template; None: if it has one (decoder-only models)."""
+    chat_options: Mapping[str, Any] = field(default_factory=dict)
+    """Handed to the template: `{enable_thinking: false}`."""
+    separator: str = "\n"
+    """Between prompt and target of a decoder-only model without a chat template."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_prompt_tokens", "max_target_tokens"):
+            if getattr(self, name) < 2:
+                raise ValueError(f"{name}: {getattr(self, name)!r} must be at least 2")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The tokens that stand around every prompt and every target."""
+
+    before_prompt: tuple[int, ...] = ()
+    after_prompt: tuple[int, ...] = ()
+    before_target: tuple[int, ...] = ()
+    after_target: tuple[int, ...] = ()
+    image_position: int = 0
+    """How many tokens stand before the visual ones."""
+    by_language: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """NLLB code -> the token that comes first, in prompts and targets; empty but for NLLB's tokenizers."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A text with all its special tokens."""
+
+    ids: tuple[int, ...]
+    cut: bool
+    """It was longer than allowed."""
+
+
+class TextEncoder:
+    """Prompts and targets as tokens of one model; training and generation both use it."""
+
+    def __init__(self, tokenizer: Tokenizer, settings: TextSettings, codes: Iterable[str] = ()) -> None:
+        """
+        Args:
+            codes: NLLB codes of the languages that occur; only a tokenizer that marks languages needs them.
+
+        Raises:
+            TokenizerError: it has no end or padding token, a broken chat template, or unknown languages.
+        """
+        # A copy, since threads use it: the caller may use its own at any time.
+        self.tokenizer, self.settings = copy.deepcopy(tokenizer), settings
+        self._lock = threading.Lock()
+        if tokenizer.eos_token_id is None:
+            raise TokenizerError("the tokenizer has no end token (`eos_token`), so targets would never end")
+        self.layout = layout_of(tokenizer, settings, codes)
+        around = len(self.layout.before_prompt) + len(self.layout.after_prompt) + 1
+        if around > settings.max_prompt_tokens:
+            raise TokenizerError(
+                f"max_prompt_tokens: {settings.max_prompt_tokens} is too few; the chat template alone "
+                f"takes {around - 1}"
+            )
+
+    @property
+    def pad_id(self) -> int:
+        """What fills up a batch; masked everywhere, so the end token does where there is none for it."""
+        pad = self.tokenizer.pad_token_id
+        return int(self.tokenizer.eos_token_id if pad is None else pad)
+
+    def prompts(self, texts: Sequence[str], languages: Sequence[str]) -> list[Tokens | None]:
+        """Each prompt up to where the target starts; None where it holds a special token.
+
+        Args:
+            languages: NLLB code of each.
+        """
+        layout = self.layout
+        return self._around(
+            texts, languages, layout.before_prompt, layout.after_prompt, self.settings.max_prompt_tokens
+        )
+
+    def targets(self, texts: Sequence[str], languages: Sequence[str]) -> list[Tokens | None]:
+        """Each target with its end token, also where it is cut; None where it holds a special token."""
+        layout = self.layout
+        return self._around(
+            texts, languages, layout.before_target, layout.after_target, self.settings.max_target_tokens
+        )
+
+    def _around(
+        self,
+        texts: Sequence[str],
+        languages: Sequence[str],
+        before: tuple[int, ...],
+        after: tuple[int, ...],
+        limit: int,
+    ) -> list[Tokens | None]:
+        contents = self._contents(texts)
+        made: list[Tokens | None] = []
+        for text, language in zip(texts, languages, strict=True):
+            ids = contents[text]
+            if ids is None:
+                made.append(None)
+                continue
+            start = (*self._language_token(language), *before)
+            room = limit - len(start) - len(after)
+            made.append(Tokens((*start, *ids[:room], *after), len(ids) > room))
+        return made
+
+    def _language_token(self, language: str) -> tuple[int, ...]:
+        if not self.layout.by_language:
+            return ()
+        if language not in self.layout.by_language:
+            raise TokenizerError(
+                f"a prompt or target is in {language}, which no shard of the mix is named after"
+            )
+        return (self.layout.by_language[language],)
+
+    def _contents(self, texts: Sequence[str]) -> dict[str, tuple[int, ...] | None]:
+        """Distinct text -> its tokens; prompts repeat a few templates, so that is far fewer than rows."""
+        contents: dict[str, tuple[int, ...] | None] = dict.fromkeys(texts)
+        plain = [text for text in contents if not self._special.search(text)]
+        for start in range(0, len(plain), TEXTS_AT_ONCE):
+            chunk = plain[start : start + TEXTS_AT_ONCE]
+            # A Rust tokenizer refuses to be used by two threads at a time.
+            with self._lock:
+                encoded = _ids(self.tokenizer, chunk)
+            for text, ids in zip(chunk, encoded, strict=True):
+                contents[text] = tuple(ids)
+        return contents
+
+    @cached_property
+    def _special(self) -> re.Pattern[str]:
+        added = getattr(self.tokenizer, "added_tokens_decoder", {}).values()
+        tokens = {str(token) for token in self.tokenizer.all_special_tokens}
+        tokens |= {str(token) for token in added if getattr(token, "special", False)}
+        # The longest first, as a tokenizer looks for them; a blank one would be found in any text.
+        ordered = sorted((token for token in tokens if token.strip()), key=lambda token: (-len(token), token))
+        return re.compile("|".join(map(re.escape, ordered)) or r"(?!)")
+
+    def signature(self) -> dict[str, Any]:
+        """What decides on tokens, and so on the order: another tokenizer has another signature."""
+        return {
+            "settings": repr(self.settings),
+            "layout": repr(self.layout),
+            "probe": _ids(self.tokenizer, [_PROBE])[0],
+            "special": hashlib.sha256(self._special.pattern.encode()).hexdigest()[:16],
+        }
+
+
+_PROBE = "A dog; ein Hund; 一只狗; कुत्ता; 1234"
+
+
+def _ids(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+    """The tokens of texts without any special ones."""
+    encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)
+    return [list(ids) for ids in encoded["input_ids"]]
+
+
+def layout_of(tokenizer: Tokenizer, settings: TextSettings, codes: Iterable[str] = ()) -> Layout:
+    """What stands around prompts and targets of a tokenizer's model.
+
+    Raises:
+        TokenizerError: see `TextEncoder`.
+    """
+    end = (int(tokenizer.eos_token_id),)
+    if not settings.decoder_only:
+        if hasattr(tokenizer, "src_lang"):
+            return Layout(after_prompt=end, after_target=end, by_language=_language_ids(tokenizer, codes))
+        before, after = _special_ids(tokenizer)
+        return Layout(before, after or end, before, after or end)
+    template = getattr(tokenizer, "chat_template", None)
+    if settings.chat and not template:
+        raise TokenizerError("chat: true, but the tokenizer has no chat template")
+    if template and settings.chat is not False:
+        return _chat_layout(tokenizer, settings.chat_options)
+    before, _ = _special_ids(tokenizer)
+    between = tuple(_ids(tokenizer, [settings.separator])[0]) if settings.separator else ()
+    return Layout(before, between, (), end, image_position=len(before))
+
+
+def _special_ids(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The special tokens that a tokenizer puts before and after a text."""
+    bare = _ids(tokenizer, ["a"])[0]
+    whole = list(tokenizer("a", add_special_tokens=True)["input_ids"])
+    for start in range(len(whole) - len(bare) + 1):
+        if whole[start : start + len(bare)] == bare:
+            return tuple(whole[:start]), tuple(whole[start + len(bare) :])
+    raise TokenizerError(
+        f"the tokenizer makes {bare} of 'a' and {whole} with special tokens, which do not stand around it"
+    )
+
+
+def _language_ids(tokenizer: Tokenizer, codes: Iterable[str]) -> Mapping[str, int]:
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    found = {code: tokenizer.convert_tokens_to_ids(code) for code in sorted(set(codes))}
+    for code, token in found.items():
+        if token is None or token == unknown:
+            raise TokenizerError(f"the tokenizer marks languages, but has no token for {code}")
+    return MappingProxyType(found)
+
+
+def _chat_layout(tokenizer: Any, options: Mapping[str, Any]) -> Layout:
+    """The pieces of the template around the user's turn and the answer; pictures stand before the prompt."""
+    question = [{"role": "user", "content": PLACE_OF_PROMPT}]
+    answer = [*question, {"role": "assistant", "content": PLACE_OF_TARGET}]
+    try:
+        asked = tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True, **options)
+        answered = tokenizer.apply_chat_template(answer, tokenize=False, **options)
+    except Exception as error:  # A template is a program; it may raise anything.
+        raise TokenizerError(f"the chat template fails: {type(error).__name__}: {error}") from error
+    before, found, between = asked.partition(PLACE_OF_PROMPT)
+    head, answered_too, after = answered.partition(PLACE_OF_TARGET)
+    if not found or not answered_too or not head.startswith(asked):
+        raise TokenizerError(
+            "the chat template does not answer where it asks for an answer: it makes "
+            f"{asked!r} of a question and {answered!r} of both; set `chat: false`, or hand it other options"
+        )
+    # What follows the end of the turn, a line break, is for the next turn.
+    after = after.rstrip()
+    pieces = [
+        tuple(_ids(tokenizer, [text])[0]) if text else () for text in (before, between, head[len(asked) :])
+    ]
+    end = tuple(_ids(tokenizer, [after])[0]) if after else (int(tokenizer.eos_token_id),)
+    return Layout(pieces[0], pieces[1], pieces[2], end, image_position=len(pieces[0]))
