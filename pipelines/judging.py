@@ -9,7 +9,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from translation.filters import SCORES, Policy, ScoreTable, TextPair, Thresholds, score_pairs, verdicts
+from translation.filters import (
+    SCORES,
+    Policy,
+    ScoreTable,
+    TextPair,
+    Thresholds,
+    load_thresholds,
+    score_pairs,
+    verdicts,
+)
 from translation.identification import load_identifier
 from translation.quality import load_quality
 
@@ -45,18 +54,28 @@ class Judge:
     def __init__(self, judging: Judging) -> None:
         self._policy, self._thresholds = judging.policy, judging.thresholds
         self._identifier = load_identifier(judging.identification)
+        self._shipped = load_thresholds(None).for_identification(self._identifier.name)
         self._quality = tuple(map(load_quality, judging.quality))
 
-    def judge(self, pairs: Sequence[TextPair]) -> list[JudgedText]:
-        """Every pair with its scores and its verdict, in order."""
+    def judge(self, pairs: Sequence[TextPair]) -> tuple[list[JudgedText], list[bool]]:
+        """Every pair with its scores and its verdict, in order, and whether it is worth keeping.
+
+        That is what the filters say by default, whatever the policy: translations must not depend on the
+        policy, so that another one can be tried later on the same translations.
+        """
         table = score_pairs(pairs, self._identifier)
+        worth = [verdict.accepted for verdict in verdicts(table, _DEFAULT, self._shipped)]
         for one in self._quality:
             table = table.with_column(one.column, one.score(pairs))
         made = verdicts(table, self._policy, self._thresholds)
-        return [
+        judged = [
             JudgedText(pair.target, pair.back_translation, verdict.reason, scores.tobytes())
             for pair, verdict, scores in zip(pairs, made, _matrix(table), strict=True)
         ]
+        return judged, worth
+
+
+_DEFAULT = Policy()
 
 
 def _matrix(table: ScoreTable) -> NDArray[np.float32]:

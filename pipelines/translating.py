@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import apache_beam as beam
 import msgspec
@@ -125,6 +125,16 @@ class _Translated:
     """Lines of the answer table; empty for a batch of texts."""
 
 
+class _Scored(NamedTuple):
+    """A batch with its verdicts; aligned."""
+
+    texts: list[JudgedText]
+    entries: list[Entry]
+    """Empty for a batch of texts."""
+    worth: list[bool]
+    """Whether to keep it, see `Judge.judge`."""
+
+
 class TranslateTexts(beam.DoFn):
     """(bucket of texts, blocks of `Use`s) -> (bucket of rows, block of `Delivery`s), and `ENTRIES`.
 
@@ -215,36 +225,35 @@ class TranslateTexts(beam.DoFn):
     def _judged(self, batch: _Translated) -> tuple[list[JudgedText], list[Entry]]:
         """A batch with its scores, and its lines of the answer table.
 
-        What a shortlist led to and is rejected is tried again with the whole vocabulary.
+        What a shortlist led to and is not worth keeping is tried again with the whole vocabulary.
         """
-        judged, entries = self._scored(batch)
+        judged, entries, worth = self._scored(batch)
         again = [
             index
             for index, (pair, text) in enumerate(zip(batch.pairs, judged, strict=True))
-            if text.reason and text.by_model and self._model.is_shortlisted(pair.language)
+            if not worth[index] and text.by_model and self._model.is_shortlisted(pair.language)
         ]
         if again:
-            retried = self._tried_again([batch.work[index] for index in again])
-            second, second_entries = self._scored(retried)
+            second = self._scored(self._tried_again([batch.work[index] for index in again]))
             self._again.inc(len(again))
             for place, index in enumerate(again):
-                if second[place].reason is None:
+                if second.worth[place]:
                     self._mended.inc()
-                    judged[index] = second[place]
+                    judged[index] = second.texts[place]
                     if entries:
-                        entries[index] = second_entries[place]
+                        entries[index] = second.entries[place]
         return judged, entries
 
-    def _scored(self, batch: _Translated) -> tuple[list[JudgedText], list[Entry]]:
-        judged = self._judge.judge(batch.pairs)
+    def _scored(self, batch: _Translated) -> _Scored:
+        judged, worth = self._judge.judge(batch.pairs)
         if not batch.entries:
-            return judged, []
+            return _Scored(judged, [], worth)
         judged = [_as_answer(text, entry) for text, entry in zip(judged, batch.entries, strict=True)]
         entries = [
             replace(entry, accepted=text.reason is None)
             for text, entry in zip(judged, batch.entries, strict=True)
         ]
-        return judged, entries
+        return _Scored(judged, entries, worth)
 
     def _tried_again(self, work: Sequence[TextKey | WantedAnswer]) -> _Translated:
         answers = [one for one in work if isinstance(one, WantedAnswer)]
