@@ -20,9 +20,9 @@ from translation.identification import OFFLINE
 from translation.model import SMALL
 
 DONE, FAILED, WRONG = 0, 1, 2
+"""Exit codes: done; the run failed or found something wrong; command line or configuration is wrong."""
 
 DEVICES = ("auto", "cpu", "cuda")
-"""Exit codes: done; the run failed or found something wrong; command line or configuration is wrong."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -321,7 +321,10 @@ def _run(parsed: argparse.Namespace) -> int:
     if any(TRUNCATED in count.reasons for count in manifest.counts):
         _complain("a source breaks off, so an unknown number of its records is missing (reason: truncated)")
         return FAILED
-    return DONE if manifest.accepted else FAILED
+    if not manifest.accepted:
+        _complain("no row was accepted; `translate-mix show --rejected` says why")
+        return FAILED
+    return DONE
 
 
 def _plan(parsed: argparse.Namespace) -> int:
@@ -542,7 +545,10 @@ def _model_shortlist(parsed: argparse.Namespace) -> int:
 
     texts = read_texts(parsed.texts)
     if parsed.sample:
-        sample = parsed.sample.read_text(encoding="utf-8").splitlines()
+        try:
+            sample = parsed.sample.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"--sample {parsed.sample}: cannot be read: {error}") from error
     else:
         sample = list(dict.fromkeys(texts.get(ENGLISH, [])))[:ENGLISH_SAMPLE]
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections import Counter
@@ -21,6 +20,7 @@ from translation.languages import ENGLISH
 from translation.model import SENTENCEPIECE, ModelDescription, read_description
 from translation.tokenizer import Tokenizer
 from translation.translations import Request
+from translation.tuning import available_cores
 
 MEASURED_SECONDS = 10.0
 """How long the model is timed at most, as far as it can be foreseen."""
@@ -206,7 +206,7 @@ def measured(
     if not requests:
         return None
     directory = recipe.model_directory
-    threads = Threads(intra=os.cpu_count() or 1)
+    threads = Threads(intra=available_cores())
     timed: list[tuple[int, int, float]] = []
     with Engine(directory, recipe.translation, device=device, threads=threads, check=False) as engine:
         device = engine.device

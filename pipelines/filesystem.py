@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,6 +218,22 @@ def move(source: str, path: str) -> None:
             FileSystems.rename([source], [path])
     except (OSError, BeamIOError) as error:
         raise failed_write(error, path) from error
+
+
+def remove_matching(directory: str, folders: Iterable[str], name: re.Pattern[str]) -> None:
+    """Deletes the files of such a name that stand two levels down in some folders of a directory.
+
+    Raises:
+        OutputError: no permission, ...
+    """
+    try:
+        patterns = [join(directory, folder, "*", "*") for folder in folders]
+        found = [one.path for match in FileSystems.match(patterns) for one in match.metadata_list]
+        old = [path for path in found if name.fullmatch(FileSystems.split(path)[1])]
+        if old:
+            FileSystems.delete(old)
+    except (OSError, BeamIOError) as error:
+        raise failed_write(error, directory) from error
 
 
 def remove(path: str) -> None:

@@ -183,7 +183,8 @@ def read_manifest(directory: str) -> Manifest:
             interrupted.
     """
     path = join(directory, MANIFEST)
-    if not exists(directory):
+    # A store of objects has no folders.
+    if is_local(directory) and not exists(directory):
         raise ValueError(f"{directory}: no such directory")
     check_not_interrupted(directory)
     if not exists(path):

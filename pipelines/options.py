@@ -9,6 +9,9 @@ from typing import Any, NoReturn
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.runners.runner import create_runner
 
+LOCAL_RUNNER = "FnApiRunner"
+"""Beam's name of the runner that works on this machine alone."""
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -54,8 +57,12 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     standard = options.view_as(StandardOptions)
     if standard.runner in (None, "DirectRunner"):
         # Beam's DirectRunner may first try to download another runner; this is the one it falls back to.
-        standard.runner = "FnApiRunner"
+        standard.runner = LOCAL_RUNNER
     create_runner(standard.runner)
-    if options.view_as(DirectOptions).direct_num_workers < 0:
+    direct = options.view_as(DirectOptions)
+    if direct.direct_num_workers < 0:
         raise ValueError("--direct_num_workers must be 0 (one a core) or more")
+    if direct.direct_num_workers != 1 and direct.direct_running_mode == "in_memory":
+        # Which is the default, and in which Beam has one worker whatever the number.
+        direct.direct_running_mode = "multi_processing"
     return options

@@ -118,7 +118,8 @@ class ProgressDisplay:
                 (done, remembered), stage = self._counts(), self._stage()
                 if stage == TRANSLATING:
                     began = began or time.monotonic()
-                    rate = done / max(time.monotonic() - began, 1e-3)
+                    # What is remembered takes no time, and says nothing of what is still to come.
+                    rate = (done - remembered) / max(time.monotonic() - began, 1e-3)
                     text = f"{stage} ({remembered:,} remembered)" if remembered else stage
                     bar.update(
                         task, description=text, total=self._total, completed=done, rate=f"{rate:,.0f} texts/s"
@@ -136,8 +137,8 @@ class ProgressDisplay:
                 self._console.print(stage)
                 continue
             began = began or time.monotonic() - PLAIN_SECONDS
-            rate = done / (time.monotonic() - began)
-            left = f"{max(0, self._total - done) / rate:,.0f} s left" if done else "time left unknown"
+            rate = (done - remembered) / (time.monotonic() - began)
+            left = f"{max(0, self._total - done) / rate:,.0f} s left" if rate else "time left unknown"
             known = f", {remembered:,} remembered" if remembered else ""
             self._console.print(
                 f"translated {done:,} of {self._total:,} texts{known}, {rate:,.1f} a second, {left}"

@@ -20,15 +20,15 @@ from pathlib import Path
 
 import apache_beam as beam
 import ctranslate2
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
 from pipelines.blocks import buckets_for
 from pipelines.downloading import DownloadSettings, allow_downloads
-from pipelines.filesystem import OutputError, is_local, join, make_directory
+from pipelines.filesystem import OutputError, is_local, join, make_directory, remove, remove_matching
 from pipelines.journal import discard
 from pipelines.judging import Judging
-from pipelines.manifest import MANIFEST, Manifest, Signature, is_finished, read_manifest
+from pipelines.manifest import ANSWERS_FILE, MANIFEST, Manifest, Signature, is_finished, read_manifest
 from pipelines.options import beam_options
 from pipelines.ownership import LOCK, WORK, locked
 from pipelines.plan_progress import ReadingProgress
@@ -42,7 +42,7 @@ from pipelines.sink import DATA, REJECTED
 from pipelines.sources import Piece, SourceError, pieces
 from pipelines.summary import counted
 from pipelines.translate_mix import MixPlan, translate_mix
-from pipelines.translating import EngineOptions, threads_per_worker
+from pipelines.translating import EngineOptions, cores_per_worker
 from pipelines.uses import TextBuckets
 from translation.answers import read_answers
 from translation.decoder import Threads
@@ -95,7 +95,7 @@ def run_mix(
     options = beam_options(beam_arguments)
     # Before the sources are read, which may take minutes.
     _check_output(output, overwrite)
-    cores = threads_per_worker(options.view_as(DirectOptions).direct_num_workers)
+    cores = cores_per_worker(options)
     wanted = parse_threads(threads) if threads else Threads(intra=cores)
     plan, planned = make_plan(recipe, output, device, console, quiet)
     if recipe.download is not None:
@@ -165,7 +165,9 @@ def make_plan(
     # A model that CTranslate2 refuses shall stop the run here, not in a worker.
     with Engine(directory, decoding, device=device, shortlist=recipe.shortlists, check=False) as opened:
         lists = opened.shortlist_digest
-    origin = Origin(f"ctranslate2-{ctranslate2.__version__}", description.digest, decoding_json)
+        # Another computation gives other last digits.
+        computed = f"+cuda-{opened.compute_type}" if opened.device == "cuda" else ""
+    origin = Origin(f"ctranslate2-{ctranslate2.__version__}{computed}", description.digest, decoding_json)
     engine_name = with_shortlists(origin, lists).engine
     engine = EngineOptions(
         directory=str(directory),
@@ -257,12 +259,7 @@ def _with_memory(
         )
     if given:
         # Imported translations make other rows, so they are a part of what the mix was made with.
-        engine = f"{plan.signature.engine}+imported-{given}"
-        plan = replace(
-            plan,
-            signature=replace(plan.signature, engine=engine),
-            provenance=replace(plan.provenance, engine=engine),
-        )
+        plan = _made_with(plan, f"+imported-{given}")
 
     def settle() -> str:
         if threads is not None:
@@ -275,10 +272,22 @@ def _with_memory(
             console.print(str(measured), soft_wrap=True)
         return str(measured.threads)
 
-    settled = parse_threads(begin(folder, _digest_of(plan), settle).settled) or Threads()
+    asked = "" if threads is None or not threads.max_batch_tokens else f"/{threads.max_batch_tokens}"
+    settled = parse_threads(begin(folder, _digest_of(plan) + asked, settle).settled) or Threads()
     # The size of the batches shows in the last digits of scores, the other numbers in nothing.
     used = settled if threads is None else replace(threads, max_batch_tokens=settled.max_batch_tokens)
-    return replace(plan, engine=replace(plan.engine, threads=used))
+    plan = replace(plan, engine=replace(plan.engine, threads=used))
+    return _made_with(plan, f"+batches-{used.max_batch_tokens}") if used.max_batch_tokens else plan
+
+
+def _made_with(plan: MixPlan, more: str) -> MixPlan:
+    """The plan with more in the name of its engine, in signature and rows."""
+    engine = f"{plan.signature.engine}{more}"
+    return replace(
+        plan,
+        signature=replace(plan.signature, engine=engine),
+        provenance=replace(plan.provenance, engine=engine),
+    )
 
 
 def _digest_of(plan: MixPlan) -> str:
@@ -289,13 +298,13 @@ def _digest_of(plan: MixPlan) -> str:
 
 def _close_memory(folder: str, console: Console) -> None:
     """Ends the run in the memory; merges its segments if they have become many."""
-    finish(folder)
-    if sum(not segment.number for segment in SegmentFolder(folder).segments()) > LOOSE_SEGMENTS:
-        try:
+    try:
+        finish(folder)
+        if sum(not segment.number for segment in SegmentFolder(folder).segments()) > LOOSE_SEGMENTS:
             compact(folder)
-        except MemoryFolderError as error:
-            # The mix is finished, and the memory as good as before.
-            console.print(f"[yellow]the translation memory was not compacted: {error}[/]", soft_wrap=True)
+    except MemoryFolderError as error:
+        # The mix is finished, and the memory as good as before.
+        console.print(f"[yellow]the translation memory was not compacted: {error}[/]", soft_wrap=True)
 
 
 def _licences(recipe: Recipe, description: ModelDescription) -> dict[str, str]:
@@ -339,16 +348,21 @@ def _owned(output: str, overwrite: bool) -> Iterator[None]:
         RunFailed: it cannot be written to.
     """
     _check_output(output, overwrite)
-    if not is_local(output):
-        make_directory(output)
-        discard(output)
-        yield
-        return
     directory = Path(output)
     try:
+        if not is_local(output):
+            # The manifest goes first: without it the rest is an unfinished run. Stores have no locks.
+            remove(join(output, MANIFEST))
+            remove(join(output, ANSWERS_FILE))
+            make_directory(output)
+            discard(output)
+            remove_matching(output, (DATA, REJECTED), _SHARD)
+            yield
+            return
         with locked(directory):
             # The manifest goes first: without it the rest is an unfinished run.
             (directory / MANIFEST).unlink(missing_ok=True)
+            (directory / ANSWERS_FILE).unlink(missing_ok=True)
             # A journal would put the files of the mix that was there over the new ones.
             discard(output)
             for path in _shards_of_earlier_runs(directory):

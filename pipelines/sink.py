@@ -261,9 +261,8 @@ def _with_pictures(rows: pa.Table, embed: bool) -> Iterator[pa.Table]:
     """
     sizes = np.zeros(len(rows), np.int64)
     if embed:
-        rows = rows.combine_chunks()
-        (batch,) = rows.to_batches() or [pa.RecordBatch.from_pylist([], schema=rows.schema)]
-        sizes = np.where(keep_pictures(batch), rows.column("image_size").to_numpy(), 0)
+        kept = np.concatenate([keep_pictures(batch) for batch in rows.to_batches()])
+        sizes = np.where(kept, rows.column("image_size").to_numpy(), 0)
     schema = row_schema()
     for group, group_sizes in ordered_groups(rows, sizes):
         columns = {

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import apache_beam as beam
 import msgspec
 from apache_beam.metrics import Metrics
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.utils.shared import Shared
 
 from pipelines import progress
 from pipelines.blocks import HELD, Packer, at_the_end, bucket_of, tagged
 from pipelines.judging import Judge, JudgedText, Judging
+from pipelines.options import LOCAL_RUNNER
 from pipelines.uses import USES, TextKey, Use
 from translation.answers import Entry, Given, WantedAnswer, contexts, translate_answers
 from translation.decoder import Threads
@@ -26,6 +27,7 @@ from translation.filters import TextPair, goes_back
 from translation.languages import ENGLISH
 from translation.memory import Memory, Origin, Recalled, RememberingEngine
 from translation.translations import Decoding, Request, Translation
+from translation.tuning import available_cores
 
 ENTRIES = "entries"
 """Output: lines of the answer table."""
@@ -163,14 +165,16 @@ class TranslateTexts(beam.DoFn):
         self._options, self._judging, self._round_trip = options, judging, round_trip
         self._given, self._in_context = given, in_context
         self._buckets, self._progress = buckets, progress_directory
-        self._shared_model, self._shared_judge = Shared(), Shared()
+        self._shared = Shared()
         self._again = Metrics.counter("translate_mix", "tried_with_whole_vocabulary")
         self._mended = Metrics.counter("translate_mix", "mended_with_whole_vocabulary")
 
     def setup(self) -> None:
-        # Threads of one process share both.
-        self._model: RememberingEngine = self._shared_model.acquire(lambda: _Held(self._options.load())).value
-        self._judge: Judge = self._shared_judge.acquire(lambda: _Held(Judge(self._judging))).value
+        # Threads of one process share it; it lives as long as one of them holds it.
+        self._loaded: _Loaded = self._shared.acquire(
+            lambda: _Loaded(self._options.load(), Judge(self._judging))
+        )
+        self._model, self._judge = self._loaded.model, self._loaded.judge
 
     def start_bundle(self) -> None:
         progress.enter(self._progress, progress.TRANSLATING)
@@ -231,7 +235,7 @@ class TranslateTexts(beam.DoFn):
         again = [
             index
             for index, (pair, text) in enumerate(zip(batch.pairs, judged, strict=True))
-            if not worth[index] and text.by_model and self._model.is_shortlisted(pair.language)
+            if not worth[index] and text.by_model and self._may_gain(pair)
         ]
         if again:
             second = self._scored(self._tried_again([batch.work[index] for index in again]))
@@ -243,6 +247,12 @@ class TranslateTexts(beam.DoFn):
                     if entries:
                         entries[index] = second.entries[place]
         return judged, entries
+
+    def _may_gain(self, pair: TextPair) -> bool:
+        """Whether the whole vocabulary was not tried yet, as the engine does with what it sees is broken."""
+        made = pair.translation
+        tried = made is not None and (made.cut_off or made.unknown or made.empty)
+        return self._model.is_shortlisted(pair.language) and not tried
 
     def _scored(self, batch: _Translated) -> _Scored:
         judged, worth = self._judge.judge(batch.pairs)
@@ -330,17 +340,20 @@ def _as_answer(text: JudgedText, entry: Entry) -> JudgedText:
     return text
 
 
-T = TypeVar("T")
-
-
 @dataclass
-class _Held(Generic[T]):
-    """`Shared` keeps weak references, which tuples and some identifiers do not allow."""
+class _Loaded:
+    """What a process needs once, whatever the number of its threads."""
 
-    value: T
+    model: RememberingEngine
+    judge: Judge
 
 
-def threads_per_worker(workers: int) -> int:
-    """Cores of this machine over its worker processes; 0 workers is Beam's word for one a core."""
-    cores = os.cpu_count() or 1
-    return max(1, cores // (workers or cores))
+def cores_per_worker(options: PipelineOptions) -> int:
+    """Cores that a worker process has, all as many; 0 where they are not those of this machine."""
+    if options.view_as(StandardOptions).runner != LOCAL_RUNNER:
+        return 0
+    direct, cores = options.view_as(DirectOptions), available_cores()
+    if direct.direct_running_mode != "multi_processing":
+        return cores
+    # 0 workers is Beam's word for one a core.
+    return max(1, cores // (direct.direct_num_workers or cores))

@@ -12,10 +12,12 @@ from types import MappingProxyType
 
 import apache_beam as beam
 import msgspec
+from msgspec.structs import replace
 
 from pipelines.blocks import Gathered, Keyed, Packer, at_the_end, bucket_of
 from pipelines.examples import Text
 from pipelines.reading import EXAMPLES, PROMPT, TARGET, AssignedExample
+from translation.answers import contexts
 from translation.filters import is_short
 from translation.languages import languages
 
@@ -126,13 +128,23 @@ class GatherUses(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._uses = Gathered(USES)
+        self._contexts: dict[TextKey, tuple[str, ...]] = {}
 
     def process(self, element: Keyed) -> Iterator[Keyed]:
         for assigned in EXAMPLES.unpack(element[1]):
             for use in uses_of(assigned, self._supported):
-                self._uses.add(self._buckets.of_text(use.key), use)
+                self._uses.add(self._buckets.of_text(use.key), self._with_context(use))
         if self._uses.full:
             yield from self._uses.drain()
+            self._contexts.clear()
+
+    def _with_context(self, use: Use) -> Use:
+        """The use without its question, if others serve: a frequent answer has a million of them."""
+        if use.question is None:
+            return use
+        known = self._contexts.get(use.key, ())
+        chosen = self._contexts[use.key] = contexts((*known, use.question))
+        return use if use.question in chosen and use.question not in known else replace(use, question=None)
 
     def finish_bundle(self) -> Iterator[object]:
         yield from at_the_end(self._uses.drain())

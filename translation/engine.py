@@ -105,6 +105,8 @@ class Engine:
         self._decoder = Decoder(directory, device=device, threads=threads)
         self.device: str = self._decoder.device
         """`cpu` or `cuda`."""
+        self.compute_type: str = self._decoder.compute_type
+        """See `Decoder.compute_type`."""
         report = None
         if shortlist and self._decoder.restricts:
             report = read_shortlists(directory, self.description)

@@ -44,7 +44,15 @@ def _files(path: Path) -> list[Path]:
         if path.suffix not in _READERS:
             raise ValueError(f"{path}: not texts; give {', '.join(_READERS)}, or a folder of such files")
         return [path]
-    found = sorted(file for suffix in _READERS for file in path.rglob(f"*{suffix}") if file.is_file())
+    # Of a mix what was accepted, and what the model said; not its table of answers, nor what was rejected.
+    folders = [path / "data", path / "memory"] if (path / "manifest.json").is_file() else [path]
+    found = sorted(
+        file
+        for folder in folders
+        for suffix in _READERS
+        for file in folder.rglob(f"*{suffix}")
+        if file.is_file()
+    )
     if not found:
         raise ValueError(f"{path}: no such folder, or none of {', '.join(_READERS)} in it")
     return found

@@ -141,7 +141,11 @@ def available_memory() -> int:
         return sys.maxsize
     try:
         # In a container; `max` where nothing bounds it.
-        return min(free, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+        most, taken = (
+            int(Path("/sys/fs/cgroup", name).read_text(encoding="ascii"))
+            for name in ("memory.max", "memory.current")
+        )
+        return min(free, most - taken)
     except (OSError, ValueError):
         return free
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.uses import TEXTS_PER_BUCKET, TextBuckets
+from pipelines.examples import Example, Text
+from pipelines.reading import EXAMPLES, AssignedExample
+from pipelines.uses import TEXTS_PER_BUCKET, USES, GatherUses, TextBuckets
+from translation.answers import contexts
 from translation.languages import languages
 
 CODES = st.sampled_from(sorted(languages()))
@@ -42,3 +45,20 @@ def test_small_languages_share_a_bucket() -> None:
 
 def test_a_language_that_was_not_planned_has_a_bucket_too() -> None:
     assert TextBuckets.of({}).of_text(("deu_Latn", "A dog.")) == 0
+
+
+def answered(number: int) -> AssignedExample:
+    question = Text(f"Question {number}?")
+    return AssignedExample(Example("s", str(number), "vqa", None, None, question, Text("yes")), "deu_Latn")
+
+
+def test_a_frequent_answer_takes_few_questions_along_and_the_right_ones() -> None:
+    gather = GatherUses(frozenset({"deu_Latn"}), TextBuckets.of({"deu_Latn": 1000}))
+    gather.start_bundle()
+    assert not list(gather.process((0, EXAMPLES.pack([answered(number) for number in range(1000)]))))
+    blocks = [element.value[1] for element in gather.finish_bundle()]  # type: ignore[attr-defined]
+    uses = [use for use in USES.unpack_all(blocks) if use.is_answer]
+    assert sorted(use.row for use in uses) == sorted(answered(number).id for number in range(1000))
+    questions = [use.question for use in uses if use.question is not None]
+    assert len(questions) == len(set(questions)) < 50
+    assert contexts(questions) == contexts(f"Question {number}?" for number in range(1000))

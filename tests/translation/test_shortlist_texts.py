@@ -82,3 +82,15 @@ def test_an_empty_or_missing_folder_is_an_error(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "missing"):
         with pytest.raises(ValueError, match="no such folder, or none of"):
             read_texts([folder])
+
+
+def test_of_a_mix_what_was_accepted_counts_and_not_its_table_of_answers(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "answers.tsv").write_text(
+        "nllb_code\tanswer\ttranslation\ndeu_Latn\tyes\tja\n", encoding="utf-8"
+    )
+    for folder, text in (("data", "ein Hund"), ("rejected", "a dog")):
+        (tmp_path / folder / "deu_Latn").mkdir(parents=True)
+        table = pa.table({"language": ["deu_Latn"], "target": [text]})
+        pq.write_table(table, tmp_path / folder / "deu_Latn" / "train-00000-of-00001.parquet")
+    assert read_texts([tmp_path]) == {"deu_Latn": ["ein Hund"]}

@@ -1,0 +1,36 @@
+"""Beam's options as the command line takes them."""
+
+from __future__ import annotations
+
+import pytest
+from apache_beam.options.pipeline_options import DirectOptions
+
+from pipelines.options import beam_options
+from pipelines.translating import cores_per_worker
+from translation.tuning import available_cores
+
+
+def test_several_workers_are_processes_unless_something_else_is_said() -> None:
+    def mode(*arguments: str) -> str:
+        return str(beam_options(arguments).view_as(DirectOptions).direct_running_mode)
+
+    assert mode() == "in_memory"
+    assert mode("--direct_num_workers", "2") == "multi_processing"
+    assert mode("--direct_num_workers", "0") == "multi_processing"
+    assert mode("--direct_num_workers", "2", "--direct_running_mode", "multi_threading") == "multi_threading"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cores"),
+    [
+        ([], available_cores()),
+        (["--direct_num_workers", str(available_cores())], 1),
+        (["--direct_num_workers", "0"], 1),
+        (["--direct_num_workers", "1000"], 1),
+        # Threads of one process share its model.
+        (["--direct_num_workers", "2", "--direct_running_mode", "multi_threading"], available_cores()),
+        (["--runner", "PortableRunner"], 0),
+    ],
+)
+def test_a_worker_process_has_its_share_of_the_cores(arguments: list[str], cores: int) -> None:
+    assert cores_per_worker(beam_options(arguments)) == cores
