@@ -35,7 +35,7 @@ from translation.engine import Engine
 from translation.translations import Request, Translation
 
 ROWS, QUICK_ROWS = 1_000_000, 50_000
-MODEL_ROWS = 2_000
+MODEL_ROWS = 500
 MODEL_TOKENS = 20
 """Of a translation: a model with random weights would not end."""
 CAPTIONS = 5

@@ -202,7 +202,7 @@ class Engine:
         known.update(self._decode(rest, self.decoding))
         counts = Counter(sentences=len(ordered))
         tries = self.decoding.second_tries
-        faulty = _faulty(known)
+        faulty = _faulty(known) if tries else []
         before = len(faulty)
         if tries:
             again = [request for request in faulty if request.target in self.shortlisted and not full]
