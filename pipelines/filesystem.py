@@ -16,6 +16,8 @@ from typing import BinaryIO
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from translation.disk import sync_folder
+
 BLOCK = 2**20
 """Bytes that are read at once."""
 
@@ -53,7 +55,7 @@ def make_directory(path: str) -> None:
         new = [folder for folder in (Path(path), *Path(path).parents) if not folder.exists()]
         Path(path).mkdir(parents=True, exist_ok=True)
         for folder in new:
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
     elif not exists(path):
         FileSystems.mkdirs(path)
 
@@ -142,7 +144,7 @@ def _rename(temporary: str, path: str, written: Written) -> None:
     if is_local(path):
         os.replace(temporary, path)
         try:
-            _sync_folder(Path(path).absolute().parent)
+            sync_folder(Path(path).absolute().parent)
         except OSError:
             _discard(path)
             raise
@@ -155,23 +157,6 @@ def _rename(temporary: str, path: str, written: Written) -> None:
         found = file_size(path)
         _discard(path)
         raise _Unfit(f"{written.size:,} bytes were renamed, {found:,} arrived")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Puts new names in a folder on disk, so that they outlast a power failure."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:
-        # A folder that may be written to, but not read.
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network filesystems do not sync folders; PostgreSQL passes over the same two.
-        if error.errno not in (errno.EINVAL, errno.EBADF):
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _discard(path: str) -> None:
@@ -213,7 +198,7 @@ def move(source: str, path: str) -> None:
         make_directory(FileSystems.split(path)[0])
         if is_local(path):
             os.replace(source, path)
-            _sync_folder(Path(path).absolute().parent)
+            sync_folder(Path(path).absolute().parent)
         else:
             FileSystems.rename([source], [path])
     except (OSError, BeamIOError) as error:
@@ -251,7 +236,7 @@ def remove(path: str) -> None:
                 Path(path).unlink(missing_ok=True)
             else:
                 return
-            _sync_folder(Path(path).absolute().parent)
+            sync_folder(Path(path).absolute().parent)
         elif exists(path):
             FileSystems.delete([path])
     except (OSError, BeamIOError) as error:

@@ -6,7 +6,6 @@ the same byte for byte. Image bytes are read here, one row group at a time; no s
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipelines.blocks import bucket_of
 from pipelines.filesystem import join, write_atomically
 from pipelines.images import image_bytes, picture_name, plain_path
 from pipelines.reasons import keep_pictures, short_reasons
@@ -168,7 +168,7 @@ def cuts_for(sizes: NDArray[np.int64], limit: int) -> Cuts:
 
 def slot_of(key: str) -> int:
     """Which slot of its part holds the rows of a key."""
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") % SLOTS
+    return bucket_of(key, SLOTS)
 
 
 def key_of(image_id: str | None, row_id: str) -> str:

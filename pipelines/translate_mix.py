@@ -106,7 +106,7 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
     )
     translated = (
         kept.examples
-        | "Texts" >> beam.ParDo(GatherUses(plan.supported, plan.text_buckets))
+        | "Texts" >> beam.ParDo(GatherUses(plan.supported, plan.text_buckets, recipe.answers.context))
         | "Group by text" >> beam.GroupByKey()
         | "Translate"
         >> beam.ParDo(
@@ -115,7 +115,6 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
                 plan.judging,
                 recipe.round_trip,
                 plan.given,
-                recipe.answers.context,
                 buckets,
                 plan.progress_directory,
             )

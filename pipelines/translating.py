@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -150,7 +152,6 @@ class TranslateTexts(beam.DoFn):
         judging: Judging,
         round_trip: str,
         given: Mapping[TextKey, Given],
-        in_context: bool,
         buckets: int,
         progress_directory: str | None,
     ) -> None:
@@ -159,12 +160,10 @@ class TranslateTexts(beam.DoFn):
         Args:
             round_trip: `none`, `short` or `all` (see `translation.filters.goes_back`).
             given: answers that need no translation.
-            in_context: answers are tried with their questions.
             buckets: of rows.
         """
         self._options, self._judging, self._round_trip = options, judging, round_trip
-        self._given, self._in_context = given, in_context
-        self._buckets, self._progress = buckets, progress_directory
+        self._given, self._buckets, self._progress = given, buckets, progress_directory
         self._shared = Shared()
         self._again = Metrics.counter("translate_mix", "tried_with_whole_vocabulary")
         self._mended = Metrics.counter("translate_mix", "mended_with_whole_vocabulary")
@@ -212,13 +211,15 @@ class TranslateTexts(beam.DoFn):
         pool = ThreadPoolExecutor(IN_FLIGHT, "translate")
         try:
             begun: deque[Future[_Translated]] = deque()
-            for keys in _cut(texts):
-                begun.append(pool.submit(self._translate, keys))
-                if len(begun) > IN_FLIGHT:
-                    yield begun.popleft().result()
-            for keys in _cut(answers):
-                wanted = [self._answer(key, answers[key]) for key in keys]
-                begun.append(pool.submit(self._translate_answers, wanted))
+            work = chain(
+                (partial(self._translate, keys) for keys in _cut(texts)),
+                (
+                    partial(self._translate_answers, [self._answer(key, answers[key]) for key in keys])
+                    for keys in _cut(answers)
+                ),
+            )
+            for call in work:
+                begun.append(pool.submit(call))
                 if len(begun) > IN_FLIGHT:
                     yield begun.popleft().result()
             while begun:
@@ -293,7 +294,7 @@ class TranslateTexts(beam.DoFn):
         return _Translated(keys, pairs, [])
 
     def _answer(self, key: TextKey, uses: Sequence[Use]) -> WantedAnswer:
-        questions = {use.question for use in uses if use.question is not None} if self._in_context else ()
+        questions = (use.question for use in uses if use.question is not None)
         return WantedAnswer(*key, len(uses), contexts(questions), self._given.get(key))
 
     def _translate_answers(self, wanted: Sequence[WantedAnswer], again: bool = False) -> _Translated:

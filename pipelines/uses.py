@@ -123,8 +123,9 @@ class TextBuckets:
 class GatherUses(beam.DoFn):
     """(bucket of rows, block of examples) -> (bucket of texts, block of `Use`s)."""
 
-    def __init__(self, supported: frozenset[str], buckets: TextBuckets) -> None:
-        self._supported, self._buckets = supported, buckets
+    def __init__(self, supported: frozenset[str], buckets: TextBuckets, in_context: bool) -> None:
+        """`in_context`: answers are tried with their questions, which travel along then."""
+        self._supported, self._buckets, self._in_context = supported, buckets, in_context
 
     def start_bundle(self) -> None:
         self._uses = Gathered(USES)
@@ -142,6 +143,8 @@ class GatherUses(beam.DoFn):
         """The use without its question, if others serve: a frequent answer has a million of them."""
         if use.question is None:
             return use
+        if not self._in_context:
+            return replace(use, question=None)
         known = self._contexts.get(use.key, ())
         chosen = self._contexts[use.key] = contexts((*known, use.question))
         return use if use.question in chosen and use.question not in known else replace(use, question=None)

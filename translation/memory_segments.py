@@ -23,6 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from translation.disk import sync_folder
+
 SCHEMA = pa.schema(
     [
         pa.field("key", pa.binary(16), nullable=False),
@@ -214,7 +216,7 @@ class SegmentFolder:
                     stream.write(data)
             self._files.move(self._join(temporary), self._join(name))
             if self.local:
-                self._sync()
+                sync_folder(self._path)
         except OSError as error:
             self._discard(temporary)
             raise MemoryFolderError(
@@ -242,18 +244,6 @@ class SegmentFolder:
             if missing_ok and name not in self.names():
                 return
             raise MemoryFolderError(f"cannot rename {self.folder}/{name}: {_cause(error)}") from error
-
-    def _sync(self) -> None:
-        """Puts new names in the folder on disk, so that they outlast a power failure."""
-        descriptor = os.open(self._path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        except OSError as error:
-            # Some network filesystems do not sync folders.
-            if error.errno not in (errno.EINVAL, errno.EBADF):
-                raise
-        finally:
-            os.close(descriptor)
 
     def _room(self, error: OSError) -> str:
         """What is left on a disk that is full."""

@@ -53,7 +53,7 @@ def answered(number: int) -> AssignedExample:
 
 
 def test_a_frequent_answer_takes_few_questions_along_and_the_right_ones() -> None:
-    gather = GatherUses(frozenset({"deu_Latn"}), TextBuckets.of({"deu_Latn": 1000}))
+    gather = GatherUses(frozenset({"deu_Latn"}), TextBuckets.of({"deu_Latn": 1000}), in_context=True)
     gather.start_bundle()
     assert not list(gather.process((0, EXAMPLES.pack([answered(number) for number in range(1000)]))))
     blocks = [element.value[1] for element in gather.finish_bundle()]  # type: ignore[attr-defined]
