@@ -287,7 +287,7 @@ def _run(parsed: argparse.Namespace) -> int:
     from pipelines.examples import TRUNCATED
     from pipelines.filesystem import OutputError, join
     from pipelines.manifest import ANSWERS_FILE
-    from pipelines.recipe import RecipeError, load_recipe, sample_recipe
+    from pipelines.recipe import SettingsError, load_recipe, sample_recipe
     from pipelines.run import RunFailed, run_mix
     from pipelines.summary import answers_line, left_out_line, render_summary
     from translation.model import ModelError
@@ -308,7 +308,7 @@ def _run(parsed: argparse.Namespace) -> int:
     except (RunFailed, ModelError, OutputError) as error:
         _complain(error)
         return FAILED
-    except (RecipeError, ValueError) as error:
+    except (SettingsError, ValueError) as error:
         _complain(error)
         return WRONG
     render_summary(manifest.counts, parsed.output, console)

@@ -131,7 +131,7 @@ def names_of(recipe: Recipe, index: int) -> NameTable:
     left out for a language whose script it is not written in: Latin ones for Serbian, traditional Chinese.
 
     Raises:
-        RecipeError: one of the two files is not as it should be.
+        SettingsError: one of the two files is not as it should be.
     """
     source = recipe.sources[index]
     paths = [recipe.source_path(getattr(source, key)) for key in ("classes", "labels")]

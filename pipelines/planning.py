@@ -100,7 +100,7 @@ def plan_mix(
         told: is called with bytes done and bytes in all after each piece.
 
     Raises:
-        RecipeError: a source has another layout than the recipe says.
+        SettingsError: a source has another layout than the recipe says.
         pipelines.sources.SourceError: a file cannot be read on.
         concurrent.futures.process.BrokenProcessPool: a process was killed.
     """

@@ -13,21 +13,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
-from pipelines.recipe_errors import first_error
-from pipelines.recipe_file import Key, RecipeError, RecipeFile, read_recipe_file
+from pipelines.recipe_errors import RECIPE
 from pipelines.recipe_languages import Languages
 from pipelines.recipe_sources import Source
-from pipelines.recipe_values import Filled, Misfit, Name, Place, Section, Share, not_empty, places_of
+from pipelines.recipe_values import Name, Place, places_of
 from translation.answers import AnswersError, read_answers
 from translation.filters.policy import CALIBRATED, RANGES, Bound, Policy
 from translation.filters.thresholds import ThresholdsError, load_thresholds
 from translation.identification import CLD, OFFLINE, SHIPPED
 from translation.model import SMALL, model_directory
+from translation.settings import Filled, Misfit, Section, Share, checked, not_empty
+from translation.settings_file import Key, SettingsError, SettingsFile, read_settings_file
 from translation.translations import Decoding
 
-__all__ = ["Recipe", "RecipeError", "checked_recipe", "load_recipe"]
+__all__ = ["Recipe", "SettingsError", "checked_recipe", "load_recipe"]
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -165,7 +166,7 @@ class Recipe(Section):
     ]
     """Where the data is, and what is made of it."""
 
-    _written: RecipeFile = PrivateAttr(default_factory=RecipeFile)
+    _written: SettingsFile = PrivateAttr(default_factory=SettingsFile)
 
     @field_validator("translation")
     @classmethod
@@ -284,7 +285,7 @@ class Recipe(Section):
         pattern = str(path).replace("{language}", "*")
         return [path for path in map(Path, sorted(glob.glob(pattern, recursive=True))) if path.is_file()]
 
-    def error(self, key: Key, remedy: str) -> RecipeError:
+    def error(self, key: Key, remedy: str) -> SettingsError:
         """An error about the value at `key`, with the file and line where that stands."""
         return self._written.error(key, remedy)
 
@@ -293,31 +294,21 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Reads and checks a recipe; each override is `dotted.key=value` with the value in YAML.
 
     Raises:
-        RecipeError: anything is wrong with it, or a file or folder that it names is missing.
+        SettingsError: anything is wrong with it, or a file or folder that it names is missing.
     """
-    written = read_recipe_file(path, overrides)
-    try:
-        recipe = checked_recipe(written)
-    except TypeError as error:
-        remedy = f"holds a YAML tag that recipes do not use ({error})"
-        raise RecipeError(str(path), None, "", None, remedy) from error
+    recipe = checked_recipe(read_settings_file(path, overrides))
     _check_files(recipe)
     return recipe
 
 
-def checked_recipe(written: RecipeFile) -> Recipe:
+def checked_recipe(written: SettingsFile) -> Recipe:
     """The recipe of values that were read, checked but for the files that it names.
 
     Raises:
-        RecipeError: a key or value is wrong.
-        TypeError: a value is of no type that JSON has.
+        SettingsError: a key or value is wrong.
     """
-    # Strict JSON: "4" is no number and `true` no 1, but lists may become tuples.
-    values = json.dumps(_with_inherited_languages(_with_default_thresholds(written.values)))
-    try:
-        recipe = Recipe.model_validate_json(values, strict=True)
-    except ValidationError as error:
-        raise first_error(written, error.errors(include_url=False), Recipe) from error
+    values = _with_inherited_languages(_with_default_thresholds(written.values))
+    recipe = checked(Recipe, written, RECIPE, values)
     recipe._written = written
     return recipe
 

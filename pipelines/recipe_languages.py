@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pipelines.recipe_values import Misfit, OtherLanguageCode, Section, Share
+from pipelines.recipe_values import OtherLanguageCode
 from pipelines.shares import LanguagePolicy, PolicyError
 from translation.languages import ENGLISH, default_languages
+from translation.settings import Misfit, Section, Share
 
 
 def _distinct(codes: tuple[str, ...]) -> tuple[str, ...]:

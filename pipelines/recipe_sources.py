@@ -9,19 +9,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from pipelines.recipe_languages import Languages
-from pipelines.recipe_values import (
-    File,
-    Files,
-    Filled,
-    LanguageCode,
-    Misfit,
-    Name,
-    Pictures,
-    Section,
-    Share,
-    distinct,
-    not_empty,
-)
+from pipelines.recipe_values import File, Files, Name, Pictures
+from translation.settings import Filled, LanguageCode, Misfit, Section, Share, distinct, not_empty
 
 Task = Literal[
     "caption",

@@ -47,8 +47,7 @@ from pipelines.manifest import (
 from pipelines.ownership import WORK, locked
 from pipelines.progress import RowProgress
 from pipelines.reasons import are_judged, short_reasons
-from pipelines.recipe import Recipe, RecipeError, checked_recipe
-from pipelines.recipe_file import override_values
+from pipelines.recipe import Recipe, SettingsError, checked_recipe
 from pipelines.resharding import JudgedFile, Layout, RefilterFailed, opened, stage_language
 from pipelines.rows import row_reason
 from pipelines.sink import ShardFile
@@ -57,6 +56,7 @@ from translation.answers import unescaped
 from translation.filters import Policy, ScoreTable, Thresholds, load_thresholds, verdicts
 from translation.filters.thresholds import ThresholdsError
 from translation.row import PROMPT_PREFIX
+from translation.settings_file import override_values
 
 CARD = "README.md"
 
@@ -98,7 +98,7 @@ def refilter(
             in the manifest.
 
     Raises:
-        ValueError: no finished mix, another process works on it, or (`RecipeError`) a wrong override.
+        ValueError: no finished mix, another process works on it, or (`SettingsError`) a wrong override.
         RefilterFailed: a file of the mix cannot be read or written.
     """
     if dry_run:
@@ -183,7 +183,7 @@ def _recipe(manifest: Manifest, directory: str, overrides: Sequence[str]) -> Rec
     """The recipe of the manifest with the overrides.
 
     Raises:
-        RecipeError: a key that cannot change without translating again, a wrong one, or a wrong value.
+        SettingsError: a key that cannot change without translating again, a wrong one, or a wrong value.
     """
     for override in overrides:
         name = override.partition("=")[0].strip()
@@ -192,7 +192,7 @@ def _recipe(manifest: Manifest, directory: str, overrides: Sequence[str]) -> Rec
                 "only `filters.RULE.min`, `filters.RULE.max` and `thresholds` can change without translating "
                 "again; for anything else make a new mix with `translate-mix run`"
             )
-            raise RecipeError("--set", None, name, None, remedy)
+            raise SettingsError("--set", None, name, None, remedy)
     written = override_values(manifest.recipe, join(directory, MANIFEST), overrides)
     # Not its files: a mix can be judged again without its sources.
     return checked_recipe(written)

@@ -89,7 +89,7 @@ def run_mix(
     Raises:
         ValueError: `output` holds a finished mix and `overwrite` is not given, or the model is unusable
             (`translation.model.ModelError`).
-        RecipeError: a source has another layout than the recipe says.
+        SettingsError: a source has another layout than the recipe says.
         RunFailed: anything that stops a run once it has begun.
     """
     options = beam_options(beam_arguments)
@@ -156,7 +156,7 @@ def make_plan(
     Raises:
         RunFailed: a source cannot be read on.
         translation.model.ModelError: the model is missing or damaged.
-        RecipeError: a source has another layout than the recipe says.
+        SettingsError: a source has another layout than the recipe says.
     """
     directory = recipe.model_directory
     description = read_description(directory)

@@ -104,7 +104,7 @@ def tallies(
         workers: processes; by default one for each core, or this one alone for little data.
 
     Raises:
-        RecipeError: a source has another layout than the recipe says.
+        SettingsError: a source has another layout than the recipe says.
         SourceError: a file cannot be read on.
         concurrent.futures.process.BrokenProcessPool: a process was killed.
     """

@@ -38,7 +38,7 @@ class Reader(Protocol):
     """What the module of a format has."""
 
     def pieces(self, recipe: Recipe, index: int, source: Any) -> list[Piece]:
-        """The independent parts of a source; opens files to check their layout, and raises RecipeError."""
+        """The independent parts of a source; opens files to check their layout, and raises SettingsError."""
 
     def read(self, recipe: Recipe, source: Any, piece: Piece) -> Iterator[Record | Reject]:
         """The records and rejects of a piece, in the order of the file."""
@@ -70,7 +70,7 @@ def pieces(recipe: Recipe) -> list[Piece]:
     """The independent pieces of work of all sources, in order; opens each file to check its layout.
 
     Raises:
-        RecipeError: a file is not in the source's format, or lacks a column that the recipe names.
+        SettingsError: a file is not in the source's format, or lacks a column that the recipe names.
     """
     return [
         piece

@@ -32,7 +32,7 @@ def pieces(recipe: Recipe, index: int, source: AokvqaSource) -> list[Piece]:
     """The one file as one piece.
 
     Raises:
-        RecipeError: as `list_pieces`, or no record has an answer, as in the test split.
+        SettingsError: as `list_pieces`, or no record has an answer, as in the test split.
     """
     found = list_pieces(recipe, index, "list")
     for piece in found:

@@ -26,7 +26,7 @@ from pipelines.sources.records import (
 
 
 def pieces(recipe: Recipe, index: int, source: CapfiltSource) -> list[Piece]:
-    """One piece per file. Raises `RecipeError` as `list_pieces`."""
+    """One piece per file. Raises `SettingsError` as `list_pieces`."""
     return list_pieces(recipe, index, "list")
 
 

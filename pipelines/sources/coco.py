@@ -39,7 +39,7 @@ def pieces(recipe: Recipe, index: int, source: CocoSource) -> list[Piece]:
     """The one file as one piece.
 
     Raises:
-        RecipeError: as `list_pieces`, or `splits` is missing for Karpathy's layout, or set for the official
+        SettingsError: as `list_pieces`, or `splits` is missing for Karpathy's layout, or set for the official
             one.
     """
     (piece,) = list_pieces(recipe, index, "object", "images")

@@ -46,7 +46,7 @@ def pieces(recipe: Recipe, index: int, source: CsvSource) -> list[Piece]:
     """One piece per file: whether a line break is in quotes shows only from the start.
 
     Raises:
-        RecipeError: a file is compressed, UTF-16 or empty, its header lacks a column or names it twice, or
+        SettingsError: a file is compressed, UTF-16 or empty, its header lacks a column or names it twice, or
             the tasks need conversations, which cells cannot hold.
     """
     if source.in_turns:

@@ -51,7 +51,7 @@ def pieces(recipe: Recipe, index: int, source: Flickr30kSource) -> list[Piece]:
     A piece of Entities has the numbers of its files as `start` and `end`.
 
     Raises:
-        RecipeError: a file is in none of the layouts, or a glob mixes Entities with others.
+        SettingsError: a file is in none of the layouts, or a glob mixes Entities with others.
     """
     found: list[Piece] = []
     entities = 0

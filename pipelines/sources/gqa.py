@@ -19,7 +19,7 @@ ANSWER_KEYS = {"short": "answer", "full": "fullAnswer"}
 
 
 def pieces(recipe: Recipe, index: int, source: GqaSource) -> list[Piece]:
-    """One piece per file. Raises `RecipeError` as `list_pieces`."""
+    """One piece per file. Raises `SettingsError` as `list_pieces`."""
     return list_pieces(recipe, index, "object")
 
 

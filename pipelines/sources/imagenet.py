@@ -54,7 +54,7 @@ def pieces(recipe: Recipe, index: int, source: ImagenetSource) -> list[Piece]:
     """Of a folder, twenty classes a piece, by their numbers in `classes`; archives are a piece each.
 
     Raises:
-        RecipeError: a file of names is broken; there is no folder or archive of a class, or those of several
+        SettingsError: a file of names is broken; there is no folder or archive of a class, or of several
             parts of ImageNet.
     """
     names = names_of(recipe, index)

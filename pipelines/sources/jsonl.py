@@ -18,7 +18,7 @@ def pieces(recipe: Recipe, index: int, source: JsonlSource) -> list[Piece]:
     """Byte ranges of the files; a line belongs to the range that it starts in.
 
     Raises:
-        RecipeError: a file is compressed, UTF-16, or one JSON list and no lines.
+        SettingsError: a file is compressed, UTF-16, or one JSON list and no lines.
     """
     return json_line_pieces(recipe, index)
 

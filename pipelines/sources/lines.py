@@ -32,7 +32,7 @@ def plain_files(recipe: Recipe, index: int) -> Iterator[tuple[Piece, bytes]]:
     """The files of a source as whole pieces, each with its first bytes without byte order mark.
 
     Raises:
-        RecipeError: a file is unreadable, compressed or UTF-16, or `images` cannot be used.
+        SettingsError: a file is unreadable, compressed or UTF-16, or `images` cannot be used.
     """
     check_images(recipe, index)
     key = ("sources", index, recipe.sources[index].main)
@@ -51,7 +51,7 @@ def plain_files(recipe: Recipe, index: int) -> Iterator[tuple[Piece, bytes]]:
 
 
 def check_images(recipe: Recipe, index: int) -> None:
-    """That pictures can be read from what a source names as `images`. Raises `RecipeError`."""
+    """That pictures can be read from what a source names as `images`. Raises `SettingsError`."""
     images: str | None = getattr(recipe.sources[index], "images", None)
     if images is not None:
         try:
@@ -77,7 +77,7 @@ def json_line_pieces(recipe: Recipe, index: int) -> list[Piece]:
     """The byte ranges of a source's files of JSON lines.
 
     Raises:
-        RecipeError: as `plain_files`, or a file is one JSON list and no lines.
+        SettingsError: as `plain_files`, or a file is one JSON list and no lines.
     """
     found: list[Piece] = []
     for piece, head in plain_files(recipe, index):

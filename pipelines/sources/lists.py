@@ -10,13 +10,13 @@ from typing import BinaryIO, Literal
 
 from pipelines.examples import Reject
 from pipelines.recipe import Recipe
-from pipelines.recipe_file import Key
 from pipelines.recipe_sources import Source
 from pipelines.sources import json_lists
 from pipelines.sources.json_lines import Broken
 from pipelines.sources.lines import json_text, plain_files
 from pipelines.sources.pieces import Piece, SourceError
 from pipelines.sources.records import broken_off, kind, reject
+from translation.settings_file import Key
 
 _OPENERS = {"list": b"[", "object": b"{"}
 
@@ -31,7 +31,7 @@ def list_pieces(
         path: the key of the list of records in that object, where they are not the object's own values.
 
     Raises:
-        RecipeError: as `plain_files`, or a file is something else, or has no such list.
+        SettingsError: as `plain_files`, or a file is something else, or has no such list.
     """
     found = []
     key = ("sources", index, recipe.sources[index].main)
@@ -47,7 +47,7 @@ def list_pieces(
 
 
 def check_list(recipe: Recipe, key: Key, piece: Piece, path: str | None) -> None:
-    """That a file has the list of records `path`. Raises `RecipeError`."""
+    """That a file has the list of records `path`. Raises `SettingsError`."""
     try:
         json_lists.first_item(Path(piece.path), path)
     except json_lists.NoSuchList as error:

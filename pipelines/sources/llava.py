@@ -18,7 +18,7 @@ from pipelines.sources.records import BadRecord, Item, Unusable, cell, identifie
 
 
 def pieces(recipe: Recipe, index: int, source: LlavaSource) -> list[Piece]:
-    """One piece per file. Raises `RecipeError` as `list_pieces`."""
+    """One piece per file. Raises `SettingsError` as `list_pieces`."""
     return list_pieces(recipe, index, "list")
 
 

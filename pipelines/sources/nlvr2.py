@@ -41,7 +41,7 @@ _LABELS = {"True": True, "False": False}
 
 
 def pieces(recipe: Recipe, index: int, source: Nlvr2Source) -> list[Piece]:
-    """Byte ranges of the files. Raises `RecipeError` as `json_line_pieces`."""
+    """Byte ranges of the files. Raises `SettingsError` as `json_line_pieces`."""
     return json_line_pieces(recipe, index)
 
 

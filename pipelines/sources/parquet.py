@@ -41,7 +41,7 @@ def pieces(recipe: Recipe, index: int, source: ParquetSource) -> list[Piece]:
     """One piece per row group.
 
     Raises:
-        RecipeError: a file is no Parquet, or a column that the recipe names is missing or of an unfit type.
+        SettingsError: a file is no Parquet, or a column that the recipe names is missing or of an unfit type.
     """
     found: list[Piece] = []
     for piece, _ in plain_files(recipe, index):

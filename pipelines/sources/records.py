@@ -115,7 +115,7 @@ def check_columns(
     """That a table has the columns that the source needs.
 
     Raises:
-        RecipeError: one is missing; names those that are there, and then the hint.
+        SettingsError: one is missing; names those that are there, and then the hint.
     """
     for role, column in required_columns(source).items():
         if column not in there:

@@ -26,7 +26,7 @@ _PICTURE_KEYS = ("Flickr30K_ID", "Flickr30kID", "Flikr30kID")
 
 
 def pieces(recipe: Recipe, index: int, source: SnliVeSource) -> list[Piece]:
-    """Byte ranges of the files. Raises `RecipeError` as `json_line_pieces`."""
+    """Byte ranges of the files. Raises `SettingsError` as `json_line_pieces`."""
     return json_line_pieces(recipe, index)
 
 

@@ -22,7 +22,7 @@ def pieces(recipe: Recipe, index: int, source: TextSource) -> list[Piece]:
     """Byte ranges of the files; a line belongs to the range that it starts in.
 
     Raises:
-        RecipeError: a file is compressed or UTF-16, or `{language}` in the path stands for what is no code,
+        SettingsError: a file is compressed or UTF-16, or `{language}` in the path stands for what is no code,
             or for another language than `language`.
     """
     found: list[Piece] = []

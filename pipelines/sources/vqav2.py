@@ -29,7 +29,7 @@ from pipelines.sources.records import (
 
 
 def pieces(recipe: Recipe, index: int, source: Vqav2Source) -> list[Piece]:
-    """The file of questions as one piece. Raises `RecipeError` as `list_pieces`, for both files."""
+    """The file of questions as one piece. Raises `SettingsError` as `list_pieces`, for both files."""
     found = list_pieces(recipe, index, "object", "questions")
     annotations = _annotations(recipe, index, source)
     check_list(recipe, ("sources", index, "annotations"), annotations, "annotations")

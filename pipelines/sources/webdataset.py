@@ -42,7 +42,7 @@ def pieces(recipe: Recipe, index: int, source: WebdatasetSource) -> list[Piece]:
     """One piece per shard.
 
     Raises:
-        RecipeError: a file is compressed, or no tar of samples.
+        SettingsError: a file is compressed, or no tar of samples.
     """
     found = distinct_stems(whole_files(recipe, index))
     for piece in found:

@@ -20,7 +20,7 @@ import yaml
 from pipelines.examples import Example, Text
 from pipelines.manifest import read_manifest
 from pipelines.reading import AssignedExample
-from pipelines.recipe import RecipeError, load_recipe
+from pipelines.recipe import SettingsError, load_recipe
 from pipelines.uses import uses_of
 from pipelines.verify import problems
 
@@ -169,11 +169,11 @@ def test_a_reviewed_table_is_taken_as_it_is(recipe: Path, mix: Path, tmp_path: P
 def test_a_wrong_table_stops_the_run_with_file_and_line(tiny_recipe: Path) -> None:
     table = tiny_recipe.parent / "reviewed.tsv"
     table.write_text("nllb_code\tanswer\ttranslation\nxx\tdog\tHund\n", encoding="utf-8")
-    with pytest.raises(RecipeError, match=r"answers\.file.*reviewed\.tsv:2: 'xx' is no NLLB code"):
+    with pytest.raises(SettingsError, match=r"answers\.file.*reviewed\.tsv:2: 'xx' is no NLLB code"):
         load_recipe(tiny_recipe, ["answers.file=reviewed.tsv"])
-    with pytest.raises(RecipeError, match=r"answers\.file.*cannot be read"):
+    with pytest.raises(SettingsError, match=r"answers\.file.*cannot be read"):
         load_recipe(tiny_recipe, ["answers.file=none.tsv"])
-    with pytest.raises(RecipeError, match="did you mean `context`"):
+    with pytest.raises(SettingsError, match="did you mean `context`"):
         load_recipe(tiny_recipe, ["answers.contexts=true"])
 
 

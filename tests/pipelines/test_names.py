@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from pipelines.names import NameTable, names_of
-from pipelines.recipe import Recipe, RecipeError, load_recipe
+from pipelines.recipe import Recipe, SettingsError, load_recipe
 from translation.languages import ENGLISH, default_languages
 
 CLASSES = {
@@ -281,7 +281,7 @@ def test_names_of_groups_are_those_of_their_indices() -> None:
     ],
 )
 def test_labels_of_another_layout_are_a_wrong_recipe(tmp_path: Path, labels: Any, words: str) -> None:
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(SettingsError) as caught:
         names_of(recipe_of(tmp_path, CLASSES, labels), 0)
     assert words in str(caught.value)
     assert caught.value.key == "sources.0.labels"
@@ -301,7 +301,7 @@ def test_labels_of_another_layout_are_a_wrong_recipe(tmp_path: Path, labels: Any
     ],
 )
 def test_classes_of_another_layout_are_a_wrong_recipe(tmp_path: Path, classes: Any, words: str) -> None:
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(SettingsError) as caught:
         names_of(recipe_of(tmp_path, classes, {"DE": [[0], ["x"]]}), 0)
     assert words in str(caught.value)
     assert caught.value.key == "sources.0.classes"

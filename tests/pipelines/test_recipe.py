@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.recipe import RecipeError, load_recipe
+from pipelines.recipe import SettingsError, load_recipe
 from pipelines.recipe_sources import CocoSource, JsonlSource
 from translation.filters import load_thresholds
 from translation.filters.policy import AtLeast, Between, Policy
@@ -43,10 +43,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def failure(folder: Path, text: str | None = None, overrides: tuple[str, ...] = ()) -> RecipeError:
+def failure(folder: Path, text: str | None = None, overrides: tuple[str, ...] = ()) -> SettingsError:
     if text is not None:
         (folder / "recipe.yaml").write_text(text)
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(SettingsError) as caught:
         load_recipe(folder / "recipe.yaml", overrides)
     return caught.value
 
@@ -202,7 +202,7 @@ def test_survives_pickling_with_its_folder_and_lines(folder: Path) -> None:
             "",
             "no valid YAML: could not determine a constructor",
         ),
-        ("seed: 3", "seed: !!binary aGk=", None, "", "holds a YAML tag that recipes do not use"),
+        ("seed: 3", "seed: !!binary aGk=", None, "", "holds a YAML tag that settings do not use"),
         ("seed: 3", "seed: &x [*x]", None, "", "nested too deeply"),
     ],
 )
@@ -241,7 +241,7 @@ def test_wrong_overrides_are_named(folder: Path, override: str, words: str) -> N
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"- a\n- b\n", "a recipe is a mapping of keys"),
+        (b"- a\n- b\n", "must be a mapping of keys"),
         (b"", "name: this key is missing (and 1 more)"),
         (b"name: x\nsources: []\n", "sources is []: must have at least 1 item"),
         (b"name: x\nsources: \xff\n", "2: no UTF-8 at byte 17"),
@@ -255,9 +255,9 @@ def test_a_file_that_is_no_recipe(folder: Path, content: bytes, words: str) -> N
 
 
 def test_a_missing_recipe_and_a_folder(folder: Path) -> None:
-    with pytest.raises(RecipeError, match="No such file"):
+    with pytest.raises(SettingsError, match="No such file"):
         load_recipe(folder / "nowhere.yaml")
-    with pytest.raises(RecipeError, match="Is a directory"):
+    with pytest.raises(SettingsError, match="Is a directory"):
         load_recipe(folder)
 
 
@@ -346,7 +346,7 @@ def test_a_model_may_stand_in_the_working_directory(
 
 
 def test_a_model_that_was_not_added_says_how(folder: Path) -> None:
-    with pytest.raises(RecipeError, match="translate-mix model add"):
+    with pytest.raises(SettingsError, match="translate-mix model add"):
         load_recipe(folder / "recipe.yaml", ["model=facebook/nllb-200-distilled-600M"])
 
 

@@ -12,10 +12,10 @@ from PIL import Image
 
 from pipelines.examples import Example
 from pipelines.planning import plan_mix
-from pipelines.recipe import RecipeError, checked_recipe, load_recipe, sample_recipe
-from pipelines.recipe_file import read_recipe_file
+from pipelines.recipe import SettingsError, checked_recipe, load_recipe, sample_recipe
 from pipelines.sources import pieces as pieces_of
 from pipelines.sources import read_piece
+from translation.settings_file import read_settings_file
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
@@ -154,7 +154,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_is_valid_and_says_what_its_data_may_be_used_for(name: str) -> None:
-    recipe = checked_recipe(read_recipe_file(RECIPES / f"{name}.yaml"))
+    recipe = checked_recipe(read_settings_file(RECIPES / f"{name}.yaml"))
     assert recipe.name == name
     assert all(source.licence for source in recipe.sources)
 
@@ -196,7 +196,7 @@ def test_it_reads_its_sources_in_their_official_layouts(name: str, rows: dict[st
 
 
 def test_a_root_that_is_missing_is_said_with_the_way_to_name_one() -> None:
-    with pytest.raises(RecipeError, match=r"root is \"data/\": no folder .*--set root=FOLDER"):
+    with pytest.raises(SettingsError, match=r"root is \"data/\": no folder .*--set root=FOLDER"):
         load_recipe(RECIPES / "mblip-v2.yaml")
 
 

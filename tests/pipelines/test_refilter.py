@@ -24,7 +24,7 @@ from pipelines import filesystem, journal, resharding
 from pipelines.cli import main
 from pipelines.journal import is_interrupted, staged
 from pipelines.manifest import read_manifest
-from pipelines.recipe import RecipeError
+from pipelines.recipe import SettingsError
 from pipelines.refilter import refilter
 from pipelines.resharding import RefilterFailed
 from pipelines.verify import problems
@@ -520,7 +520,7 @@ def test_thresholds_come_from_a_file_or_with_the_version(
     assert accepted["fra_Latn"] > 0
     assert after.signature.thresholds != read_manifest(str(small[0])).signature.thresholds
     monkeypatch.chdir("/")
-    with pytest.raises(RecipeError, match="--set thresholds=null"):
+    with pytest.raises(SettingsError, match="--set thresholds=null"):
         again(mix)
     again(mix, "thresholds=null", *STRICT)
     assert content(mix) == small[1]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.recipe import RecipeError
+from pipelines.recipe import SettingsError
 from pipelines.records import Asked
 from pipelines.sources import pieces, read_records
 from tests.pipelines.sources.conftest import MakeRecipe, Records, examples, read_all, rejects
@@ -118,7 +118,7 @@ def test_pictures_of_2017_or_2014(tmp_path: Path, make_recipe: MakeRecipe, name:
 
 
 def test_the_test_split_is_an_error(tmp_path: Path, make_recipe: MakeRecipe) -> None:
-    with pytest.raises(RecipeError, match=r"a.json has no answers, as the test split"):
+    with pytest.raises(SettingsError, match=r"a.json has no answers, as the test split"):
         read(tmp_path, make_recipe, [TEST, {**TEST, "direct_answers": []}])
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pipelines.examples import Text
-from pipelines.recipe import Recipe, RecipeError, load_recipe
+from pipelines.recipe import Recipe, SettingsError, load_recipe
 from pipelines.sources import pieces
 from tests.pipelines.sources.conftest import MakeRecipe, Records, examples, read_all, rejects
 
@@ -87,7 +87,7 @@ def test_only_the_same_caption_of_the_same_picture_has_the_same_id(
 
 def test_without_images_downloads_must_be_allowed(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     (tmp_path / "ccs.json").write_text(json.dumps(RECORDS))
-    with pytest.raises(RecipeError, match="allow their download"):
+    with pytest.raises(SettingsError, match="allow their download"):
         make_recipe(format="capfilt", path="ccs.json")
 
 
@@ -100,7 +100,7 @@ def test_with_images_a_record_needs_its_path(tmp_path: Path, make_recipe: MakeRe
 def test_json_lines_are_another_format(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     (tmp_path / "ccs.json").write_text("\n".join(json.dumps(one) for one in RECORDS))
     recipe = make_recipe(format="capfilt", path="ccs.json", images="images")
-    with pytest.raises(RecipeError, match="is a JSON object, or has one a line; must be one JSON list"):
+    with pytest.raises(SettingsError, match="is a JSON object, or has one a line; must be one JSON list"):
         pieces(recipe)
 
 

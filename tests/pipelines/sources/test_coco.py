@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipelines.examples import TRUNCATED, Example, Reject, Text
-from pipelines.recipe import Recipe, RecipeError
+from pipelines.recipe import Recipe, SettingsError
 from pipelines.records import Captioned
 from pipelines.sources import json_lists, pieces, read_records
 from tests.pipelines.sources.conftest import MakeRecipe, Records, examples, read_all, rejects
@@ -124,11 +124,11 @@ def test_only_the_chosen_splits_are_read(tmp_path: Path, make_recipe: MakeRecipe
 
 
 def test_splits_must_fit_the_layout(tmp_path: Path, make_recipe: MakeRecipe) -> None:
-    with pytest.raises(RecipeError, match=r"tell which to read: `splits: \[train, restval\]`"):
+    with pytest.raises(SettingsError, match=r"tell which to read: `splits: \[train, restval\]`"):
         coco_of(make_recipe, tmp_path, KARPATHY)
-    with pytest.raises(RecipeError, match="official layout, which has no splits"):
+    with pytest.raises(SettingsError, match="official layout, which has no splits"):
         coco_of(make_recipe, tmp_path, OFFICIAL, splits=["train"])
-    with pytest.raises(RecipeError, match=r"sources.0.splits.0 is \"trian\": did you mean `train`"):
+    with pytest.raises(SettingsError, match=r"sources.0.splits.0 is \"trian\": did you mean `train`"):
         coco_of(make_recipe, tmp_path, KARPATHY, splits=["trian"])
 
 
@@ -263,7 +263,7 @@ def test_an_error_in_the_images_is_reported_once(tmp_path: Path, make_recipe: Ma
 def test_another_file_is_an_error(
     tmp_path: Path, make_recipe: MakeRecipe, content: bytes, words: str
 ) -> None:
-    with pytest.raises(RecipeError) as error:
+    with pytest.raises(SettingsError) as error:
         coco_of(make_recipe, tmp_path, content)
     assert "sources.0.annotations" in str(error.value)
     assert words in str(error.value)

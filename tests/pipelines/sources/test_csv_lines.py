@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.examples import Example, Reject, Text
-from pipelines.recipe import Recipe, RecipeError, load_recipe
+from pipelines.recipe import Recipe, SettingsError, load_recipe
 from pipelines.sources import csv_lines, pieces
 from pipelines.sources.pieces import Piece
 from tests.pipelines.sources.conftest import MakeRecipe, Records, examples, read_all, rejects
@@ -210,7 +210,7 @@ def test_a_table_of_another_kind_is_a_wrong_recipe(
 ) -> None:
     (tmp_path / "x.csv").write_bytes(content)
     recipe: Recipe = make_recipe(**{**CAPTION, **source})
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(SettingsError) as caught:
         pieces(recipe)
     assert words in str(caught.value)
     assert caught.value.key == f"sources.0.{key}"

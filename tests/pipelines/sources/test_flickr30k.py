@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines.examples import Reject
-from pipelines.recipe import Recipe, RecipeError
+from pipelines.recipe import Recipe, SettingsError
 from pipelines.records import Captioned, Record
 from pipelines.sources import flickr30k, lines, pieces, read_records
 from tests.pipelines.sources.conftest import MakeRecipe, examples, read_all
@@ -205,7 +205,7 @@ def test_another_layout_is_a_wrong_recipe(
     tmp_path: Path, make_recipe: MakeRecipe, content: bytes, words: str
 ) -> None:
     (tmp_path / "captions.csv").write_bytes(content)
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(SettingsError) as caught:
         pieces(recipe_of(make_recipe, "captions.csv"))
     assert words in str(caught.value)
     assert caught.value.key == "sources.0.annotations"
@@ -214,7 +214,7 @@ def test_another_layout_is_a_wrong_recipe(
 def test_entities_do_not_mix_with_other_layouts(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     (tmp_path / "1.txt").write_text(ENTITIES["10002456"])
     (tmp_path / "x.txt").write_text(TOKEN)
-    with pytest.raises(RecipeError, match=r"x\.txt is in another layout than the files before it"):
+    with pytest.raises(SettingsError, match=r"x\.txt is in another layout than the files before it"):
         pieces(recipe_of(make_recipe, "*.txt"))
 
 

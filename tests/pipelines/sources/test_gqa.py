@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines.examples import Text
-from pipelines.recipe import RecipeError
+from pipelines.recipe import SettingsError
 from tests.pipelines.sources.conftest import MakeRecipe, Records, examples, read_all, rejects
 
 SHARED = Path(__file__).parents[3].parent / "shared/data/source/gqa"
@@ -62,7 +62,7 @@ def test_a_key_may_be_of_any_shape(tmp_path: Path, make_recipe: MakeRecipe) -> N
 
 
 def test_a_list_of_questions_is_another_layout(tmp_path: Path, make_recipe: MakeRecipe) -> None:
-    with pytest.raises(RecipeError, match=r"g.json is a JSON list; must be one JSON object"):
+    with pytest.raises(SettingsError, match=r"g.json is a JSON list; must be one JSON object"):
         read(tmp_path, make_recipe, [{"img_id": "n1", "label": {"yes": 1}, "sent": "Is it?"}])
 
 

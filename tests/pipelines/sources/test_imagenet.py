@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipelines.examples import Reject
 from pipelines.images import image_bytes
-from pipelines.recipe import Recipe, RecipeError
+from pipelines.recipe import Recipe, SettingsError
 from pipelines.records import Classified
 from pipelines.sources import SourceError, imagenet, pieces, read_piece, read_records
 from tests.pipelines.sources.conftest import MakeRecipe, examples, read_all
@@ -219,7 +219,7 @@ def test_a_tar_that_breaks_off_is_told_after_what_is_whole(tmp_path: Path, make_
 @pytest.mark.usefixtures("write_names")
 def test_images_of_another_layout_are_a_wrong_recipe(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     def refused(images: str) -> str:
-        with pytest.raises(RecipeError) as caught:
+        with pytest.raises(SettingsError) as caught:
             pieces(make_recipe(**source(images)))
         assert caught.value.key == "sources.0.images"
         return str(caught.value)

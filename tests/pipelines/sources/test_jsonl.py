@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.examples import Example, Reject, Text
 from pipelines.images import BadImage, image_bytes
-from pipelines.recipe import Recipe, RecipeError, load_recipe
+from pipelines.recipe import Recipe, SettingsError, load_recipe
 from pipelines.records import Asked, Written
 from pipelines.sources import SourceError, lines, pieces, read_piece, read_records
 from tests.pipelines.sources.conftest import MakeRecipe, examples, read_all, rejects
@@ -282,7 +282,7 @@ def test_archives_of_pictures(tmp_path: Path, make_recipe: MakeRecipe) -> None:
 def test_an_archive_of_another_kind_is_a_wrong_recipe(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     (tmp_path / "all.rar").write_bytes(b"Rar!")
     write(tmp_path, {"image": "a.png", "caption": "A."})
-    with pytest.raises(RecipeError, match=r"no \.zip or uncompressed \.tar") as caught:
+    with pytest.raises(SettingsError, match=r"no \.zip or uncompressed \.tar") as caught:
         pieces(make_recipe(**{**CAPTION, "images": "all.rar"}))
     assert caught.value.key == "sources.0.images"
 
@@ -411,7 +411,7 @@ def test_a_file_of_another_kind_is_a_wrong_recipe(
     tmp_path: Path, make_recipe: MakeRecipe, content: bytes, words: str
 ) -> None:
     (tmp_path / "x.jsonl").write_bytes(content)
-    with pytest.raises(RecipeError, match=words) as caught:
+    with pytest.raises(SettingsError, match=words) as caught:
         pieces(make_recipe(**CAPTION))
     assert caught.value.key == "sources.0.path"
     assert caught.value.line is not None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipelines.examples import TRUNCATED
-from pipelines.recipe import RecipeError
+from pipelines.recipe import SettingsError
 from pipelines.sources import SourceError, pieces, read_piece
 from tests.pipelines.sources.conftest import MakeRecipe, examples, read_all, rejects
 
@@ -33,7 +33,7 @@ def test_another_file_is_an_error(
     tmp_path: Path, make_recipe: MakeRecipe, source: dict[str, Any], content: bytes, words: str
 ) -> None:
     (tmp_path / "x.json").write_bytes(content)
-    with pytest.raises(RecipeError) as error:
+    with pytest.raises(SettingsError) as error:
         pieces(make_recipe(**source))
     assert "sources.0.path" in str(error.value)
     assert words in str(error.value)

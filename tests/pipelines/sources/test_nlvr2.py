@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.examples import Reject, Text
 from pipelines.images import image_bytes
-from pipelines.recipe import RecipeError
+from pipelines.recipe import SettingsError
 from pipelines.records import Record, Stated
 from pipelines.sources import lines, pieces, read_records
 from tests.pipelines.sources.conftest import MakeRecipe, examples, read_all
@@ -200,7 +200,7 @@ def test_a_malformed_record_of_marvl(
 
 def test_a_json_list_is_a_wrong_recipe(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     (tmp_path / "train.json").write_text(json.dumps([RECORD]))
-    with pytest.raises(RecipeError, match="is one JSON list"):
+    with pytest.raises(SettingsError, match="is one JSON list"):
         pieces(make_recipe(**NLVR2))
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from pipelines.examples import Text
 from pipelines.images import content_id, image_bytes
-from pipelines.recipe import RecipeError, load_recipe
+from pipelines.recipe import SettingsError, load_recipe
 from pipelines.sources import SourceError, pieces, read_piece
 from tests.pipelines.sources.conftest import MakeRecipe, examples, read_all, rejects
 
@@ -141,7 +141,7 @@ def test_wrong_columns_are_a_wrong_recipe(
     tmp_path: Path, make_recipe: MakeRecipe, columns: dict[str, str], key: str, words: str
 ) -> None:
     write(tmp_path / "part-0.parquet", image=["a.png"], caption=["A."], n=[1], f=[1.0])
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(SettingsError) as caught:
         pieces(make_recipe(**CAPTION, columns=columns))
     assert words in str(caught.value)
     assert caught.value.key == f"sources.0.columns.{key}"
@@ -150,7 +150,7 @@ def test_wrong_columns_are_a_wrong_recipe(
 
 def test_a_default_column_that_is_missing_is_a_wrong_recipe(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     write(tmp_path / "part-0.parquet", image=["a.png"], text=["A."])
-    with pytest.raises(RecipeError, match="has no column `caption`; it has image, text"):
+    with pytest.raises(SettingsError, match="has no column `caption`; it has image, text"):
         pieces(make_recipe(**CAPTION))
 
 
@@ -159,7 +159,7 @@ def test_a_file_that_is_no_parquet_is_a_wrong_recipe(
     tmp_path: Path, make_recipe: MakeRecipe, content: bytes
 ) -> None:
     (tmp_path / "part-0.parquet").write_bytes(content)
-    with pytest.raises(RecipeError, match=r"part-0.parquet is no readable Parquet file"):
+    with pytest.raises(SettingsError, match=r"part-0.parquet is no readable Parquet file"):
         pieces(make_recipe(**CAPTION))
 
 

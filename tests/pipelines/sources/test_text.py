@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.examples import Reject, Text
-from pipelines.recipe import Recipe, RecipeError
+from pipelines.recipe import Recipe, SettingsError
 from pipelines.records import Record, Written
 from pipelines.sources import lines, pieces, read_records
 from tests.pipelines.sources.conftest import MakeRecipe, examples, read_all
@@ -109,7 +109,7 @@ def test_a_wrong_language_is_a_wrong_recipe(
     for file in files:
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("A.\n")
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(SettingsError) as caught:
         pieces(recipe_of(make_recipe, path, **source))
     assert words in str(caught.value)
     assert caught.value.key == f"sources.0.{key}"
@@ -129,7 +129,7 @@ def test_a_file_of_another_kind_is_a_wrong_recipe(
     tmp_path: Path, make_recipe: MakeRecipe, content: bytes, words: str
 ) -> None:
     (tmp_path / "x.txt").write_bytes(content)
-    with pytest.raises(RecipeError, match=words):
+    with pytest.raises(SettingsError, match=words):
         pieces(recipe_of(make_recipe, "x.txt"))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipelines.examples import TRUNCATED, Text
-from pipelines.recipe import Recipe, RecipeError
+from pipelines.recipe import Recipe, SettingsError
 from pipelines.records import Asked
 from pipelines.sources import pieces, read_records
 from tests.pipelines.sources.conftest import MakeRecipe, Records, examples, read_all, rejects
@@ -207,10 +207,10 @@ def test_a_broken_off_file_says_so(tmp_path: Path, make_recipe: MakeRecipe) -> N
 
 def test_both_files_are_checked_before_anything_is_read(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     write(tmp_path, [question(1)], [annotation(1)])
-    with pytest.raises(RecipeError, match=r"q.json: no list `annotations`; there: info") as error:
+    with pytest.raises(SettingsError, match=r"q.json: no list `annotations`; there: info") as error:
         pieces(recipe_of(make_recipe, annotations="q.json"))
     assert "sources.0.annotations" in str(error.value)
-    with pytest.raises(RecipeError, match="no list `questions`"):
+    with pytest.raises(SettingsError, match="no list `questions`"):
         pieces(recipe_of(make_recipe, questions="a.json"))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.examples import Text
 from pipelines.images import image_bytes
-from pipelines.recipe import RecipeError
+from pipelines.recipe import SettingsError
 from pipelines.records import Asked, Captioned, Talk
 from pipelines.sources import SourceError, pieces, read_piece, read_records
 from tests.pipelines.sources.conftest import MakeRecipe, examples, read_all, rejects
@@ -196,7 +196,7 @@ def test_files_that_are_no_shards_are_a_wrong_recipe(tmp_path: Path, make_recipe
     path = tmp_path / "shards/0.tar"
 
     def refused() -> str:
-        with pytest.raises(RecipeError) as caught:
+        with pytest.raises(SettingsError) as caught:
             pieces(make_recipe(**SHARDS))
         assert caught.value.key == "sources.0.path"
         return str(caught.value)

@@ -1,4 +1,7 @@
-"""The file of a recipe: YAML and `--set` overrides as plain values, and where each of them stands."""
+"""Settings as users write them: YAML and `--set` overrides as plain values, and where each stands.
+
+Recipes, training configurations and evaluation tasks are all read by this.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,11 @@ Key = tuple[str | int, ...]
 """Where a value stands: `('sources', 0, 'path')`, shown as `sources.0.path`."""
 
 _MAX_NODES = 100_000
-"""YAML nodes of a recipe with every alias followed; more is a mistake, or an alias that holds itself."""
+"""YAML nodes of a file with every alias followed; more is a mistake, or an alias that holds itself."""
 
 
-class RecipeError(ValueError):
-    """The recipe, or a `--set`, is wrong; the message names file, line, key, value and remedy."""
+class SettingsError(ValueError):
+    """A settings file, or a `--set`, is wrong; the message names file, line, key, value and remedy."""
 
     def __init__(self, file: str, line: int | None, key: str, value: str | None, remedy: str) -> None:
         self.file, self.line, self.key, self.value, self.remedy = file, line, key, value, remedy
@@ -33,10 +36,10 @@ class RecipeError(ValueError):
 
 
 @dataclass(frozen=True)
-class RecipeFile:
-    """A recipe as it was written, overrides applied, and where each value came from."""
+class SettingsFile:
+    """A settings file as it was written, overrides applied, and where each value came from."""
 
-    file: str = "recipe"
+    file: str = "settings"
     folder: Path = field(default_factory=Path)
     """Absolute folder of the file."""
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -44,40 +47,42 @@ class RecipeFile:
     """Line, from 1, of every key and list item."""
     overridden: frozenset[Key] = frozenset()
 
-    def error(self, key: Key, remedy: str, *, show: bool = True) -> RecipeError:
+    def error(self, key: Key, remedy: str, *, show: bool = True) -> SettingsError:
         """The error at `key`; `show` false leaves out the value found there."""
         starts = [key[:length] for length in range(len(key), -1, -1)]
         file, line = self.file, next((self.lines[start] for start in starts if start in self.lines), None)
         inside = any(found[: len(key)] == key for found in self.overridden if key)
         if inside or any(start in self.overridden for start in starts):
             file, line = "--set", None
-        return RecipeError(file, line, dotted(key), _shown_at(self.values, key) if show else None, remedy)
+        return SettingsError(file, line, dotted(key), _shown_at(self.values, key) if show else None, remedy)
 
 
-def read_recipe_file(path: Path, overrides: Sequence[str] = ()) -> RecipeFile:
+def read_settings_file(path: Path, overrides: Sequence[str] = ()) -> SettingsFile:
     """The values of a YAML file with each override `dotted.key=value` (value in YAML) put in, unchecked.
 
     Raises:
-        RecipeError: the file is unreadable or no YAML mapping, has a key twice, or an override does not fit.
+        SettingsError: the file is unreadable, no YAML mapping, has a key twice, or an override does not fit.
     """
     values, lines = _parse(_read(path), str(path))
     if values is None:
         values = {}
     if not isinstance(values, dict):
-        remedy = "a recipe is a mapping of keys (`name: ...`, `sources: ...`)"
-        raise RecipeError(str(path), 1, "", None, remedy)
+        remedy = "must be a mapping of keys (`name: ...`)"
+        raise SettingsError(str(path), 1, "", None, remedy)
     overridden = frozenset(_override(values, override) for override in overrides)
-    return RecipeFile(str(path), path.absolute().parent, values, lines, overridden)
+    return SettingsFile(str(path), path.absolute().parent, values, lines, overridden)
 
 
-def override_values(values: Mapping[str, Any], file: str, overrides: Sequence[str]) -> RecipeFile:
-    """As `read_recipe_file`, of values at hand, such as those in a manifest; `file` stands in messages.
+def override_values(values: Mapping[str, Any], file: str, overrides: Sequence[str]) -> SettingsFile:
+    """As `read_settings_file`, of values at hand, such as those in a manifest; `file` stands in messages.
 
     Raises:
-        RecipeError: an override does not fit.
+        SettingsError: an override does not fit.
     """
     copy = json.loads(json.dumps(values))
-    return RecipeFile(file, Path().absolute(), copy, {}, frozenset(_override(copy, one) for one in overrides))
+    return SettingsFile(
+        file, Path().absolute(), copy, {}, frozenset(_override(copy, one) for one in overrides)
+    )
 
 
 def _read(path: Path) -> str:
@@ -85,10 +90,10 @@ def _read(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         remedy = f"cannot be read: {error.strerror or error}; name a YAML file"
-        raise RecipeError(str(path), None, "", None, remedy) from error
+        raise SettingsError(str(path), None, "", None, remedy) from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise RecipeError(
+        raise SettingsError(
             str(path), line, "", None, f"no UTF-8 at byte {error.start}; save it as UTF-8"
         ) from error
 
@@ -128,21 +133,19 @@ def _parse(text: str, file: str) -> tuple[Any, dict[Key, int]]:
         mark = error.problem_mark or error.context_mark
         context = f" ({error.context})" if error.context else ""
         line = None if mark is None else mark.line + 1
-        raise RecipeError(file, line, "", None, f"no valid YAML: {error.problem}{context}") from error
+        raise SettingsError(file, line, "", None, f"no valid YAML: {error.problem}{context}") from error
     except (yaml.YAMLError, ValueError) as error:
-        if isinstance(error, RecipeError):
+        if isinstance(error, SettingsError):
             raise
-        raise RecipeError(file, None, "", None, f"no valid YAML: {' '.join(str(error).split())}") from error
+        raise SettingsError(file, None, "", None, f"no valid YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
-        raise RecipeError(file, None, "", None, "is nested too deeply for a recipe") from error
+        raise SettingsError(file, None, "", None, "is nested too deeply") from error
 
 
 def _walk(node: yaml.Node, key: Key, file: str, lines: dict[Key, int]) -> None:
     lines.setdefault(key, node.start_mark.line + 1)
     if len(lines) > _MAX_NODES:
-        raise RecipeError(
-            file, None, "", None, "is far too large for a recipe, or an alias in it holds itself"
-        )
+        raise SettingsError(file, None, "", None, "is far too large, or an alias in it holds itself")
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _walk(item, (*key, index), file, lines)
@@ -153,25 +156,25 @@ def _walk(node: yaml.Node, key: Key, file: str, lines: dict[Key, int]) -> None:
                 continue
             if not isinstance(name, yaml.ScalarNode) or name.tag != "tag:yaml.org,2002:str":
                 shown = str(name.value) if isinstance(name, yaml.ScalarNode) else "a list or mapping"
-                raise RecipeError(
+                raise SettingsError(
                     file, line, dotted(key), None, f"the key {shown} is no text; keys are names"
                 )
             here = (*key, name.value)
             if here in lines:
                 remedy = f"stands here and on line {lines[here]}; keep one"
-                raise RecipeError(file, line, dotted(here), None, remedy)
+                raise SettingsError(file, line, dotted(here), None, remedy)
             lines[here] = line
             _walk(value, here, file, lines)
 
 
 def _override(raw: dict[str, Any], override: str) -> Key:
-    """Puts one `dotted.key=value` into the raw recipe and returns the key."""
+    """Puts one `dotted.key=value` into the values and returns the key."""
     name, equals, written = override.partition("=")
     name = name.strip()
     parts = name.split(".")
     if not equals or not all(parts):
         remedy = f"{override!r} is no `key=value`; for example `--set languages.english_share=0.4`"
-        raise RecipeError("--set", None, "", None, remedy)
+        raise SettingsError("--set", None, "", None, remedy)
     value, _ = _parse(written, f"--set {name}")
     here: Any = raw
     key: list[str | int] = []
@@ -180,7 +183,7 @@ def _override(raw: dict[str, Any], override: str) -> Key:
         if isinstance(here, list):
             if not part.isdecimal() or int(part) >= len(here):
                 remedy = f"`{part}` is no item of `{dotted(key)}`, which has {len(here)}, counted from 0"
-                raise RecipeError("--set", None, name, None, remedy)
+                raise SettingsError("--set", None, name, None, remedy)
             step: str | int = int(part)
         elif isinstance(here, dict):
             step = part
@@ -188,7 +191,7 @@ def _override(raw: dict[str, Any], override: str) -> Key:
                 here[part] = {}
         else:
             remedy = f"`{dotted(key)}` holds {shown(here)}, which has no keys"
-            raise RecipeError("--set", None, name, None, remedy)
+            raise SettingsError("--set", None, name, None, remedy)
         key.append(step)
         if last:
             here[step] = value
