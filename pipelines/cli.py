@@ -387,13 +387,13 @@ def _refilter(parsed: argparse.Namespace) -> int:
 
 def _verify(parsed: argparse.Namespace) -> int:
     from pipelines.manifest import read_manifest
-    from pipelines.progress import RowProgress
     from pipelines.verify import problems
+    from translation.progress import CountProgress
 
     try:
         rows = sum(file.rows for file in read_manifest(parsed.directory).files)
         console = Console(stderr=True, highlight=False)
-        with RowProgress("verify", rows, console, parsed.quiet) as progress:
+        with CountProgress("verify", rows, console, parsed.quiet) as progress:
             found = list(problems(parsed.directory, progress.advance))
     except ValueError as error:
         _complain(error)
@@ -453,9 +453,10 @@ def _flags(translation: object) -> str:
 
 
 def _score(parsed: argparse.Namespace) -> int:
-    from pipelines.scoring import PairError, score_file
+    from pipelines.scoring import score_file
     from translation.filters import load_thresholds
     from translation.model import ModelError
+    from translation.pair_table import PairError
 
     thresholds = load_thresholds(parsed.thresholds)
     try:
@@ -477,9 +478,10 @@ def _score(parsed: argparse.Namespace) -> int:
 
 def _calibrate(parsed: argparse.Namespace) -> int:
     from pipelines.filesystem import OutputError, write_text
-    from pipelines.scoring import PairError, calibrate_file
+    from pipelines.scoring import calibrate_file
     from pipelines.summary import render_thresholds
     from translation.model import ModelError
+    from translation.pair_table import PairError
 
     try:
         data = sys.stdin.buffer if str(parsed.pairs) == "-" else parsed.pairs.open("rb")

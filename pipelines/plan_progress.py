@@ -7,7 +7,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from pipelines.progress import PLAIN_SECONDS
+from translation.progress import PLAIN_SECONDS
 
 
 class ReadingProgress:

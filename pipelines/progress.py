@@ -21,7 +21,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-PLAIN_SECONDS = 30
+from translation.progress import PLAIN_SECONDS
+
 STAGE, FINISHED, REMEMBERED = "stage", "done", "remembered"
 
 READING, TRANSLATING, WRITING = "reading sources", "translating", "writing rows"
@@ -142,50 +143,4 @@ class ProgressDisplay:
             known = f", {remembered:,} remembered" if remembered else ""
             self._console.print(
                 f"translated {done:,} of {self._total:,} texts{known}, {rate:,.1f} a second, {left}"
-            )
-
-
-class RowProgress:
-    """Shows rows done of all, rate and time left: a bar on a terminal, else a line every `PLAIN_SECONDS`."""
-
-    def __init__(self, text: str, total: int, console: Console, quiet: bool) -> None:
-        self._text, self._total, self._console, self._quiet = text, total, console, quiet
-        self._done = 0
-        self._began = self._told = time.monotonic()
-        self._bar: Progress | None = None
-
-    def __enter__(self) -> RowProgress:
-        if self._console.is_terminal and not self._quiet:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(),
-                console=self._console,
-                transient=True,
-            )
-            self._task = self._bar.add_task(self._text, total=self._total, rate="")
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def advance(self, rows: int) -> None:
-        """So many rows more are done."""
-        self._done += rows
-        now = time.monotonic()
-        rate = self._done / max(now - self._began, 1e-3)
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, rate=f"{rate:,.0f} rows/s")
-        elif not self._quiet and now - self._told >= PLAIN_SECONDS:
-            self._told = now
-            left = (self._total - self._done) / max(rate, 1e-3)
-            self._console.print(
-                f"{self._text}: {self._done:,} of {self._total:,} rows, {rate:,.0f} a second, "
-                f"{left:,.0f} s left"
             )

@@ -45,7 +45,6 @@ from pipelines.manifest import (
     read_manifest,
 )
 from pipelines.ownership import WORK, locked
-from pipelines.progress import RowProgress
 from pipelines.reasons import are_judged, short_reasons
 from pipelines.recipe import Recipe, SettingsError, checked_recipe
 from pipelines.resharding import JudgedFile, Layout, RefilterFailed, opened, stage_language
@@ -55,6 +54,7 @@ from pipelines.summary import LanguageCounts, language_name, total
 from translation.answers import unescaped
 from translation.filters import Policy, ScoreTable, Thresholds, load_thresholds, verdicts
 from translation.filters.thresholds import ThresholdsError
+from translation.progress import CountProgress
 from translation.row import PROMPT_PREFIX
 from translation.settings_file import override_values
 
@@ -148,7 +148,7 @@ def _refilter(
     counts: list[LanguageCounts] = []
     answers: dict[tuple[str, str], bool] = {}
     judged, deciding, writing = 0, 0.0, 0.0
-    with RowProgress("refilter", before.read, console, quiet) as progress:
+    with CountProgress("refilter", before.read, console, quiet) as progress:
         for language, of_language in sorted(by_language.items()):
             began = time.monotonic()
             made = []

@@ -10,20 +10,16 @@ from translation.calibration import calibrate
 from translation.engine import Engine
 from translation.filters import Policy, TextPair, Thresholds, goes_back, score_pairs, verdicts
 from translation.identification import Identifier, load_identifier
-from translation.languages import ENGLISH, UnknownLanguage, resolve
+from translation.languages import ENGLISH
 from translation.model import model_directory
+from translation.pair_table import COLUMNS, Cells, PairError, pair_rows, text_pairs
 from translation.row import ACCEPT, REJECT
 from translation.translations import Request
 
-COLUMNS = ("source", "target", "nllb_code")
 CHUNK = 2000
 
 LEAST_REFERENCES = 300
 """Lines that `calibrate` needs."""
-
-
-class PairError(ValueError):
-    """The table cannot be read; the message names file, line and column."""
 
 
 def score_file(
@@ -42,7 +38,7 @@ def score_file(
         PairError: a column is missing.
         ValueError: the model or the identifier cannot be loaded.
     """
-    rows = _rows(lines, name)
+    rows = pair_rows(lines, name)
     identifier = load_identifier(identification)
     thresholds = thresholds.for_identification(identifier.name)
     engine = None if round_trip == "none" else Engine(model_directory(model), device="auto")
@@ -59,7 +55,7 @@ def calibrate_file(
         PairError: a column is missing, or no line can be used.
         ValueError: the model or the identifier cannot be loaded.
     """
-    pairs, problems = _pairs(_rows(lines, name))
+    pairs, problems = text_pairs(pair_rows(lines, name))
     if len(pairs) < LEAST_REFERENCES:
         problem = f"; line {next(iter(problems))}: {next(iter(problems.values()))}" if problems else ""
         raise PairError(
@@ -72,32 +68,14 @@ def calibrate_file(
     return calibrate(list(pairs.values()), identifier), problems
 
 
-def _rows(lines: Iterable[bytes], name: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and cells by column of each line after the header."""
-    numbered = enumerate(lines, start=1)
-    header = next((_cells(line) for _, line in numbered), [])
-    missing = [column for column in COLUMNS if column not in header]
-    if missing:
-        raise PairError(
-            f"{name}: line 1: no column {', '.join(missing)}; "
-            f"found {', '.join(filter(None, header)) or 'nothing'}"
-        )
-    return ((number, dict(zip(header, _cells(line), strict=False))) for number, line in numbered)
-
-
-def _cells(line: bytes) -> list[str]:
-    """Tab-separated; quotes are letters. What is no UTF-8 becomes a lone surrogate, which `_pair` refuses."""
-    return line.decode("utf-8", errors="surrogateescape").removeprefix("\ufeff").rstrip("\r\n").split("\t")
-
-
 def _score_chunk(
-    chunk: list[tuple[int, dict[str, str]]],
+    chunk: list[tuple[int, Cells]],
     identifier: Identifier,
     thresholds: Thresholds,
     engine: Engine | None,
     round_trip: str,
 ) -> Iterator[dict[str, Any]]:
-    pairs, problems = _pairs(chunk)
+    pairs, problems = text_pairs(chunk)
     if engine is not None:
         pairs = _with_round_trip(pairs, engine, round_trip)
     table = score_pairs(list(pairs.values()), identifier)
@@ -123,31 +101,6 @@ def _score_chunk(
 
 def _printable(text: str | None) -> str | None:
     return None if text is None else text.encode("utf-8", errors="backslashreplace").decode()
-
-
-def _pairs(rows: Iterable[tuple[int, dict[str, str]]]) -> tuple[dict[int, TextPair], dict[int, str]]:
-    """Line number to pair, and to what is wrong where a row is none."""
-    pairs, problems = {}, {}
-    for line, row in rows:
-        try:
-            pairs[line] = _pair(row)
-        except ValueError as error:
-            problems[line] = str(error)
-    return pairs, problems
-
-
-def _pair(row: dict[str, str]) -> TextPair:
-    """Raises ValueError with what is wrong with the row."""
-    if any("\ud800" <= character <= "\udfff" for text in row.values() for character in text):
-        raise ValueError("no valid UTF-8")
-    empty = [column for column in COLUMNS if not (row.get(column) or "").strip()]
-    if empty:
-        raise ValueError(f"no {', '.join(empty)}")
-    try:
-        language = resolve(row["nllb_code"])
-    except UnknownLanguage as error:
-        raise ValueError(str(error)) from error
-    return TextPair(row["source"], row["target"], language.nllb, None, None)
 
 
 def _with_round_trip(pairs: dict[int, TextPair], engine: Engine, round_trip: str) -> dict[int, TextPair]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -53,6 +54,9 @@ class LoaderSettings:
     even: bool = True
     """Every rank gets equally many batches of an epoch: what is over at its end is left out, in each epoch
     something else. False suits an evaluation that does not synchronise ranks."""
+    together: int = 1
+    """Batches of all ranks that make one step of training: with `even`, an epoch has whole steps, for any
+    number of ranks that divides it."""
     max_skipped: float = 0.05
     """Share of examples that may be left out before the run stops: then the mix is broken, not some rows."""
 
@@ -141,7 +145,8 @@ class Loader:
 
     def _end(self, plan: Epoch, start: int) -> int:
         """Where the ranks stop that share the batches from `start` on."""
-        over = (plan.batches - start) % self.ranks if self.settings.even else 0
+        step = math.lcm(self.ranks, self.settings.together)
+        over = (plan.batches - start) % step if self.settings.even else 0
         return plan.batches - over
 
     def __iter__(self) -> Iterator[Batch]:
@@ -158,8 +163,9 @@ class Loader:
             self._next_epoch()
         if self._at_end:
             raise LoaderError(
-                f"an epoch has {self._plan.batches} batches, fewer than the {self.ranks} ranks; take a "
-                "smaller batch_size"
+                f"an epoch has {self._plan.batches} batches of {self.settings.order.batch_size} examples, "
+                f"fewer than the {math.lcm(self.ranks, self.settings.together)} of a step on {self.ranks} ranks; "
+                "take a smaller batch_size, or more data"
             )
         asked = time.perf_counter()
         self._under_way.clear()

@@ -206,7 +206,7 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
 
 @cache
 def _table() -> Mapping[str, Family]:
-    return parse(files("pipelines").joinpath(TABLE).read_text(encoding="utf-8"))
+    return parse(files("translation").joinpath(TABLE).read_text(encoding="utf-8"))
 
 
 def parse(text: str) -> Mapping[str, Family]:
