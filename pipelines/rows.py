@@ -11,13 +11,13 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from pipelines import progress, templates
+from pipelines import progress
 from pipelines.assignment import Assignment
 from pipelines.blocks import compressed, decompressed
 from pipelines.examples import Reject, Text
 from pipelines.judging import JudgedText
 from pipelines.reading import EXAMPLES, PROMPT, REJECTED, TARGET, UNREADABLE, AssignedExample
-from pipelines.templates import Template
+from translation import templates
 from pipelines.translating import delivered
 from translation.filters import SCORES
 from translation.languages import languages

@@ -164,7 +164,7 @@ class Loader:
         if self._at_end:
             raise LoaderError(
                 f"an epoch has {self._plan.batches} batches of {self.settings.order.batch_size} examples, "
-                f"fewer than the {math.lcm(self.ranks, self.settings.together)} of a step on {self.ranks} ranks; "
+                f"fewer than the {math.lcm(self.ranks, self.settings.together)} of one step; "
                 "take a smaller batch_size, or more data"
             )
         asked = time.perf_counter()

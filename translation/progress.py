@@ -13,7 +13,7 @@ PLAIN_SECONDS = 30
 
 
 class CountProgress:
-    """Shows what is done of all, rate and time left: a bar on a terminal, else a line every `PLAIN_SECONDS`."""
+    """Shows done of all, rate and time left: a bar on a terminal, else a line every `PLAIN_SECONDS`."""
 
     def __init__(
         self, text: str, total: int, console: Console, quiet: bool, unit: str = "rows", done: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines import templates
+from translation import templates
 from pipelines.examples import Example, Reject, Text
 from pipelines.hashing import fraction
 from pipelines.recipe_sources import Source

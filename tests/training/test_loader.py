@@ -444,7 +444,7 @@ def test_cut_texts_are_counted(mix: Path, tokenizer: Any) -> None:
 
 def test_a_mix_too_small_for_the_ranks_is_told(make_mix: MakeMix, tokenizer: Any) -> None:
     loader = Loader(loader_settings(make_mix({"deu_Latn": 3})), tokenizer, rank=1, ranks=2)
-    with loader, pytest.raises(LoaderError, match="an epoch has 1 batches of .* examples, fewer than the 2"):
+    with loader, pytest.raises(LoaderError, match=r"an epoch has 1 batches of .* examples, fewer than the 2"):
         next(iter(loader))
 
 
