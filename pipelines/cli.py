@@ -6,40 +6,33 @@ import argparse
 import json
 import logging
 import math
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
 
+from translation.console import DONE, FAILED, WRONG, CommandParser, TerminalConsole, complain, exit_with
 from translation.identification import OFFLINE
 from translation.model import SMALL
-
-DONE, FAILED, WRONG = 0, 1, 2
-"""Exit codes: done; the run failed or found something wrong; command line or configuration is wrong."""
 
 DEVICES = ("auto", "cpu", "cuda")
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, with exit code 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(WRONG, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    main = _Parser(
+    main = CommandParser(
         prog="translate-mix",
         description="English image-text data into a filtered, documented mix in 95 languages.",
     )
     main.add_argument("--version", action="version", version=f"translate-mix {version('translate-mix')}")
-    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    commands = main.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
+    )
 
     run = commands.add_parser("run", help="build a mix from a recipe; without one, the sample that ships")
     run.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE.yaml")
@@ -121,9 +114,47 @@ def parser() -> argparse.ArgumentParser:
     _filter_options(calibrate)
     calibrate.set_defaults(call=_calibrate)
 
+    evaluate = commands.add_parser(
+        "evaluate", help="measure models, mixes or other translations on reference translations"
+    )
+    evaluate.add_argument(
+        "references",
+        type=Path,
+        metavar="REFERENCES",
+        help="NTREX, FLORES, or a TSV of references",
+    )
+    evaluate.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="one for each to be measured (small)",
+    )
+    evaluate.add_argument("--mix", action="append", default=[], metavar="DIR", help="a finished mix")
+    evaluate.add_argument(
+        "--translations", action="append", default=[], type=Path, metavar="FILE.tsv", help="made elsewhere"
+    )
+    evaluate.add_argument(
+        "--languages", default="", metavar="CODES", help="only these: deu_Latn,swh_Latn,..."
+    )
+    evaluate.add_argument("--lines", type=_line_range, metavar="1001-1997", help="only these of the set")
+    evaluate.add_argument("--output", type=Path, metavar="FILE.json", help="and .md, .html, translations")
+    evaluate.add_argument("--beam-size", type=_positive, default=4, metavar="N")
+    _device_options(evaluate)
+    evaluate.add_argument(
+        "--identification", default=OFFLINE, metavar="LID", help="shipped, cld, a fastText file or hub name"
+    )
+    evaluate.add_argument("--quality", metavar="JUDGE", help="labse, metricx, comet_kiwi:DIR: another column")
+    evaluate.add_argument("--pieces", type=Path, metavar="FILE", help="SentencePiece model for spBLEU")
+    evaluate.add_argument(
+        "--resamples", type=_positive, default=1000, metavar="N", help="for intervals (1000)"
+    )
+    evaluate.add_argument("--quiet", action="store_true", help="no progress, only the table")
+    evaluate.set_defaults(call=_evaluate)
+
     model = commands.add_parser("model", help="add, shortlist: convert an NLLB model, make it faster")
     model_commands = model.add_subparsers(
-        dest="model_command", required=True, metavar="COMMAND", parser_class=_Parser
+        dest="model_command", required=True, metavar="COMMAND", parser_class=CommandParser
     )
     add = model_commands.add_parser("add", help="Hugging Face directory or hub name -> CTranslate2 directory")
     add.add_argument(
@@ -156,7 +187,7 @@ def parser() -> argparse.ArgumentParser:
         "memory", help="stats, compact, export, import: the translation memory of a mix"
     )
     memory_commands = memory.add_subparsers(
-        dest="memory_command", required=True, metavar="COMMAND", parser_class=_Parser
+        dest="memory_command", required=True, metavar="COMMAND", parser_class=CommandParser
     )
     stats = memory_commands.add_parser("stats", help="what it holds, by model and language pair")
     stats.add_argument("directory", type=_filled, metavar="DIR", help="of the mix")
@@ -230,6 +261,13 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _line_range(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    if not (first.isdigit() and (last or first).isdigit() and 1 <= int(first) <= int(last or first)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no range of lines such as 1001-1997")
+    return int(first), int(last or first)
+
+
 def _above_zero(text: str) -> float:
     try:
         number = float(text.replace(",", ""))
@@ -245,42 +283,26 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # Beam warns at import about extras that are not installed.
     logging.basicConfig(level=logging.ERROR)
     given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        beam: list[str] = []
+
+    def call() -> int:
+        beam, own = [], given
         if given[:1] == ["run"] and not {"-h", "--help"} & set(given):
             from pipelines.options import split_arguments
 
-            beam, given = split_arguments(given)
-        parsed = parser().parse_args(given)
+            beam, own = split_arguments(given)
+        parsed = parser().parse_args(own)
         parsed.beam = beam
-        code = parsed.call(parsed)
-    except KeyboardInterrupt:
-        goes_on = given[:1] in (["run"], ["refilter"])
-        _complain("interrupted; the same command goes on from here" if goes_on else "interrupted")
-        code = 130
-    except BrokenPipeError:
-        # `translate-mix show DIR | head`: nobody reads on, not even what is still in the buffer.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = DONE
-    except ValueError as error:
-        _complain(error)
-        code = WRONG
-    sys.exit(code)
+        return int(parsed.call(parsed))
+
+    goes_on = given[:1] in (["run"], ["refilter"])
+    exit_with(
+        "translate-mix",
+        call,
+        "interrupted; the same command goes on from here" if goes_on else "interrupted",
+    )
 
 
-class _Console(Console):
-    """Rich's console, which leaves a broken pipe to us and does not wrap at 80 columns in a file."""
-
-    def __init__(self) -> None:
-        plain = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-        super().__init__(highlight=False, soft_wrap=plain, width=160 if plain else None)
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
-def _complain(message: object) -> None:
-    print(f"translate-mix: {message}", file=sys.stderr)
+_complain = partial(complain, "translate-mix")
 
 
 def _run(parsed: argparse.Namespace) -> int:
@@ -292,7 +314,7 @@ def _run(parsed: argparse.Namespace) -> int:
     from pipelines.summary import answers_line, left_out_line, render_summary
     from translation.model import ModelError
 
-    console = _Console()
+    console = TerminalConsole()
     try:
         recipe = load_recipe(parsed.recipe or sample_recipe(), parsed.set)
         manifest = run_mix(
@@ -355,7 +377,7 @@ def _plan(parsed: argparse.Namespace) -> int:
     if parsed.json:
         print(json.dumps(plan_json(recipe, plan, estimated, parsed.price), ensure_ascii=False))
     else:
-        render_plan(recipe, plan, estimated, parsed.price, _Console())
+        render_plan(recipe, plan, estimated, parsed.price, TerminalConsole())
     return DONE
 
 
@@ -364,7 +386,8 @@ def _show(parsed: argparse.Namespace) -> int:
 
     try:
         rejected = parsed.rejected or parsed.reason is not None
-        show(parsed.directory, parsed.language, rejected, parsed.count, _Console(), reason=parsed.reason)
+        console = TerminalConsole()
+        show(parsed.directory, parsed.language, rejected, parsed.count, console, reason=parsed.reason)
     except ValueError as error:
         _complain(error)
         return WRONG
@@ -375,7 +398,7 @@ def _refilter(parsed: argparse.Namespace) -> int:
     from pipelines.refilter import refilter, render_refiltered
     from pipelines.resharding import RefilterFailed
 
-    console = _Console()
+    console = TerminalConsole()
     try:
         outcome = refilter(parsed.directory, parsed.set, console, dry_run=parsed.dry_run, quiet=parsed.quiet)
     except RefilterFailed as error:
@@ -504,7 +527,64 @@ def _calibrate(parsed: argparse.Namespace) -> int:
     except OutputError as error:
         _complain(error)
         return FAILED
-    render_thresholds(thresholds, str(parsed.output), _Console())
+    render_thresholds(thresholds, str(parsed.output), TerminalConsole())
+    return DONE
+
+
+def _evaluate(parsed: argparse.Namespace) -> int:
+    from evaluation.reference_sets import read_reference_set
+    from evaluation.results import ResultError
+    from evaluation.systems import copied, of_mix, of_table, translated
+    from evaluation.translation_report import Measuring, render
+    from translation.engine import Engine
+    from translation.identification import load_identifier
+    from translation.languages import resolve
+    from translation.model import ModelError, model_directory
+    from translation.progress import CountProgress
+    from translation.quality import load_quality
+    from translation.translations import Decoding
+    from translation.tuning import measure, parse_threads
+
+    if parsed.output and (parsed.output.suffix != ".json" or not parsed.output.parent.is_dir()):
+        raise ValueError(f"--output {parsed.output}: name a .json file in a folder that is there")
+    codes = {resolve(code).nllb for code in parsed.languages.split(",") if code.strip()}
+    references = read_reference_set(parsed.references, codes, parsed.lines)
+    models = parsed.model or ([] if parsed.mix or parsed.translations else [SMALL])
+    named = [*parsed.mix, *map(str, parsed.translations), *models]
+    if twice := sorted({name for name in named if named.count(name) > 1}):
+        raise ValueError(f"{twice[0]} is named twice")
+    measuring = Measuring(
+        references,
+        load_identifier(parsed.identification),
+        pieces=parsed.pieces,
+        judge=load_quality(parsed.quality, parsed.device) if parsed.quality else None,
+        resamples=parsed.resamples,
+    )
+    outputs = [of_mix(directory, references.texts) for directory in parsed.mix]
+    outputs += [of_table(path, references.texts) for path in parsed.translations]
+    told, decoding = Console(stderr=True, highlight=False), Decoding(beam_size=parsed.beam_size)
+    try:
+        for name in models:
+            directory, threads = model_directory(name), parse_threads(parsed.threads or "0")
+            threads = threads or measure(directory, decoding, device=parsed.device).threads
+            total, text = len(references.texts), f"translate with {name}"
+            with (
+                Engine(directory, decoding, device=parsed.device, threads=threads) as engine,
+                CountProgress(text, total, told, parsed.quiet, unit="texts") as progress,
+            ):
+                outputs.append(translated(name, engine, references.texts, progress.advance))
+        for output in (*outputs, copied(references.texts)):
+            total, text = measuring.steps(output), f"measure {output.system}"
+            with CountProgress(text, total, told, parsed.quiet, unit="scores") as progress:
+                measuring.add(output, progress.advance)
+        measured = measuring.measured()
+        render(measured, TerminalConsole())
+        if parsed.output:
+            measuring.write(parsed.output, measured)
+            print(f"{parsed.output}: written, with .md, .html and the translations beside it")
+    except (ModelError, ResultError) as error:
+        _complain(error)
+        return FAILED
     return DONE
 
 
@@ -564,7 +644,7 @@ def _model_shortlist(parsed: argparse.Namespace) -> int:
     except ModelError as error:
         _complain(error)
         return FAILED
-    render_shortlists(report, _Console())
+    render_shortlists(report, TerminalConsole())
     return DONE
 
 
@@ -581,7 +661,7 @@ def _memory_stats(parsed: argparse.Namespace) -> int:
         groups = [asdict(group) | {"entries": entries} for group, entries in stats.groups.items()]
         print(json.dumps(asdict(replace(stats, groups={})) | {"groups": groups}, ensure_ascii=False))
     else:
-        render_memory(stats, _Console())
+        render_memory(stats, TerminalConsole())
     if stats.damaged:
         _complain(
             f"{stats.damaged} damaged files were set aside; a run translates what they held again, and "
@@ -672,7 +752,7 @@ def _languages(parsed: argparse.Namespace) -> int:
             share,
             _shortened(language.confusable),
         )
-    _Console().print(table)
+    TerminalConsole().print(table)
     return DONE
 
 
