@@ -1,8 +1,8 @@
 """Predictions files: JSON lines of id, language and prediction, with all that is wrong with them counted.
 
 A line may also have `references` (list of texts), `image` (what is resampled together, the id by default)
-and `choices`; where the task gives the references, only the first three count. Other keys are the model's
-business.
+and `choices`; where the task gives the references, only the first three count. With a prediction of null,
+`unanswered` may say why the model could not be asked. Other keys are the model's business.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from translation.languages import UnknownLanguage, resolve
 
 BROKEN, INCOMPLETE, UNKNOWN, DOUBLED = "broken", "incomplete", "unknown language", "doubled"
 UNEXPECTED, MISSING, EMPTY, UNANSWERABLE = "unexpected", "missing", "empty", "no references"
+UNASKED = "not asked"
+BROKEN_RECORD, DOUBLED_RECORD, UNGRADED = "broken record", "doubled record", "no gold answer"
+UNREADABLE_LANGUAGE, LANGUAGE_LEFT_OUT = "unknown language of a record", "language left out"
+OTHER_COUNT = "other count"
 
 PROBLEMS: Mapping[str, str] = {
     BROKEN: "lines that are no JSON object; not scored",
@@ -28,7 +32,14 @@ PROBLEMS: Mapping[str, str] = {
     UNEXPECTED: "lines whose id and language the task does not have; not scored",
     UNANSWERABLE: "lines without references; not scored",
     MISSING: "items without a prediction; scored as empty",
+    UNASKED: "items that the model could not be asked; scored as empty",
     EMPTY: "items with an empty prediction; scored, and wrong",
+    BROKEN_RECORD: "records of the official files that cannot be used; not asked",
+    DOUBLED_RECORD: "records of the official files that repeat the id of an earlier one; not asked",
+    UNGRADED: "records of the official files without a gold answer; not asked",
+    UNREADABLE_LANGUAGE: "records in a language that the registry does not know; not asked",
+    LANGUAGE_LEFT_OUT: "languages of the official files that the task leaves out",
+    OTHER_COUNT: "languages with another number of items than was published",
 }
 """What can be wrong, and what is done about it."""
 
@@ -125,6 +136,7 @@ class _Found:
 
     file: str
     predictions: dict[Key, str | None] = field(default_factory=dict)
+    unasked: dict[Key, str] = field(default_factory=dict)
     answerable: dict[Key, Expected] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
@@ -163,6 +175,8 @@ class _Found:
             self.wrong(UNANSWERABLE, where)
         else:
             self.predictions[key] = record.get("prediction")
+            if record.get("prediction") is None and record.get("unanswered"):
+                self.unasked[key] = str(record["unanswered"])
             if known is None:
                 self.answerable[key] = Expected(
                     key[1],
@@ -186,7 +200,10 @@ class _Found:
         for one in self.answerable.values() if expected is None else expected:
             prediction = self.predictions.get((one.language, one.id))
             item = Item(one, prediction or "")
-            if prediction is None:
+            if (one.language, one.id) in self.unasked:
+                reason = self.unasked[one.language, one.id]
+                self.wrong(UNASKED, f"{one.language} {_short(one.id)}: {_short(reason)}")
+            elif prediction is None:
                 self.wrong(MISSING, f"{one.language} {_short(one.id)}")
             elif item.empty:
                 self.wrong(EMPTY, f"{one.language} {_short(one.id)}")

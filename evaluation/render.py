@@ -34,22 +34,31 @@ Table = list[list[str]]
 
 def markdown(result: Result) -> str:
     """A result as Markdown: numbers by language with intervals, problems, signatures."""
-    return _markdown(_title(result), _table(result), _problems(result), _facts(result))
+    return as_markdown(_title(result), _table(result), _problems(result), _facts(result))
 
 
 def html(result: Result) -> str:
     """A result as one self-contained HTML page: the table, and a plot of each metric by language."""
     plots = []
     for one in result.metrics:
-        lines = [Bar(_row(name), at.value, at.low, at.high) for name, at in _rows_of(one).items()]
+        lines = [Bar(row_name(name), at.value, at.low, at.high) for name, at in rows_of(one).items()]
         plots.append((one.name, bars(lines, f"{one.name} by language")))
-    return _page(_title(result), _table(result), plots, _problems(result), _facts(result))
+    return as_html(_title(result), _table(result), plots, _problems(result), _facts(result))
+
+
+def svg(result: Result) -> str:
+    """The first metric of a result by language, as an SVG file of its own."""
+    one = result.metrics[0]
+    lines = [Bar(row_name(name), at.value, at.low, at.high) for name, at in rows_of(one).items()]
+    plot = bars(lines, f"{_title(result)}, {one.name} by language")
+    # Outside of a page nothing says what the plot looks like.
+    return plot.replace("</title>", f"</title><style>{_COLOURS}{_PLOT}</style>", 1)
 
 
 def comparison_markdown(comparison: Comparison) -> str:
     """Two results side by side as Markdown: both values, the difference with its interval, and p."""
     title, table = _versus(comparison), _differences(comparison)
-    return _markdown(title, table, _cautions(comparison), _comparison_facts(comparison))
+    return as_markdown(title, table, _cautions(comparison), _comparison_facts(comparison))
 
 
 def comparison_html(comparison: Comparison) -> str:
@@ -57,22 +66,22 @@ def comparison_html(comparison: Comparison) -> str:
     plots = []
     for one in comparison.metrics:
         shown = {**one.languages, **one.groups}
-        lines = [Bar(_row(name), at.difference, *_ends(at.interval)) for name, at in shown.items()]
+        lines = [Bar(row_name(name), at.difference, *_ends(at.interval)) for name, at in shown.items()]
         plots.append((one.name, bars(lines, f"{one.name}: second minus first")))
     title, table = _versus(comparison), _differences(comparison)
-    return _page(title, table, plots, _cautions(comparison), _comparison_facts(comparison))
+    return as_html(title, table, plots, _cautions(comparison), _comparison_facts(comparison))
 
 
 def _table(result: Result) -> Table:
     table = [["", "items", *(one.name for one in result.metrics)]]
-    columns = [_rows_of(one) for one in result.metrics]
+    columns = [rows_of(one) for one in result.metrics]
     for name in columns[0] if columns else ():
         found = [column[name] for column in columns]
-        table.append([_row(name), f"{found[0].items:,}", *map(_shown, found)])
+        table.append([row_name(name), f"{found[0].items:,}", *map(shown, found)])
     return table
 
 
-def _rows_of(scores: Scores) -> dict[str, Estimate]:
+def rows_of(scores: Scores) -> dict[str, Estimate]:
     """All numbers of a metric by language or group, in the order of the table."""
     return {**scores.languages, **scores.tiers, MACRO: scores.macro, OVERALL: scores.overall}
 
@@ -83,18 +92,21 @@ def _differences(comparison: Comparison) -> Table:
         for name, found in (*metric.languages.items(), *metric.groups.items()):
             mark = " *" if found.p is not None and found.p < _SIGNIFICANT else ""
             cells = (_number(found.first), _number(found.second), _difference(found))
-            table.append([_row(name), f"{found.items:,}", metric.name, *cells, _probability(found.p) + mark])
+            p = _probability(found.p) + mark
+            table.append([row_name(name), f"{found.items:,}", metric.name, *cells, p])
     return table
 
 
-def _row(name: str) -> str:
+def row_name(name: str) -> str:
+    """How a language (NLLB code) or a group of languages is named in a table."""
     if name in _GROUPS:
         return _GROUPS[name]
     known = languages().get(name)
     return f"{known.name} ({name})" if known else name
 
 
-def _shown(estimate: Estimate) -> str:
+def shown(estimate: Estimate) -> str:
+    """A number with its interval as a cell."""
     if estimate.value is None:
         return _NOTHING
     if estimate.low is None or estimate.high is None:
@@ -165,6 +177,9 @@ def _facts(result: Result) -> list[str]:
     lines += [f"{name} sha256: {digest or 'not known'}" for name, digest in digests.items()]
     settings = "not known" if known.generation is None else json.dumps(known.generation, ensure_ascii=False)
     lines.append(f"generation: {settings}")
+    if known.generated_with:
+        libraries = ", ".join(f"{name} {version}" for name, version in known.generated_with.items())
+        lines.append(f"generated with: {libraries}")
     lines.append("versions: " + ", ".join(f"{name} {version}" for name, version in result.versions.items()))
     return lines
 
@@ -179,7 +194,8 @@ def _comparison_facts(comparison: Comparison) -> list[str]:
     ]
 
 
-def _markdown(title: str, table: Table, notes: Sequence[str], facts: Sequence[str]) -> str:
+def as_markdown(title: str, table: Table, notes: Sequence[str], facts: Sequence[str]) -> str:
+    """A document of a table, of notes, and of facts that reproduce the numbers."""
     align = ["---", *("---:" for _ in table[0][1:])]
     lines = [f"| {' | '.join(row)} |" for row in (table[0], align, *table[1:])]
     parts = [f"# {_inline(title)}", "\n".join(lines)]
@@ -193,14 +209,9 @@ def _inline(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", " ".join(text.split()))
 
 
-_STYLE = """
-:root { color-scheme: light dark; --bar: #4a78b5; --line: #8888; }
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-.wide { overflow-x: auto; }
-.facts { font-family: ui-monospace, monospace; font-size: 12px; overflow-wrap: anywhere; }
+_COLOURS = "\n:root { --bar: #4a78b5; --line: #8888; }"
+
+_PLOT = """
 svg.bars { max-width: 46rem; font-size: 12px; fill: currentColor; }
 svg.bars rect { fill: var(--bar); }
 svg.bars .tick { stroke: var(--line); stroke-width: .5; }
@@ -209,21 +220,32 @@ svg.bars text.tick { stroke: none; text-anchor: middle; }
 svg.bars .name { text-anchor: end; }
 """
 
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+.wide { overflow-x: auto; }
+.facts { font-family: ui-monospace, monospace; font-size: 12px; overflow-wrap: anywhere; }
+"""
 
-def _page(
+
+def as_html(
     title: str,
     table: Table,
     plots: Sequence[tuple[str, str]],
     notes: Sequence[str],
     facts: Sequence[str],
 ) -> str:
+    """The same as one self-contained HTML page, with plots as (heading, SVG)."""
     header = "".join(f"<th>{escape(cell)}</th>" for cell in table[0])
     rows = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in table[1:])
     return "\n".join(
         (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
+            f"<title>{escape(title)}</title><style>{_COLOURS}{_STYLE}{_PLOT}</style></head><body>",
             f"<h1>{escape(title)}</h1>",
             _listed(notes),
             f'<div class="wide"><table><thead><tr>{header}</tr></thead><tbody>',

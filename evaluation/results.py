@@ -46,6 +46,8 @@ class Provenance:
     checkpoint_digest: str | None = None
     generation: Mapping[str, Any] | None = None
     """The settings that the predictions were made with."""
+    generated_with: Mapping[str, str] | None = None
+    """Versions of the libraries that the model ran with."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,20 @@ def evaluate(
         UnknownMetricError: a name is no metric's, or stands twice.
         ValueError: a metric does not fit the items, see there.
     """
+    measures = [measure for metric in metrics_of(metrics) for measure in metric(predictions.items)]
+    return result_of(predictions, measures, provenance, resamples=resamples, seed=seed)
+
+
+def result_of(
+    predictions: Predictions,
+    measures: Sequence[Measure],
+    provenance: Provenance,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> tuple[Result, ItemScores]:
+    """The result of measures that are aligned with the predictions' items, see `evaluate`."""
     items = predictions.items
-    measures = [measure for metric in metrics_of(metrics) for measure in metric(items)]
     scores = tuple(score(items, measures, resamples, seed))
     of_items = _item_scores(items, measures)
     result = Result(
@@ -127,8 +141,8 @@ def evaluate(
 
 def write_result(path: Path, result: Result, items: ItemScores) -> None:
     """Writes `FILE.json` and beside it `FILE.items.parquet`, each in one step, the JSON last."""
-    _write(items_path(path), _parquet(items))
-    _write(path, msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
+    write_file(items_path(path), _parquet(items))
+    write_file(path, msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
 
 
 def read_result(path: Path) -> Result:
@@ -227,7 +241,8 @@ def _read(path: Path) -> bytes:
         raise ResultError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes) -> None:
+    """Writes a file in one step; raises ResultError if it cannot."""
     partial = path.with_name(path.name + ".partial")
     try:
         partial.write_bytes(data)

@@ -106,18 +106,32 @@ def _loading(manifest: Manifest) -> str:
     if not codes:
         return "No row was accepted: there is nothing to load. `rejected/` holds every row with its reason."
     code = next((code for code in codes if code != ENGLISH), codes[0])
+    where = _LOOKED_UP if manifest.images else ""
+    picture = "{'bytes': None, 'path': ID}" if manifest.images else "a PIL image, if they are embedded"
     return (
         "## Loading\n\n"
         "```python\n"
         "from datasets import load_dataset\n\n"
         'mix = load_dataset("DIR")  # every language\n'
         f'{code.split("_")[0]} = load_dataset("DIR", "{code}")  # {language_name(code)} alone\n'
-        f'mix["{_first_split(manifest)}"][0]["image"]  # a PIL image, if the mix embeds its images\n'
-        "```\n\n"
+        f'mix["{_first_split(manifest)}"][0]["image"]  # {picture}\n'
+        f"```\n\n{where}"
         "`DIR` is the folder of this file, or the name of the data set on the hub. "
         "`rejected/` is in no configuration: it holds what was not accepted, with the column `reason`, and "
         "with the pictures that `translate-mix refilter` needs to accept a row after all."
     )
+
+
+_LOOKED_UP = """Pictures are stored once for all rows, under `images/`; a row names its own by
+`image["path"]`:
+
+```python
+pictures = load_dataset("parquet", data_files="DIR/images/*.parquet", split="train")
+at = {image_id: row for row, image_id in enumerate(pictures["image_id"])}
+pictures[at[ID]]["image"]  # a PIL image
+```
+
+"""
 
 
 def _first_split(manifest: Manifest) -> str:

@@ -285,7 +285,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     given = list(sys.argv[1:] if arguments is None else arguments)
 
     def call() -> int:
-        beam, own = [], given
+        beam: list[str] = []
+        own = given
         if given[:1] == ["run"] and not {"-h", "--help"} & set(given):
             from pipelines.options import split_arguments
 
@@ -414,7 +415,8 @@ def _verify(parsed: argparse.Namespace) -> int:
     from translation.progress import CountProgress
 
     try:
-        rows = sum(file.rows for file in read_manifest(parsed.directory).files)
+        manifest = read_manifest(parsed.directory)
+        rows = sum(file.rows for file in manifest.all_files)
         console = Console(stderr=True, highlight=False)
         with CountProgress("verify", rows, console, parsed.quiet) as progress:
             found = list(problems(parsed.directory, progress.advance))

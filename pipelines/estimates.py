@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.images import BadImage, image_bytes
+from pipelines.images import EMBED, REFERENCE, SHARED, BadImage, image_bytes
 from pipelines.planning import Plan, SourcePlan
 from pipelines.recipe import Recipe
 from translation.decoder import Threads
@@ -129,8 +129,8 @@ def estimate(recipe: Recipe, plan: Plan, rate: float | None = None, device: str 
     used: Rate | None = None
     if work:
         used = Rate(rate) if rate else measured(recipe, plan, description, tokenizer, device)
-    embedded = recipe.images == "embed"
     rows = [sum(source.rows.values()) for source in plan.sources]
+    stored = _stored_pictures(recipe.images, plan, rows)
     return Estimate(
         sources=sources,
         tokens={code: round(count) for code, count in tokens.items()},
@@ -139,16 +139,22 @@ def estimate(recipe: Recipe, plan: Plan, rate: float | None = None, device: str 
         rate=used,
         text_bytes=sum(rows) * ROW_BYTES + len(plan.rows) * _SHARDS_PER_LANGUAGE * FILE_BYTES,
         picture_bytes=round(
-            sum(count * source.picture_bytes for count, source in zip(rows, sources, strict=True))
-        )
-        if embedded
-        else 0,
+            sum(count * source.picture_bytes for count, source in zip(stored, sources, strict=True))
+        ),
         unknown_pictures=tuple(
             source.name
             for source, opened in zip(plan.sources, offline, strict=True)
-            if embedded and not opened and source.sampled_pictures
+            if recipe.images != REFERENCE and not opened and source.sampled_pictures
         ),
     )
+
+
+def _stored_pictures(images: str, plan: Plan, rows: Sequence[int]) -> list[float]:
+    """How many pictures of each source the mix holds, those that sources share in equal parts."""
+    if images == SHARED:
+        shown = [source.pictures for source in plan.sources]
+        return [count * plan.pictures / max(sum(shown), 1) for count in shown]
+    return [float(count) if images == EMBED else 0.0 for count in rows]
 
 
 def _source_estimate(plan: SourcePlan, tokenizer: Tokenizer, round_trip: str, opened: bool) -> SourceEstimate:

@@ -40,6 +40,8 @@ class Example(msgspec.Struct, frozen=True, gc=False):
     target: Text
     second_image: str | None = None
     """Of a statement about two pictures: where the right one is."""
+    picture_ids: tuple[str, ...] = ()
+    """Of each of its pictures, where `image_id` is of them together."""
     family: str = ""
     """Of the prompt templates; empty where it is the task."""
     language: str | None = None

@@ -206,13 +206,13 @@ def move(source: str, path: str) -> None:
 
 
 def remove_matching(directory: str, folders: Iterable[str], name: re.Pattern[str]) -> None:
-    """Deletes the files of such a name that stand two levels down in some folders of a directory.
+    """Deletes the files of such a name in some folders of a directory; `data/*` is all folders in `data`.
 
     Raises:
         OutputError: no permission, ...
     """
     try:
-        patterns = [join(directory, folder, "*", "*") for folder in folders]
+        patterns = [join(directory, *folder.split("/"), "*") for folder in folders]
         found = [one.path for match in FileSystems.match(patterns) for one in match.metadata_list]
         old = [path for path in found if name.fullmatch(FileSystems.split(path)[1])]
         if old:

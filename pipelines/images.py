@@ -39,6 +39,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 MAX_BYTES = 45 * 1024 * 1024
 """Of an encoded picture: two of them fit into a row group of 100 MB; captioning data has no larger ones."""
 
+EMBED, SHARED, REFERENCE = "embed", "shared", "reference"
+"""Where the pictures of a mix are: in its rows, in files of their own that its rows name, where they were."""
+
 _QUOTED = r"[A-Za-z0-9_.~%-]+"  # what `quote(..., safe="")` makes
 
 # What stands after the last `#` of a locator that is no plain path.

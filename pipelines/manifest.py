@@ -24,6 +24,7 @@ from pipelines.filesystem import (
     write_text,
 )
 from pipelines.journal import check_not_interrupted
+from pipelines.shared_images import ImageFile
 from pipelines.sink import ShardFile
 from pipelines.summary import LanguageCounts
 
@@ -94,6 +95,13 @@ class Manifest:
     """Source -> examples that the recipe leaves out (`max_rows`, `phrases`); not among those read."""
     licences: Mapping[str, str] = field(default_factory=dict)
     """What it was made with and from (`model small`, `source coco`) -> its licence."""
+    images: tuple[ImageFile, ...] = ()
+    """Files of pictures that the rows only name; none unless the recipe has `images: shared`."""
+
+    @property
+    def all_files(self) -> tuple[ShardFile | ImageFile, ...]:
+        """Of rows, then of pictures."""
+        return (*self.files, *self.images)
 
     @property
     def accepted(self) -> int:
@@ -151,7 +159,7 @@ def check_files_stand(directory: str, manifest: Manifest) -> None:
     Raises:
         OutputError: one is gone or has changed: somebody else was at work there.
     """
-    for file in manifest.files:
+    for file in manifest.all_files:
         path = join(directory, *file.path.split("/"))
         try:
             found = file_size(path) if exists(path) else None
@@ -197,7 +205,7 @@ def read_manifest(directory: str) -> Manifest:
         manifest = _adapter().validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
         raise ValueError(_damaged(path, [_in_words(dict(one)) for one in error.errors()])) from error
-    outside = [file.path for file in manifest.files if not _stands_inside(file.path)]
+    outside = [file.path for file in manifest.all_files if not _stands_inside(file.path)]
     if outside:
         raise ValueError(_damaged(path, [f"{name!r} is no path inside the mix" for name in outside]))
     return manifest

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.estimates import Estimate, Rate
+from pipelines.images import REFERENCE
 from pipelines.planning import Plan
 from pipelines.recipe import Recipe
 from pipelines.summary import counted, language_name
@@ -224,7 +225,7 @@ def _totals(recipe: Recipe, plan: Plan, estimated: Estimate, price: float | None
         cost = "" if price is None else f", cost {estimated.hours * price:,.2f} at {price:g} an hour"
         yield f"Translation alone: {_hours(estimated.hours)}{cost}. Rate {_rate(rate)}"
     disk = estimated.text_bytes + estimated.picture_bytes
-    where = "with pictures" if recipe.images == "embed" else "without pictures"
+    where = "without pictures" if recipe.images == REFERENCE else "with pictures"
     yield f"Disk: ≈ {_bytes(disk)} {where}."
 
 

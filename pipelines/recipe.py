@@ -151,8 +151,9 @@ class Recipe(Section):
     """What counts as the same picture, and as the same row."""
     download: Download | None = None
     """Set it to allow the download of pictures that a source names by URL."""
-    images: Literal["embed", "reference"] = "embed"
-    """`embed` stores pictures in the rows, `reference` only their paths."""
+    images: Literal["embed", "shared", "reference"] = "embed"
+    """`embed` stores pictures in the rows, `shared` once for all rows under `images/`, `reference` only their
+    paths."""
     max_image_pixels: Annotated[int, Field(ge=1, le=178_000_000)] = 40_000_000
     """Larger pictures are rejected before they are decoded; Pillow itself stops at 178,956,970."""
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.02
@@ -393,7 +394,8 @@ def _check_files(recipe: Recipe) -> None:
         images = getattr(source, "images", None)
         archived = images is not None and not recipe.source_path(images).is_dir()
         if recipe.images == "reference" and (archived or source.reads_urls or source.format == "webdataset"):
-            remedy = f"the pictures of `{source.name}` are no files that a path could name; take `embed`"
+            what = f"the pictures of `{source.name}` are no files that a path could name"
+            remedy = f"{what}; take `embed`, or `shared`"
             raise recipe.error(("images",), remedy)
 
 

@@ -140,7 +140,7 @@ def _refilter(
     recipe = _recipe(before, directory, overrides)
     # The scores are those of the identifier that the run had.
     thresholds = _thresholds(recipe).for_identification(before.signature.identification)
-    layout = Layout(recipe.images == "embed", recipe.shard_megabytes * 2**20)
+    layout = Layout(recipe.images, recipe.shard_megabytes * 2**20)
     by_language: dict[str, list[ShardFile]] = {}
     for file in before.files:
         by_language.setdefault(file.language, []).append(file)

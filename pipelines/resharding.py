@@ -22,6 +22,7 @@ from apache_beam.io.filesystems import FileSystems
 from numpy.typing import NDArray
 
 from pipelines.filesystem import OutputError, is_local, join, make_directory
+from pipelines.images import EMBED
 from pipelines.journal import staged
 from pipelines.ownership import WORK
 from pipelines.sink import (
@@ -33,6 +34,7 @@ from pipelines.sink import (
     cuts_for,
     key_of,
     ordered_groups,
+    schema_of,
     shard_name,
     sizes_of_slots,
     slot_of,
@@ -50,8 +52,13 @@ class RefilterFailed(RuntimeError):
 class Layout:
     """What decides, apart from its content, in which shard a row stands; as the recipe says."""
 
-    embed: bool
+    images: str
+    """As the recipe has it."""
     shard_bytes: int
+
+    @property
+    def embed(self) -> bool:
+        return self.images == EMBED
 
 
 @dataclass(frozen=True)
@@ -130,7 +137,8 @@ def stage_language(directory: str, judged: Sequence[JudgedFile], layout: Layout)
         prefix="moving-", dir=Path(directory, WORK) if is_local(directory) else None
     ) as folder:
         moving = _spill(directory, judged, places, shards, Path(folder), layout.embed)
-        return [_stage(directory, shard, judged, places, moving) for shard in shards]
+        schema = schema_of(layout.images)
+        return [_stage(directory, shard, judged, places, moving, schema) for shard in shards]
 
 
 @dataclass(frozen=True)
@@ -314,6 +322,7 @@ def _stage(
     judged: Sequence[JudgedFile],
     places: _Places,
     moving: Mapping[str, Path],
+    schema: pa.Schema,
 ) -> ShardFile:
     if shard.stays is not None:
         return shard.stays
@@ -336,4 +345,4 @@ def _stage(
             raise OutputError(f"{shard.name}: {len(rows):,} rows came together, not {shard.rows:,}")
         groups = (group for group, _ in ordered_groups(rows, _sizes(rows)))
         path = staged(directory, shard.name)
-        return write_shard(path, shard.name, shard.part, groups, shard.rows, within=directory)
+        return write_shard(path, shard.name, shard.part, groups, shard.rows, directory, schema)

@@ -17,8 +17,8 @@ from pipelines.blocks import compressed, decompressed
 from pipelines.examples import Reject, Text
 from pipelines.judging import JudgedText
 from pipelines.reading import EXAMPLES, PROMPT, REJECTED, TARGET, UNREADABLE, AssignedExample
-from translation import templates
 from pipelines.translating import delivered
+from translation import templates
 from translation.filters import SCORES
 from translation.languages import languages
 from translation.row import (
@@ -30,6 +30,7 @@ from translation.row import (
     ROW_SCORES,
     UNDETERMINED,
 )
+from translation.templates import Template
 
 Row = dict[str, Any]
 """A row in the making: the columns of `row_schema`, but of pictures the locators, and `image_size`; `scores`
@@ -40,9 +41,9 @@ STORED = pa.schema(
         pa.field(field.name, pa.string(), field.nullable) if field.name in IMAGE_COLUMNS else field
         for field in ROW_FIELDS
     ]
-    + [pa.field("image_size", pa.int64(), nullable=False)]
+    + [pa.field("picture_ids", pa.list_(pa.string())), pa.field("image_size", pa.int64(), nullable=False)]
 )
-"""Of rows on their way to the sink: pictures are where they were, and only their size travels."""
+"""Of rows on their way to the sink: pictures are where they were, and only their ids and size travel."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,7 @@ def _row_of(assigned: AssignedExample, assignment: Assignment) -> Row:
         "verdict": REJECT,
         "reason": None,
         "provenance": None,
+        "picture_ids": example.picture_ids or None,
         "image_size": assigned.image_size,
     }
 

@@ -38,6 +38,7 @@ from pipelines.processes import READER_KILLED
 from pipelines.progress import ProgressDisplay
 from pipelines.recipe import Download, Recipe
 from pipelines.rows import Provenance
+from pipelines.shared_images import IMAGES
 from pipelines.sink import DATA, REJECTED
 from pipelines.sources import Piece, SourceError, pieces
 from pipelines.summary import counted
@@ -356,7 +357,7 @@ def _owned(output: str, overwrite: bool) -> Iterator[None]:
             remove(join(output, ANSWERS_FILE))
             make_directory(output)
             discard(output)
-            remove_matching(output, (DATA, REJECTED), _SHARD)
+            remove_matching(output, (f"{DATA}/*", f"{REJECTED}/*", IMAGES), _SHARD)
             yield
             return
         with locked(directory):
@@ -398,12 +399,13 @@ def _check_output(output: str, overwrite: bool) -> None:
         raise ValueError(f"{output}: holds files of something else ({names}); name an empty directory")
 
 
-_SHARD = re.compile(r"(train|validation|rejected)-\d{5}-of-\d{5}\.parquet|\..+\.partial")
+_SHARD = re.compile(r"(train|validation|rejected|images)-\d{5}-of-\d{5}\.parquet|\..+\.partial")
 
 
 def _shards_of_earlier_runs(directory: Path) -> list[Path]:
     """Files that only a run can have written, by place and name."""
     found = [path for kind in (DATA, REJECTED) for path in (directory / kind).glob("*/*")]
+    found += (directory / IMAGES).glob("*")
     found += directory.glob(".*.partial")
     return [path for path in found if path.is_file() and _SHARD.fullmatch(path.name)]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import BinaryIO, TypeVar
@@ -22,13 +22,16 @@ from numpy.typing import NDArray
 
 from pipelines.blocks import bucket_of
 from pipelines.filesystem import join, write_atomically
-from pipelines.images import image_bytes, picture_name, plain_path
+from pipelines.images import EMBED, SHARED, image_bytes, picture_name, plain_path
 from pipelines.reasons import keep_pictures, short_reasons
 from pipelines.rows import pack, unpack_rows
 from pipelines.split import TRAIN
 from translation.row import ACCEPT, IMAGE_COLUMNS, row_schema
 
 DATA, REJECTED = "data", "rejected"
+
+Renamed = Mapping[tuple[str, str], str]
+"""Id and locator of pictures of a shared mix that another one has the id of -> what rows name them by."""
 
 ORDER = ("id", "reason", "source_target")
 """Columns that the rows of a shard are sorted by; null sorts as the empty string."""
@@ -69,13 +72,24 @@ SIZES, REASONS = "sizes", "reasons"
 class WriteMix(beam.PTransform):
     """Blocks of rows -> `ShardFile`s under `directory`, and how many rows had which `REASONS`."""
 
-    def __init__(self, directory: str, embed: bool, shard_megabytes: int) -> None:
+    def __init__(
+        self,
+        directory: str,
+        images: str,
+        shard_megabytes: int,
+        renamed: beam.PCollection | None = None,
+    ) -> None:
+        """
+        Args:
+            images: see `pipelines.images.EMBED`.
+            renamed: entries of a `Renamed`, for `SHARED`.
+        """
         super().__init__()
-        self._directory, self._embed = directory, embed
+        self._directory, self._images, self._renamed = directory, images, renamed
         self._shard_bytes = shard_megabytes * 2**20
 
     def expand(self, rows: beam.PCollection) -> dict[str, beam.PCollection]:
-        placed = rows | "Place in parts" >> beam.ParDo(PlaceInParts(self._embed)).with_outputs(
+        placed = rows | "Place in parts" >> beam.ParDo(PlaceInParts(self._images == EMBED)).with_outputs(
             SIZES, REASONS, main="blocks"
         )
         cuts = beam.pvalue.AsDict(
@@ -83,11 +97,12 @@ class WriteMix(beam.PTransform):
             | "Size of parts" >> beam.CombinePerKey(sum)
             | "Shards of parts" >> beam.Map(_with_cuts, self._shard_bytes)
         )
+        renamed = {} if self._renamed is None else beam.pvalue.AsDict(self._renamed)
         files = (
             placed.blocks
             | "Place in shards" >> beam.FlatMap(_with_shard, cuts)
             | "Group shards" >> beam.GroupByKey()
-            | "Write shards" >> beam.ParDo(WriteShard(self._directory, self._embed), cuts)
+            | "Write shards" >> beam.ParDo(WriteShard(self._directory, self._images), cuts, renamed)
         )
         return {"files": files, REASONS: placed[REASONS] | "Count reasons" >> beam.CombinePerKey(sum)}
 
@@ -186,22 +201,30 @@ def shard_name(part: Part, shard: int, shards: int) -> str:
 class WriteShard(beam.DoFn):
     """((part, shard), blocks of its rows) -> one `ShardFile`."""
 
-    def __init__(self, directory: str, embed: bool) -> None:
-        self._directory, self._embed = directory, embed
+    def __init__(self, directory: str, images: str) -> None:
+        self._directory, self._images = directory, images
 
     def process(
-        self, element: tuple[tuple[Part, int], Iterable[bytes]], cuts: dict[Part, Cuts]
+        self, element: tuple[tuple[Part, int], Iterable[bytes]], cuts: dict[Part, Cuts], renamed: Renamed
     ) -> Iterator[ShardFile]:
         (part, shard), blocks = element
         rows = pa.Table.from_batches(map(unpack_rows, blocks))
         name = shard_name(part, shard, len(cuts[part]) + 1)
         path = join(self._directory, *name.split("/"))
-        tables = _with_pictures(rows, self._embed)
-        yield write_shard(path, name, part, tables, len(rows), within=self._directory)
+        if self._images == SHARED:
+            tables = _with_names(rows, renamed)
+        else:
+            tables = _with_pictures(rows, self._images == EMBED)
+        yield write_shard(path, name, part, tables, len(rows), self._directory, schema_of(self._images))
+
+
+def schema_of(images: str) -> pa.Schema:
+    """Of the rows of a mix; `datasets` cannot decode pictures that they only name."""
+    return row_schema(decoded=images != SHARED)
 
 
 def write_shard(
-    path: str, name: str, part: Part, tables: Iterable[pa.Table], rows: int, within: str
+    path: str, name: str, part: Part, tables: Iterable[pa.Table], rows: int, within: str, schema: pa.Schema
 ) -> ShardFile:
     """Writes row groups, ordered, as one file at `path`, atomically, and checks what arrived.
 
@@ -209,6 +232,7 @@ def write_shard(
         name: the path in the mix, which `path` may come to later.
         rows: how many the tables hold.
         within: the mix, which must be there still.
+        schema: of the file, with its metadata.
 
     Raises:
         OutputError: disk full, no permission, or another number of rows was written.
@@ -216,17 +240,21 @@ def write_shard(
     kind, language, split = part
     written = write_atomically(
         path,
-        lambda file: write_tables(file, tables),
+        lambda file: write_tables(file, tables, schema),
         attempt=uuid.uuid4().hex,
-        check=lambda file: _check(file, rows),
+        check=lambda file: check_table(file, rows, schema),
         within=within,
     )
     return ShardFile(name, rows, written.sha256, written.size, language, split, kind == DATA)
 
 
-def write_tables(file: BinaryIO, tables: Iterable[pa.Table]) -> None:
-    """Each table as a row group, as `datasets` likes it: images plain and uncompressed, page index."""
-    schema = row_schema()
+def write_tables(file: BinaryIO, tables: Iterable[pa.Table], schema: pa.Schema | None = None) -> None:
+    """Each table as a row group, as `datasets` likes it: images plain and uncompressed, page index.
+
+    Args:
+        schema: that of rows by default.
+    """
+    schema = row_schema() if schema is None else schema
     image_columns = {f"{column}.bytes" for column in IMAGE_COLUMNS}
     leaves = _leaves(schema)
     writer = pq.ParquetWriter(
@@ -288,6 +316,40 @@ def _pictures(locators: Sequence[str | None], kept: NDArray[np.bool_] | None) ->
     return pa.array(cells, row_schema().field(IMAGE_COLUMNS[0]).type)
 
 
+def picture_ids(rows: pa.RecordBatch | pa.Table) -> dict[str, list[str | None]]:
+    """By image column, the id of each row's picture; None without."""
+    own, of_pair = rows.column("image_id").to_pylist(), rows.column("picture_ids").to_pylist()
+    found: dict[str, list[str | None]] = {}
+    for place, name in enumerate(IMAGE_COLUMNS):
+        there = rows.column(name).is_valid().to_pylist()
+        found[name] = [
+            (pair[place] if pair else image_id) if shown else None
+            for image_id, pair, shown in zip(own, of_pair, there, strict=True)
+        ]
+    return found
+
+
+def _with_names(rows: pa.Table, renamed: Renamed) -> Iterator[pa.Table]:
+    """The row groups of a shard whose rows only name the pictures that `images/` has of them."""
+    schema = row_schema()
+    for group, _ in ordered_groups(rows, np.zeros(len(rows), np.int64)):
+        batch = group.to_batches()[0]
+        kept, ids = keep_pictures(batch), picture_ids(batch)
+        columns = {}
+        for name in IMAGE_COLUMNS:
+            cells = [
+                {"bytes": None, "path": renamed.get((image_id, locator), image_id)}
+                if keep and image_id is not None
+                else None
+                for image_id, locator, keep in zip(
+                    ids[name], batch.column(name).to_pylist(), kept, strict=True
+                )
+            ]
+            columns[name] = pa.array(cells, schema.field(name).type)
+        arrays = [columns.get(name, group.column(name)) for name in schema.names]
+        yield pa.Table.from_arrays(arrays, schema=schema)
+
+
 def ordered_groups(rows: pa.Table, sizes: NDArray[np.int64]) -> Iterator[tuple[pa.Table, NDArray[np.int64]]]:
     """The row groups of a shard in the order of its rows, with the bytes of the pictures of each row."""
     texts = {name: pc.fill_null(rows.column(name), "") for name in ORDER}
@@ -323,10 +385,10 @@ def row_groups(rows: Iterable[tuple[_Item, int]]) -> Iterator[list[_Item]]:
         yield group
 
 
-def _check(file: BinaryIO, rows: int) -> None:
+def check_table(file: BinaryIO, rows: int, schema: pa.Schema) -> None:
     """Reads the footer of a file that was written; raises ValueError if it holds something else."""
     parquet = pq.ParquetFile(file)
     if parquet.metadata.num_rows != rows:
         raise ValueError(f"{parquet.metadata.num_rows:,} rows arrived, {rows:,} were written")
-    if not parquet.schema_arrow.equals(row_schema(), check_metadata=True):
+    if not parquet.schema_arrow.equals(schema, check_metadata=True):
         raise ValueError("other columns arrived than were written")

@@ -11,6 +11,7 @@ import apache_beam as beam
 from pipelines.assignment import Assignment
 from pipelines.card import dataset_card
 from pipelines.filesystem import join, write_text
+from pipelines.images import SHARED
 from pipelines.judging import Judging
 from pipelines.manifest import (
     ANSWERS_FILE,
@@ -36,6 +37,7 @@ from pipelines.reading import (
 )
 from pipelines.recipe import Recipe
 from pipelines.rows import MakeRows, Provenance, rejected_rows, unread_rows
+from pipelines.shared_images import RENAMED, ImageFile, ShareImages
 from pipelines.sink import REASONS, ShardFile, WriteMix
 from pipelines.sources import Piece
 from pipelines.translating import ENTRIES, EngineOptions, TranslateTexts
@@ -141,11 +143,12 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
         | "Rejected rows" >> beam.Map(rejected_rows, plan.assignment)
     )
     unread = read[UNREAD] | "Unread rows" >> beam.Map(unread_rows)
-    written = (
-        (rows, rejects, unread)
-        | "All rows" >> beam.Flatten()
-        | "Write"
-        >> WriteMix(plan.directory, embed=recipe.images == "embed", shard_megabytes=recipe.shard_megabytes)
+    everything = (rows, rejects, unread) | "All rows" >> beam.Flatten()
+    shared: dict[str, beam.PCollection] = {}
+    if recipe.images == SHARED:
+        shared = everything | "Share images" >> ShareImages(plan.directory, recipe.shard_megabytes, buckets)
+    written = everything | "Write" >> WriteMix(
+        plan.directory, recipe.images, recipe.shard_megabytes, shared.get(RENAMED)
     )
     (
         pipeline
@@ -158,6 +161,7 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
             beam.pvalue.AsDict(read[LEFT_OUT] | "Count left out" >> beam.CombinePerKey(sum)),
             beam.pvalue.AsList(written[REASONS]),
             beam.pvalue.AsList(written["files"]),
+            beam.pvalue.AsList(shared["files"]) if shared else (),
             beam.pvalue.AsList(translated[ENTRIES]),
         )
     )
@@ -180,6 +184,7 @@ def _write_card_and_manifest(
     left_out: Mapping[str, int],
     reasons: Iterable[tuple[tuple[str, str | None], int]],
     files: Iterable[ShardFile],
+    images: Iterable[ImageFile],
     entries: Iterable[Entry],
 ) -> Iterator[None]:
     by_language: dict[str, list[tuple[str | None, int]]] = {}
@@ -196,6 +201,7 @@ def _write_card_and_manifest(
             for language, found in sorted(by_language.items())
         ),
         files=tuple(sorted(files, key=lambda file: file.path)),
+        images=tuple(sorted(images, key=lambda file: file.path)),
         answers=_write_answers(plan.directory, list(entries)),
     )
     check_nothing_lost(manifest)

@@ -14,6 +14,7 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines.filesystem import PARTIAL, cause_of, digest_of, exists, is_local, join, open_binary
+from pipelines.images import EMBED
 from pipelines.manifest import (
     ANSWERS_FILE,
     MANIFEST,
@@ -23,12 +24,12 @@ from pipelines.manifest import (
     is_as_written,
     read_manifest,
 )
-from pipelines.sink import DATA, REJECTED, ShardFile
-from translation.row import row_schema
+from pipelines.shared_images import IMAGE_SCHEMA, IMAGES, ImageFile
+from pipelines.sink import DATA, REJECTED, ShardFile, schema_of
 
 CARD = "README.md"
 
-FOLDERS = (DATA, REJECTED, "images")
+FOLDERS = (DATA, REJECTED, IMAGES)
 """Of a mix, with Parquet files that only a manifest may name."""
 
 READERS = 8
@@ -46,10 +47,11 @@ def problems(directory: str, advance: Callable[[int], object] = lambda rows: Non
     """
     manifest = read_manifest(directory)
     yield from _of_manifest(directory, manifest)
+    files = manifest.all_files
     pool = ThreadPoolExecutor(max(2, min(READERS, os.cpu_count() or 1)))
     try:
-        found = pool.map(lambda file: _of_file(directory, file), manifest.files)
-        for file, wrong in zip(manifest.files, found, strict=True):
+        found = pool.map(lambda file: _of_file(directory, file, _schema(manifest, file)), files)
+        for file, wrong in zip(files, found, strict=True):
             if wrong:
                 yield f"{file.path}: {'; '.join(wrong)}"
             advance(file.rows)
@@ -62,7 +64,7 @@ def problems(directory: str, advance: Callable[[int], object] = lambda rows: Non
 def _of_manifest(directory: str, manifest: Manifest) -> Iterator[str]:
     if not is_as_written(directory):
         yield f"{MANIFEST}: has changed since it was written (its own checksum is another)"
-    for path, times in Counter(file.path for file in manifest.files).items():
+    for path, times in Counter(file.path for file in manifest.all_files).items():
         if times > 1:
             yield f"{MANIFEST}: names {path} {times} times"
     try:
@@ -71,17 +73,24 @@ def _of_manifest(directory: str, manifest: Manifest) -> Iterator[str]:
         yield f"{MANIFEST}: {error}"
 
 
-def _of_file(directory: str, file: ShardFile) -> list[str]:
+def _schema(manifest: Manifest, file: ShardFile | ImageFile) -> pa.Schema:
+    """What the manifest lets expect of a file."""
+    if isinstance(file, ImageFile):
+        return IMAGE_SCHEMA
+    return schema_of(str(manifest.recipe.get("images", EMBED)))
+
+
+def _of_file(directory: str, file: ShardFile | ImageFile, schema: pa.Schema) -> list[str]:
     path = join(directory, *file.path.split("/"))
     try:
         if not exists(path):
             return ["missing"]
-        return _damage(path, file)
+        return _damage(path, file, schema)
     except (OSError, BeamIOError) as error:
         return [f"cannot be read: {cause_of(error)}"]
 
 
-def _damage(path: str, file: ShardFile) -> list[str]:
+def _damage(path: str, file: ShardFile | ImageFile, schema: pa.Schema) -> list[str]:
     wrong = []
     with open_binary(path) as stream:
         found = digest_of(stream)
@@ -96,15 +105,15 @@ def _damage(path: str, file: ShardFile) -> list[str]:
             return [*wrong, f"is no whole Parquet file ({str(error).splitlines()[0]})"]
         if parquet.metadata.num_rows != file.rows:
             wrong.append(f"holds {parquet.metadata.num_rows:,} rows, not {file.rows:,}")
-        if not parquet.schema_arrow.equals(row_schema(), check_metadata=True):
-            wrong.append(_other_columns(parquet.schema_arrow))
+        if not parquet.schema_arrow.equals(schema, check_metadata=True):
+            wrong.append(_other_columns(parquet.schema_arrow, schema))
     return wrong
 
 
-def _other_columns(schema: pa.Schema) -> str:
+def _other_columns(found: pa.Schema, wanted: pa.Schema) -> str:
     """How the columns of a file differ from those of this version."""
-    here = {field.name: field for field in row_schema()}
-    there = {field.name: field for field in schema}
+    here = {field.name: field for field in wanted}
+    there = {field.name: field for field in found}
     lacks = [name for name in here if name not in there]
     more = [name for name in there if name not in here]
     other = [name for name, field in there.items() if name in here and not field.equals(here[name])]
@@ -117,7 +126,7 @@ def _other_columns(schema: pa.Schema) -> str:
 
 def _foreign(directory: str, manifest: Manifest) -> Iterator[str]:
     """Files that no manifest may lack: `datasets` would read them with the others."""
-    known = {file.path for file in manifest.files}
+    known = {file.path for file in manifest.all_files}
     for path in _files(directory):
         if path.endswith(PARTIAL):
             yield f"{path}: is left of a write that was interrupted"

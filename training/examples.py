@@ -175,6 +175,6 @@ def _pictures(
     for name, column in columns.items():
         # Copied, so that the pictures of other rows do not stay in memory.
         cell = column[number].as_py() or {"bytes": None, "path": None}
-        shared_id = row.get("image_id") if name == IMAGE_COLUMNS[0] else cell["path"]
+        shared_id = cell["path"] or (row.get("image_id") if name == IMAGE_COLUMNS[0] else None)
         if any(value is not None for value in (cell["bytes"], cell["path"], shared_id)):
             yield StoredPicture(store, cell, shared_id)

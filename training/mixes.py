@@ -43,6 +43,10 @@ class MixError(ValueError):
     """A mix that cannot be trained on; the message names the file, what is wrong and what to do."""
 
 
+class EmptySplit(MixError):
+    """A finished mix without rows of the wanted split."""
+
+
 @dataclass(frozen=True)
 class RowGroup:
     """Rows that are read at once."""
@@ -88,7 +92,7 @@ class Mix:
         self.groups = tuple(self._groups())
         """Row groups that hold rows, in the order of their files."""
         if not self.groups:
-            raise MixError(
+            raise EmptySplit(
                 f"{location}: the mix is empty, it has no rows of the split {split!r}; "
                 + ("no row was accepted?" if split == TRAIN else "was it made with `validation: 0`?")
             )

@@ -24,8 +24,9 @@ from training.pictures import MAX_BYTES, BadPicture
 SHARED = "images"
 """Folder of a mix's Parquet files with columns `image_id` and `image`: each picture once.
 
-A row's first picture is there under its `image_id`, its second one under `second_image.path`. One row group
-is read to get a picture, so files with few pictures (8 to 16) in a row group are read best.
+A row's pictures are there under `image.path` and `second_image.path`; one whose first picture has no path,
+under its `image_id`. One row group is read to get a picture, so files with few pictures (8 to 16) in a row
+group are read best.
 """
 
 CACHED_GROUPS = 8
@@ -125,12 +126,11 @@ class StoredPictures:
                     for column in ("image_id", "image"):
                         if column not in file.schema_arrow.names:
                             raise MixError(f"{self.mix.name(name)}: no column {column!r}")
+                    found = file.read(columns=["image_id"]).column("image_id").to_pylist()
+                    ids += [(one or "").encode() for one in found]
                     for group in range(file.num_row_groups):
-                        found = (
-                            file.read_row_group(group, columns=["image_id"]).column("image_id").to_pylist()
-                        )
-                        ids += [(one or "").encode() for one in found]
-                        places += [(number, group, row) for row in range(len(found))]
+                        rows = file.metadata.row_group(group).num_rows
+                        places += [(number, group, row) for row in range(rows)]
             except (OSError, pa.ArrowException) as error:
                 raise MixError(f"{self.mix.name(name)}: not readable as Parquet ({error})") from error
         array = np.array(ids, dtype=np.bytes_)

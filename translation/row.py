@@ -60,11 +60,15 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
     return {"dtype": "float32" if kind == pa.float32() else str(kind), "_type": "Value"}
 
 
-def row_schema() -> pa.Schema:
-    """The Arrow schema, with the metadata by which `datasets` decodes `image`."""
+def row_schema(decoded: bool = True) -> pa.Schema:
+    """The Arrow schema, with the metadata by which `datasets` decodes `image`.
+
+    Args:
+        decoded: False leaves pictures as they are, bytes and path, for a mix whose rows only name them.
+    """
+    image = {"_type": "Image"} if decoded else {"decode": False, "_type": "Image"}
     features: Mapping[str, Any] = {
-        field.name: {"_type": "Image"} if field.name in IMAGE_COLUMNS else _feature(field.type)
-        for field in ROW_FIELDS
+        field.name: image if field.name in IMAGE_COLUMNS else _feature(field.type) for field in ROW_FIELDS
     }
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     return pa.schema(ROW_FIELDS, metadata=metadata)

@@ -153,6 +153,9 @@ def _error(
     written: SettingsFile, detail: ErrorDetails, model: type[BaseModel], wording: Wording
 ) -> SettingsError:
     key = wording.location(detail["loc"])
+    if key[-1:] == ("[key]",):
+        # Of a mapping whose keys are checked: pydantic puts this behind the key itself.
+        key = key[:-1]
     special = wording.special(written, detail, key)
     if special is not None:
         return special
@@ -201,14 +204,19 @@ def types_of_keys(kind: Any) -> Mapping[str, Any]:
     if dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind)
         return {one.name: hints[one.name] for one in dataclasses.fields(kind)}
-    return {name: _not_none(one.annotation) for name, one in kind.model_fields.items()}
+    return {name: _bare(one.annotation) for name, one in kind.model_fields.items()}
 
 
-def _not_none(kind: Any) -> Any:
-    """The type of a key that may also be null."""
+def _bare(kind: Any) -> Any:
+    """The type of a key without null and checks; of a list of sections, the section."""
+    if get_origin(kind) is Annotated:
+        return _bare(get_args(kind)[0])
     if get_origin(kind) in (Union, UnionType):
         others = [one for one in get_args(kind) if one is not NoneType]
-        return others[0] if len(others) == 1 else kind
+        return _bare(others[0]) if len(others) == 1 else kind
+    if get_origin(kind) is tuple:
+        inner = _bare(get_args(kind)[0])
+        return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else kind
     return kind
 
 

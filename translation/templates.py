@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 import unicodedata
@@ -132,6 +133,32 @@ def family(name: str) -> Family:
     if found is None:
         raise ValueError(f"no prompt templates for {name!r}; {TABLE} has {', '.join(_table())}")
     return found
+
+
+def template(template_id: str) -> Template:
+    """The template of an id, of whatever family and language.
+
+    Raises:
+        ValueError: there is none; the message names the nearest ones.
+    """
+    found = _by_id().get(template_id)
+    if found is None:
+        near = difflib.get_close_matches(template_id, _by_id(), n=3)
+        meant = f"; did you mean {', '.join(near)}?" if near else f"; {TABLE} has all of them"
+        raise ValueError(f"no prompt template {template_id!r}{meant}")
+    return found
+
+
+@cache
+def _by_id() -> Mapping[str, Template]:
+    return MappingProxyType(
+        {
+            one.id: one
+            for body in _table().values()
+            for options in (body.english, body.wordless, *body.translated.values())
+            for one in options
+        }
+    )
 
 
 def choose(

@@ -31,6 +31,7 @@ def statement(source: Source, record: Stated, seed: int) -> Iterator[Example]:
         prompt=Text(record.statement, translate=source.prompt == "translate"),
         target=Text(answer),
         second_image=right.locator,
+        picture_ids=(left.image_id, right.image_id),
         language=record.language,
     )
 

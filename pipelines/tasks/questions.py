@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from translation import templates
 from pipelines.examples import Example, Reject, Text
 from pipelines.hashing import fraction
 from pipelines.recipe_sources import Source
 from pipelines.records import Asked
+from translation import templates
 
 EXPLAIN = "explain"
 """Family of templates: the prompt holds question and answer, the target says why."""

@@ -198,3 +198,16 @@ def test_every_line_is_an_item_or_a_problem(
     not_scored = sum(problem.count for problem in found.problems if problem.kind not in (MISSING, EMPTY))
     assert len(found.items) + not_scored == found.lines == len(lines) + 1
     assert {problem.kind for problem in found.problems} <= set(PROBLEMS)
+
+
+def test_what_could_not_be_asked_is_told_apart_from_what_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        '{"id": "1", "language": "de", "prediction": null, "unanswered": "picture: missing: a.jpg"}\n'
+        '{"id": "2", "language": "de", "prediction": null}\n'
+    )
+    expected = [Expected(name, "deu_Latn", ("x",), name) for name in "123"]
+    found = read_predictions(path, expected)
+    assert [item.prediction for item in found.items] == ["", "", ""]
+    assert [(one.kind, one.count) for one in found.problems] == [("missing", 2), ("not asked", 1)]
+    assert found.problems[1].examples == ("deu_Latn 1: picture: missing: a.jpg",)

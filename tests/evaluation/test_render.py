@@ -11,7 +11,7 @@ import pytest
 from evaluation.bars import Bar, bars
 from evaluation.compare import compare
 from evaluation.predictions import Predictions, Problem
-from evaluation.render import comparison_html, comparison_markdown, html, markdown
+from evaluation.render import comparison_html, comparison_markdown, html, markdown, svg
 from evaluation.results import Provenance, Result, evaluate, write_result
 from tests.evaluation.conftest import item
 
@@ -112,3 +112,11 @@ def test_any_values_give_a_plot_with_few_ticks(values: list[float]) -> None:
     ticks = plot.findall("{http://www.w3.org/2000/svg}line")
     assert 2 <= len(ticks) <= 8
     assert sum(tick.get("class") == "zero" for tick in ticks) == 1
+
+
+def test_a_plot_stands_alone(result: Result) -> None:
+    plot = svg(result)
+    ElementTree.fromstring(plot)
+    assert "exact_match by language" in plot
+    assert "--bar: #4a78b5" in plot
+    assert "svg.bars rect" in plot

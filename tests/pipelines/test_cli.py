@@ -55,6 +55,11 @@ def test_options_of_beam_are_told_apart_with_their_values() -> None:
         (["score", "missing.tsv"], "missing.tsv"),
         (["score", "missing.tsv", "--thresholds", "none.tsv"], "cannot read none.tsv"),
         (["score", "missing.tsv", "--thresholds", "."], "Is a directory"),
+        (["evaluate", "missing.tsv"], "missing.tsv: cannot be read"),
+        (["evaluate", "x.tsv", "--lines", "9-3"], "no range of lines"),
+        (["evaluate", "x.tsv", "--languages", "klingon"], "unknown language 'klingon'"),
+        (["evaluate", "x.tsv", "--output", "missing/x.json"], "in a folder that is there"),
+        (["evaluate", "x.tsv", "--output", "x.html"], "name a .json file"),
         (["calibrate", "missing.tsv"], "missing.tsv: No such file"),
         (["calibrate", "."], "Is a directory"),
         (["calibrate", "x.tsv", "--round-trip", "long"], "--round-trip"),
@@ -288,3 +293,48 @@ def test_languages_as_a_table_and_as_json(capsys: pytest.CaptureFixture[str]) ->
     code, out, _ = call(capsys, "languages", "--all")
     assert code == 0
     assert "ckb_Arab" in out
+
+
+def references(folder: Path) -> Path:
+    path = folder / "own.tsv"
+    lines = ["source\ttarget\tnllb_code", "red heart\trotes Herz\tde", "red heart\tcœur rouge\tfr"]
+    path.write_text("\n".join([*lines, "fire engine\tFeuerwehrauto\tde"]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_evaluate_measures_a_model_and_the_copied_source(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    output = tmp_path / "mt.json"
+    code, out, _ = call(
+        capsys, "evaluate", str(references(tmp_path)), "--languages", "de", "--output", str(output), "--quiet"
+    )
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[:2]] == ["language", "German"]
+    assert f"{output}: written" in out
+    content = json.loads(output.read_text(encoding="utf-8"))
+    assert [system["name"] for system in content["systems"]] == ["small", "copy of the source"]
+    chrf, copied = (
+        next(one for one in system["result"]["metrics"] if one["name"] == "chrf++")["macro"]["value"]
+        for system in content["systems"]
+    )
+    assert chrf > copied
+    assert (tmp_path / "mt.small.items.parquet").exists()
+
+
+def test_evaluate_takes_translations_made_elsewhere(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = references(tmp_path)
+    code, out, _ = call(capsys, "evaluate", str(path), "--translations", str(path))
+    assert code == 0
+    assert "small" not in out
+    assert "mean without English" in out
+    code, _, err = call(capsys, "evaluate", str(path), "--model", "none", "--translations", str(path))
+    assert code == 1
+    assert "model 'none': no such directory" in err
+    code, _, err = call(capsys, "evaluate", str(path), "--model", "small", "--model", "small")
+    assert (code, "small is named twice" in err) == (2, True)
+    code, _, err = call(capsys, "evaluate", str(path), "--mix", str(tmp_path / "none"))
+    assert code == 2
+    assert "no such directory" in err

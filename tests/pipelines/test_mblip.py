@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from pipelines.tasks.matching import content_words, contradicts
-from pipelines.templates import families
 from translation.languages import languages
+from translation.templates import families
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 CODES = "[de, fr, sw, zh, ku, sr, fa]"

@@ -398,7 +398,7 @@ def test_pictures_in_an_archive_have_no_path_to_refer_to(folder: Path) -> None:
         pass
     settings = ["images=reference", "sources.0.images=images.zip"]
     error = failure(folder, overrides=settings)
-    assert "are no files that a path could name; take `embed`" in str(error)
+    assert "are no files that a path could name; take `embed`, or `shared`" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from training.pictures import PictureSettings
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module", params=["embed", "reference"])
+@pytest.fixture(scope="module", params=["embed", "shared", "reference"])
 def mix(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(request.param)
     recipe = write_recipe(folder / "tiny")

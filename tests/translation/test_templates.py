@@ -10,7 +10,11 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.templates import (
+from translation.filters.pairs import Batch, TextPair
+from translation.filters.script import script_share
+from translation.identification import SHIPPED, load_identifier
+from translation.languages import ENGLISH, default_languages, languages
+from translation.templates import (
     OWN_TRANSLATION,
     SENTENCES,
     TARGET_LANGUAGE,
@@ -25,10 +29,9 @@ from pipelines.templates import (
     source_of,
     target_wording,
 )
-from translation.filters.pairs import Batch, TextPair
-from translation.filters.script import script_share
-from translation.identification import SHIPPED, load_identifier
-from translation.languages import ENGLISH, default_languages, languages
+from translation.templates import (
+    template as template_of,
+)
 
 GERMAN = languages()["deu_Latn"]
 ALL = tuple(families().values())
@@ -457,3 +460,12 @@ def test_a_table_that_breaks_a_rule_is_an_error_that_says_where(old: str, new: s
     with pytest.raises(TemplateError, match=message) as raised:
         parse(TABLE.replace(old, new))
     assert "templates.yaml" in str(raised.value)
+
+
+def test_a_template_is_found_by_its_id() -> None:
+    assert template_of("caption-describe").text == "Describe the image in {language}."
+    assert template_of("caption-describe-deu_Latn").prompt_language == "deu_Latn"
+    with pytest.raises(
+        ValueError, match="no prompt template 'caption-descrbe'; did you mean caption-describe"
+    ):
+        template_of("caption-descrbe")

@@ -1,0 +1,341 @@
+"""The console script `realign`: parses the command line, calls, prints. Nothing else happens here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn
+
+from rich.console import Console
+
+from translation.console import DONE, FAILED, WRONG, CommandParser, TerminalConsole, complain, exit_with
+from translation.progress import CountProgress
+
+if TYPE_CHECKING:
+    from evaluation.run import Evaluated
+    from training.picture_files import Said
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    main = CommandParser(
+        prog="realign",
+        description="Re-aligns a vision encoder to a multilingual LLM, and measures what came out.",
+    )
+    main.add_argument("--version", action="version", version=f"realign {version('translate-mix')}")
+    commands = main.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
+    )
+
+    train = commands.add_parser("train", help="train on a mix; goes on where it stopped")
+    train.add_argument(
+        "configuration", metavar="CONFIG.yaml", help="a file, or the name of one that ships: mblip-mt0-xl"
+    )
+    _set_option(train)
+    train.add_argument("--quiet", action="store_true", help="no progress, only the outcome")
+    train.set_defaults(call=_train)
+
+    caption = commands.add_parser("caption", help="say what is in pictures, in a language")
+    caption.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="a checkpoint, a run's directory, a hub name"
+    )
+    caption.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    _answer_options(caption)
+    caption.set_defaults(call=_caption)
+
+    ask = commands.add_parser("ask", help="answer a question about a picture, in a language")
+    ask.add_argument("checkpoint", metavar="CHECKPOINT")
+    ask.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    ask.add_argument("question", metavar="QUESTION")
+    _answer_options(ask)
+    ask.set_defaults(call=_ask)
+
+    merge = commands.add_parser("merge", help="put a checkpoint's adapter into its LLM, for a next stage")
+    merge.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    merge.add_argument("--output", required=True, type=Path, metavar="DIR")
+    merge.set_defaults(call=_merge)
+
+    evaluate = commands.add_parser("evaluate", help="ask a model all questions of a benchmark, and score it")
+    evaluate.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="left out with --predictions")
+    evaluate.add_argument("task", metavar="TASK.yaml", help="a file, or the name of one that ships: xgqa")
+    evaluate.add_argument("--output", required=True, type=Path, metavar="FILE.json")
+    _set_option(evaluate)
+    evaluate.add_argument(
+        "--predictions", type=Path, metavar="FILE.jsonl", help="score these again, without a model"
+    )
+    evaluate.add_argument("--overwrite", action="store_true", help="replace another run's result")
+    _device_options(evaluate)
+    evaluate.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    evaluate.set_defaults(call=_evaluate)
+
+    compare = commands.add_parser("compare", help="two results side by side, with a paired test")
+    compare.add_argument("first", type=Path, metavar="A.json")
+    compare.add_argument("second", type=Path, metavar="B.json")
+    compare.add_argument("--output", type=Path, metavar="FILE", help="also FILE.md and FILE.html")
+    compare.set_defaults(call=_compare)
+    return main
+
+
+def _set_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key")
+
+
+def _device_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
+    command.add_argument("--precision", choices=PRECISIONS, default="auto")
+
+
+def _answer_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--language", default="eng_Latn", metavar="CODE", help="of the answer: deu_Latn, sw")
+    command.add_argument("--beams", type=int, default=5, metavar="N", help="1 is greedy (default: 5)")
+    command.add_argument("--max-new-tokens", type=int, metavar="N", help="default: the paper's")
+    _device_options(command)
+    command.add_argument("--json", action="store_true", help="one object a line")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point; ends the process with an exit code."""
+    # Weights come from disk or the hub; notices of the libraries would stand between our lines.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+
+    def call() -> int:
+        parsed = parser().parse_args(given)
+        try:
+            return int(parsed.call(parsed))
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in _OWN:
+                raise
+            _complain(f"{error}; `pip install 'translate-mix[train]'` brings what it needs")
+            return FAILED
+
+    goes_on = given[:1] in (["train"], ["evaluate"])
+    exit_with(
+        "realign", call, "interrupted; the same command goes on from here" if goes_on else "interrupted"
+    )
+
+
+_OWN = ("translation", "pipelines", "training", "evaluation")
+_complain = partial(complain, "realign")
+
+
+def _train(parsed: argparse.Namespace) -> int:
+    from training.configuration import load_configuration
+
+    # First, since it takes no time: what is wrong there shows before seconds of imports.
+    configuration = load_configuration(parsed.configuration, parsed.set)
+
+    from training.run_directory import OtherConfiguration
+    from training.train import train
+
+    console = TerminalConsole()
+    try:
+        outcome = train(configuration, console, quiet=parsed.quiet)
+    except OtherConfiguration as error:
+        _complain(error)
+        return WRONG
+    except _failures() as error:
+        _complain(error)
+        return FAILED
+    if outcome.main:
+        console.print(
+            f"{outcome.progress.step:,} steps are done; the last checkpoint is {outcome.checkpoint}"
+        )
+        if outcome.best is not None:
+            console.print(f"the lowest validation loss is {outcome.best[1]:.4f}, of {outcome.best[0]}")
+    return DONE
+
+
+def _caption(parsed: argparse.Namespace) -> int:
+    from training.asking import Generation
+    from training.picture_files import caption
+
+    settings = Generation(beams=parsed.beams, **_tokens(parsed))
+    return _say(
+        parsed,
+        lambda: caption(
+            parsed.checkpoint,
+            parsed.images,
+            parsed.language,
+            settings=settings,
+            device=parsed.device,
+            precision=parsed.precision,
+        ),
+    )
+
+
+def _ask(parsed: argparse.Namespace) -> int:
+    from training.picture_files import ANSWER, ask
+
+    settings = replace(ANSWER, beams=parsed.beams, **_tokens(parsed))
+    return _say(
+        parsed,
+        lambda: [
+            ask(
+                parsed.checkpoint,
+                parsed.images,
+                parsed.question,
+                parsed.language,
+                settings=settings,
+                device=parsed.device,
+                precision=parsed.precision,
+            )
+        ],
+    )
+
+
+def _tokens(parsed: argparse.Namespace) -> dict[str, int]:
+    return {} if parsed.max_new_tokens is None else {"max_new_tokens": parsed.max_new_tokens}
+
+
+def _say(parsed: argparse.Namespace, said: Callable[[], Sequence[Said]]) -> int:
+    """Prints what a model says of pictures: alone if it is one, else after the name of the file."""
+    try:
+        outcomes = said()
+    except _failures() as error:
+        _complain(error)
+        return FAILED
+    for one in outcomes:
+        images = [str(path) for path in one.images]
+        if parsed.json:
+            values = {"images": images, "language": one.language, "prompt": one.prompt, "text": one.text}
+            print(json.dumps(values, ensure_ascii=False))
+        else:
+            print(one.text if len(outcomes) == 1 else f"{', '.join(images)}: {one.text}")
+    return DONE
+
+
+def _merge(parsed: argparse.Namespace) -> int:
+    from training.checkpoint_folder import folder_of
+    from training.merging import merged
+
+    try:
+        merged(folder_of(parsed.checkpoint), parsed.output)
+    except _failures() as error:
+        _complain(error)
+        return FAILED
+    print(f"{parsed.output}: without adapter; `model: {{start: {parsed.output}}}` trains on from it")
+    return DONE
+
+
+def _evaluate(parsed: argparse.Namespace) -> int:
+    from evaluation.generation import process_from_environment
+    from evaluation.render import markdown
+    from evaluation.run import evaluate_task, rescore
+    from evaluation.tasks import read_task
+
+    if (parsed.checkpoint is None) == (parsed.predictions is None):
+        raise ValueError("evaluate: name a CHECKPOINT, or --predictions of a former run")
+    task = read_task(parsed.task, parsed.set)
+    console = TerminalConsole()
+    try:
+        if parsed.predictions is not None:
+            evaluated: Evaluated | None = rescore(parsed.predictions, task, parsed.output)
+        else:
+            from training.answerers import load_answerer
+
+            process = process_from_environment()
+            answerer = load_answerer(parsed.checkpoint, _own_device(parsed.device), parsed.precision)
+            with _Asking(task.name, parsed.quiet or process.rank > 0) as bar:
+                evaluated = evaluate_task(
+                    answerer,
+                    task,
+                    parsed.output,
+                    checkpoint=parsed.checkpoint,
+                    process=process,
+                    progress=bar.told,
+                    overwrite=parsed.overwrite,
+                )
+    except _failures() as error:
+        _complain(error)
+        return FAILED
+    if evaluated is not None:
+        console.print(markdown(evaluated.result), markup=False)
+        console.print("written: " + ", ".join(str(path) for path in evaluated.files))
+    return DONE
+
+
+def _own_device(wanted: str) -> str:
+    """Of several processes on a machine (`torchrun`), each has a GPU of its own."""
+    rank = os.environ.get("LOCAL_RANK")
+    if rank is None or wanted not in ("auto", "cuda"):
+        return wanted
+    import torch
+
+    return f"cuda:{rank}" if torch.cuda.is_available() else wanted
+
+
+class _Asking:
+    """Progress of questions; how many there are is known only when the first are answered."""
+
+    def __init__(self, name: str, quiet: bool) -> None:
+        self._name, self._quiet = name, quiet
+        self._progress: CountProgress | None = None
+        self._done = 0
+
+    def told(self, done: int, total: int) -> None:
+        """So many of all questions are answered."""
+        if self._progress is None:
+            console = Console(stderr=True, highlight=False)
+            self._progress = CountProgress(self._name, total, console, self._quiet, "questions", done)
+            self._progress.__enter__()
+        else:
+            self._progress.advance(done - self._done)
+        self._done = done
+
+    def __enter__(self) -> _Asking:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.__exit__(kind, error, trace)
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What ends a command with one message and exit code 1; other errors are mistakes of ours, or code 2."""
+    from evaluation.corpus import PiecesError
+    from evaluation.generation import GenerationError
+    from evaluation.predictions import PredictionsError
+    from evaluation.readers.records import DataError
+    from evaluation.results import ResultError
+    from evaluation.tokens import SegmenterError
+    from training.assembly import PartError
+    from training.decoding import LoaderError
+    from training.figures import FiguresError
+    from training.mixes import MixError
+    from training.portions import OutOfMemory
+    from training.run_directory import RunError
+    from training.texts import TokenizerError
+    from training.weight_files import CheckpointError
+
+    return (
+        *(RunError, MixError, LoaderError, CheckpointError, PartError, TokenizerError, FiguresError),
+        *(OutOfMemory, DataError, GenerationError, ResultError, PredictionsError, PiecesError),
+        SegmenterError,
+    )
+
+
+def _compare(parsed: argparse.Namespace) -> int:
+    from evaluation.run import compare_files
+
+    try:
+        text = compare_files(parsed.first, parsed.second, parsed.output)
+    except _failures() as error:
+        _complain(error)
+        return FAILED
+    TerminalConsole().print(text, markup=False)
+    return DONE

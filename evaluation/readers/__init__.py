@@ -1,0 +1,1 @@
+"""Readers of the official files of benchmarks, one module a shape."""

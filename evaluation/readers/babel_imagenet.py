@@ -1,0 +1,93 @@
+"""Babel-ImageNet (Geigle et al. 2024, arXiv:2306.08658): ImageNet's classes named in many languages.
+
+The labels are `{"DE": [[class indices], [labels]]}`; pictures stand in folders named by WordNet's ids. To
+choose among, names of other classes are drawn from the language's own, anew for each picture but the same in
+every run; published lists of hard negatives would be a task of `records`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from evaluation.pictures import PictureStore
+from evaluation.predictions import BROKEN_RECORD
+from evaluation.readers.records import DataError, LeftOut, Record, Source, loaded, shown
+from evaluation.tasks import TaskFile
+
+_SYNSET = re.compile(r"n\d{8}")
+
+
+def read(task: TaskFile, source: Source, store: PictureStore) -> Iterator[Record | LeftOut]:
+    """A record per language and picture whose class has a label in it."""
+    labels = loaded(source.path)
+    if not isinstance(labels, dict):
+        raise DataError(f"{source.path}: no object of languages")
+    (path,) = task.paths(("classes",), task.task.classes or "")
+    synsets = _synsets(loaded(path), path.name)
+    pictures = _by_class(store, task.task.per_class)
+    if not pictures.keys() & set(synsets):
+        raise DataError(f"{task.written.file}: pictures.path has no folder of a class, such as {synsets[0]}")
+    for code, listed in labels.items():
+        if not task.task.wanted(code):
+            continue
+        try:
+            named = dict(zip(listed[0], listed[1], strict=True))
+            classes = {synsets[index]: str(label).strip() for index, label in named.items()}
+        except (TypeError, ValueError, IndexError, KeyError) as error:
+            raise DataError(f"{source.path}: {code!r} is no list of indices and one of labels") from error
+        for synset, label in classes.items():
+            if not label:
+                yield LeftOut(BROKEN_RECORD, f"{source.path.name}: {code} {synset}: the label is empty")
+                continue
+            for name in pictures.get(synset, ()):
+                item = f"{synset}/{PurePosixPath(name).stem}"
+                choices = _drawn(task.task.drawn_choices, label, classes, f"{code} {item}")
+                if len(choices) == 1:
+                    yield LeftOut(BROKEN_RECORD, f"{code} {item}: no other label to choose from")
+                    continue
+                yield Record(item, code, None, (label,), {"code": code}, item, choices, picture=name)
+
+
+def _synsets(content: object, file: str) -> list[str]:
+    """WordNet's id by class index."""
+    if not isinstance(content, dict):
+        raise DataError(f'{file}: no object as {{"0": ["n01440764", "tench"], ...}}')
+    found = []
+    for index in range(len(content)):
+        entry = content.get(str(index))
+        if not isinstance(entry, list) or not entry or not _SYNSET.fullmatch(str(entry[0])):
+            raise DataError(f'{file}: class {index} is {shown(entry)}; must be as ["n01440764", "tench"]')
+        found.append(str(entry[0]))
+    if not found:
+        raise DataError(f"{file}: holds no class")
+    return found
+
+
+def _by_class(store: PictureStore, most: int | None) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for name, _ in store.listed():
+        synset = PurePosixPath(name).parent.name
+        if _SYNSET.fullmatch(synset) and (most is None or len(found[synset]) < most):
+            found[synset].append(name)
+    return found
+
+
+def _drawn(count: int | None, label: str, classes: dict[str, str], key: str) -> tuple[str, ...]:
+    """The label among others, in an order that depends on the key alone."""
+    if count is None:
+        return ()
+    folded = label.casefold()
+    # Two classes of one name cannot be told apart.
+    others = sorted({one for one in classes.values() if one and one.casefold() != folded})
+    by_fold = {one.casefold(): one for one in others}
+    # By a digest, for Python's own hashes of texts differ from run to run.
+    draw = random.Random(hashlib.sha256(key.encode()).digest())
+    chosen = draw.sample(sorted(by_fold.values()), min(count - 1, len(by_fold)))
+    choices = [label, *chosen]
+    draw.shuffle(choices)
+    return tuple(choices)

@@ -1,0 +1,229 @@
+"""From a task to result files: what went wrong is shown in them, and chance looks like chance."""
+
+from __future__ import annotations
+
+import shutil
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaluation.generation import parts_folder, predictions_path
+from evaluation.results import Result, ResultError, read_result
+from evaluation.run import Evaluated, compare_files, evaluate_task, rescore
+from evaluation.tasks import TaskFile, read_task
+from tests.evaluation.official import Rule, chance, put_json, put_lines, put_picture, xgqa
+from training.asking import Request
+
+SIDE_FILES = (".json", ".md", ".html", ".svg", ".items.parquet", ".predictions.jsonl")
+
+
+def right(request: Request) -> str:
+    """The answers of `xgqa` there."""
+    number = int(request.prompt.split("?")[0].rsplit(" ", 1)[1])
+    return "no" if number % 2 else "Yes."
+
+
+def task(root: Path, *overrides: str) -> TaskFile:
+    return read_task("xgqa", [f"root={root}", "languages=[en, de]", *overrides])
+
+
+def run(model: Rule, asked: TaskFile, output: Path, **options: Any) -> Result:
+    done = evaluate_task(model, asked, output, checkpoint="ours", resamples=50, **options)
+    assert isinstance(done, Evaluated)
+    assert all(path.exists() for path in done.files)
+    return done.result
+
+
+def problems(result: Result) -> dict[str, int]:
+    return {one.kind: one.count for one in result.problems}
+
+
+def value(result: Result, metric: str, language: str | None = None) -> float:
+    scores = result.metric(metric)
+    assert scores is not None
+    found = (scores.languages[language] if language else scores.overall).value
+    assert found is not None
+    return found
+
+
+def test_a_result_says_what_it_is_of(tmp_path: Path) -> None:
+    xgqa(tmp_path)
+    asked = task(tmp_path)
+    result = run(Rule(right), asked, tmp_path / "out" / "a.json")
+    known = result.provenance
+    assert (known.task, known.task_digest, known.checkpoint) == ("xgqa", asked.digest, "ours")
+    assert known.checkpoint_digest == "rule"
+    assert known.data_digest is not None
+    assert known.generation == {
+        "answer_by": "generation", "beams": 5, "max_new_tokens": 10, "length_penalty": -1.0,
+        "repetition_penalty": 1.0, "no_repeat_ngram": 0,
+    }  # fmt: skip
+    assert known.generated_with is not None
+    assert "transformers" in known.generated_with
+    assert value(result, "exact_match") == 100
+    assert problems(result) == {"other count": 2}
+    assert read_result(tmp_path / "out" / "a.json") == result
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+        "a" + one for one in SIDE_FILES
+    )
+    text = (tmp_path / "out" / "a.md").read_text()
+    assert "2 languages with another number of items than was published (deu\\_Latn: 6 of 9,666" in text
+    assert '"length_penalty": -1.0' in text
+    assert "generated with: torch" in text
+    ElementTree.parse(tmp_path / "out" / "a.svg")
+    assert "--bar" in (tmp_path / "out" / "a.svg").read_text()
+
+
+def test_a_finished_run_is_scored_but_not_asked_again(tmp_path: Path) -> None:
+    xgqa(tmp_path)
+    first = run(Rule(right), task(tmp_path), tmp_path / "a.json")
+    again = Rule(right)
+    assert run(again, task(tmp_path), tmp_path / "a.json") == first
+    assert again.asked == []
+
+
+@pytest.mark.parametrize("override", ["generation.beams=1", "metrics=[exact_match]"])
+def test_another_run_does_not_replace_a_result(tmp_path: Path, override: str) -> None:
+    xgqa(tmp_path)
+    first = run(Rule(right), task(tmp_path), tmp_path / "a.json")
+    with pytest.raises(ResultError, match=r"holds a result of another run \(other task"):
+        run(Rule(right), task(tmp_path, override), tmp_path / "a.json")
+    with pytest.raises(ResultError, match=r"another run \(other checkpoint\)"):
+        run(Rule(right, digest="other"), task(tmp_path), tmp_path / "a.json")
+    assert read_result(tmp_path / "a.json") == first
+    second = run(Rule(right), task(tmp_path, override), tmp_path / "a.json", overwrite=True)
+    assert second.provenance.task_digest != first.provenance.task_digest
+
+
+def test_predictions_that_were_changed_are_not_taken_for_the_models(tmp_path: Path) -> None:
+    xgqa(tmp_path)
+    run(Rule(right), task(tmp_path), tmp_path / "a.json")
+    with predictions_path(tmp_path / "a.json").open("a") as file:
+        file.write("\n")
+    with pytest.raises(ResultError, match=r"a\.predictions\.jsonl: not what a\.json was made from"):
+        run(Rule(right), task(tmp_path), tmp_path / "a.json")
+
+
+def test_missing_pictures_and_empty_answers_are_shown_and_wrong(tmp_path: Path) -> None:
+    xgqa(tmp_path)
+    (tmp_path / "gqa/images/n0.jpg").unlink()
+    (tmp_path / "gqa/images/n1.jpg").write_bytes(b"broken")
+    result = run(
+        Rule(lambda one: "" if "4?" in one.prompt else right(one)), task(tmp_path), tmp_path / "a.json"
+    )
+    assert problems(result) == {"other count": 2, "not asked": 4, "empty": 2}
+    assert result.items == 12
+    assert value(result, "exact_match") == pytest.approx(50)
+    examples = next(one.examples for one in result.problems if one.kind == "not asked")
+    assert "eng_Latn 1000: picture: missing: n0.jpg" in examples
+    assert "4 items that the model could not be asked; scored as empty" in (tmp_path / "a.md").read_text()
+
+
+def test_stored_predictions_are_scored_again_without_the_model(tmp_path: Path) -> None:
+    xgqa(tmp_path)
+    first = run(Rule(right), task(tmp_path), tmp_path / "a.json")
+    path = predictions_path(tmp_path / "a.json")
+    shutil.rmtree(tmp_path / "gqa")
+    other = task(tmp_path, "metrics=[exact_match, vqa_accuracy_published]", "metrics=[exact_match]")
+    again = rescore(path, other, tmp_path / "b.json", resamples=50).result
+    assert value(again, "exact_match") == value(first, "exact_match")
+    assert again.metric("exact_match") == first.metric("exact_match")
+    assert again.provenance.checkpoint == "ours"
+    assert again.provenance.generation == first.provenance.generation
+    lines = path.read_text().splitlines()
+    (tmp_path / "c.jsonl").write_text("\n".join([*lines[:-1], "{", lines[0], '{"id": "?"}']))
+    third = rescore(tmp_path / "c.jsonl", task(tmp_path), tmp_path / "c.json", resamples=50).result
+    assert problems(third) == {"other count": 2, "broken": 1, "doubled": 1, "incomplete": 1, "missing": 1}
+    assert third.provenance.checkpoint_digest is None
+    assert value(third, "exact_match") == pytest.approx(100 * 11 / 12)
+
+
+def test_two_results_are_compared(tmp_path: Path) -> None:
+    xgqa(tmp_path, count=30)
+    run(Rule(right), task(tmp_path), tmp_path / "a.json")
+    run(Rule(lambda _: "yes", digest="other"), task(tmp_path), tmp_path / "b.json")
+    text = compare_files(tmp_path / "a.json", tmp_path / "b.json", tmp_path / "both.json")
+    assert "| all items | 60 | exact_match | 100.0 | 50.0 | -50.0" in text
+    assert (tmp_path / "both.md").read_text() == text
+    assert "</html>" in (tmp_path / "both.html").read_text()
+
+
+def test_only_the_first_process_writes(tmp_path: Path) -> None:
+    from evaluation.generation import Process
+
+    xgqa(tmp_path)
+    output = tmp_path / "a.json"
+    assert evaluate_task(Rule(right), task(tmp_path), output, process=Process(1, 2)) is None
+    assert not output.exists()
+    assert parts_folder(output).exists()
+    result = run(Rule(right), task(tmp_path), output, process=Process(0, 2))
+    assert value(result, "exact_match") == 100
+    assert not parts_folder(output).exists()
+    assert evaluate_task(Rule(right), task(tmp_path), output, process=Process(1, 2)) is None
+    with pytest.raises(ResultError, match="several processes cannot overwrite"):
+        run(Rule(right), task(tmp_path), output, process=Process(0, 2), overwrite=True)
+
+
+def test_an_output_of_another_kind_is_refused_before_work(tmp_path: Path) -> None:
+    xgqa(tmp_path)
+    model = Rule(right)
+    with pytest.raises(ResultError, match=r"ends with \.json"):
+        evaluate_task(model, task(tmp_path), tmp_path / "a.txt")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResultError, match="cannot be made"):
+        evaluate_task(model, task(tmp_path), tmp_path / "file" / "a.json")
+    assert model.asked == []
+
+
+# --- Chance ---------------------------------------------------------------------------------------
+
+
+def entailment(root: Path, count: int = 900) -> TaskFile:
+    labels = ("entailment", "neutral", "contradiction")
+    lines = [
+        {"pairID": f"{n}", "sentence2": f"Claim {n}.", "gold_label": labels[n % 3], "Flikr30kID": f"{n % 9}"}
+        for n in range(count)
+    ]
+    put_lines(root / "xvnli/annotations/en/test.jsonl", lines)
+    for number in range(9):
+        put_picture(root / f"flickr30k/flickr30k-images/{number}.jpg", number)
+    return read_task("xvnli", [f"root={root}", "languages=[en]", "expected={}"])
+
+
+def test_answers_by_chance_score_a_third_of_three_choices(tmp_path: Path) -> None:
+    result = run(Rule(chance(("yes", "no", "maybe"))), entailment(tmp_path), tmp_path / "a.json")
+    assert value(result, "accuracy") == pytest.approx(100 / 3, abs=5)
+    assert value(result, "accuracy.named") == 100
+
+
+def test_choices_by_chance_score_a_quarter_of_four(tmp_path: Path) -> None:
+    synsets = [f"n{number:08d}" for number in range(200)]
+    put_json(
+        tmp_path / "imagenet/imagenet_class_index.json", {str(n): [s, "x"] for n, s in enumerate(synsets)}
+    )
+    names = [f"Ding {number}" for number in range(200)]
+    put_json(tmp_path / "babel_imagenet/babel_imagenet-298.json", {"DE": [list(range(200)), names]})
+    for number, synset in enumerate(synsets):
+        for picture in range(3):
+            put_picture(tmp_path / f"imagenet/val/{synset}/{picture}.JPEG", 3 * number + picture)
+    asked = read_task("babel-imagenet-choice", [f"root={tmp_path}", "languages=[DE]", "per_class=3"])
+    result = run(Rule(chance(names)), asked, tmp_path / "a.json")
+    assert result.items == 600
+    # The rule's answer is rarely among the choices; then the shortest is the likeliest.
+    assert value(result, "accuracy") == pytest.approx(25, abs=8)
+
+
+def test_words_of_another_language_have_no_fidelity(tmp_path: Path) -> None:
+    lines = [
+        {"image/key": f"{n}", "de": {"caption": [f"Ein Hund läuft über die Wiese {n}"]}} for n in range(40)
+    ]
+    put_lines(tmp_path / "xm3600/captions.jsonl", lines)
+    for number in range(40):
+        put_picture(tmp_path / f"xm3600/images/{number}.jpg", number)
+    asked = read_task("xm3600", [f"root={tmp_path}", "languages=[de]", "expected={}"])
+    model = Rule(lambda _: "собака бежит по зелёному лугу")
+    result = run(model, asked, tmp_path / "a.json")
+    assert value(result, "fidelity") == 0
+    assert value(result, "cider") == 0

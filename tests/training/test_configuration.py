@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from training.configuration import (
+    Configuration,
+    differences,
+    load_configuration,
+    shipped_configurations,
+)
+from translation.settings_file import SettingsError
+
+TEXT = """
+name: test
+output: run
+model: {vision: owner/vision, llm: owner/llm}
+data: {mixes: [mix]}
+stages:
+  - {name: main, learning_rates: {qformer: 1e-5, lora: 2e-4}, epochs: 2, batch_size: 32}
+per_device: 8
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "mix").mkdir()
+    path = tmp_path / "test.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_a_configuration_has_the_papers_defaults(file: Path) -> None:
+    found = load_configuration(file)
+    assert found.model.lora is not None
+    assert (found.model.lora.r, found.model.lora.alpha, found.model.lora.dropout) == (8, 16, 0.05)
+    stage = found.stages[0]
+    assert (stage.weight_decay, stage.warm_up_steps, stage.clip, stage.schedule) == (0.1, 1000, 1.0, "cosine")
+    assert (found.texts.max_prompt_tokens, found.texts.max_target_tokens) == (128, 128)
+
+
+def test_paths_start_at_the_configurations_folder(file: Path) -> None:
+    found = load_configuration(file)
+    assert found.run_directory == file.parent / "run"
+    assert [mix.path for mix in found.mixes_of(found.data)] == [str(file.parent / "mix")]
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "words"),
+    [
+        ("stages.0.learning_rate=1", "stages.0.learning_rate", "did you mean `learning_rates`?"),
+        ("stages.0.learning_rates.lora=0", "stages.0.learning_rates", "no learning rate"),
+        ("stages.0.learning_rates={}", "stages.0.learning_rates", "names no part to train"),
+        ("stages.0.learning_rates.head=1", "stages.0.learning_rates.head", "qformer"),
+        ("stages.0.steps=5", "stages.0.steps", "either `epochs` or `steps`"),
+        ("stages.0.batch_size=12", "stages.0.batch_size", "multiple of `per_device`, which is 8"),
+        ("model.lora=null", "stages.0.learning_rates.lora", "no `lora`"),
+        ("model.start=there", "model.vision", "`start` is a whole checkpoint"),
+        ("model.llm=null", "model.llm", "name `vision` and `llm`"),
+        ("model.connector=mlp", "stages.0.learning_rates.qformer", "no Q-Former"),
+        ("model.quantization=int4", "model.quantization", "int8"),
+        ("data.mixes=[elsewhere]", "data.mixes.0", "no directory"),
+        ("model.vision=nowhere", "model.vision", "no directory"),
+        ("stages=[]", "stages", "at least 1"),
+        ("precision=half", "precision", "bfloat16"),
+        ("seed=a", "seed", "whole number"),
+    ],
+)
+def test_what_is_wrong_is_named(file: Path, override: str, key: str, words: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_configuration(file, [override])
+    assert caught.value.key == key
+    assert words in str(caught.value)
+
+
+def test_the_llms_own_weights_cannot_be_trained_in_few_bits(file: Path) -> None:
+    with pytest.raises(SettingsError, match="freezes the LLM's own weights"):
+        load_configuration(file, ["model.quantization=int8", "stages.0.learning_rates.llm=1e-5"])
+
+
+def test_the_digest_is_of_what_decides_on_the_weights(file: Path) -> None:
+    digest = load_configuration(file).digest
+    for harmless in ("output=other", "checkpoints.keep=5", "log.every_steps=1", "data.workers=3", "name=b"):
+        assert load_configuration(file, [harmless]).digest == digest, harmless
+    for decisive in ("seed=3", "per_device=4", "stages.0.clip=2", "data.fit=pad", "texts.chat=false"):
+        assert load_configuration(file, [decisive]).digest != digest, decisive
+
+
+def test_differences_name_keys_and_both_values(file: Path) -> None:
+    mine = load_configuration(file).decisive()
+    other = load_configuration(
+        file, ["stages.0.batch_size=64", "model.lora=null", "stages.0.learning_rates={qformer: 1e-5}"]
+    )
+    told = differences(mine, other.decisive())
+    assert "stages.0.batch_size: 64 there, 32 here" in told
+    assert any(line.startswith("model.lora") for line in told)
+    assert differences(mine, mine) == []
+
+
+@pytest.mark.parametrize("name", sorted(shipped_configurations()))
+def test_shipped_configurations_are_valid(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = yaml.safe_load(shipped_configurations()[name].read_text())
+    monkeypatch.chdir(tmp_path)
+    for mix in values["data"]["mixes"]:
+        (tmp_path / mix).mkdir(parents=True)
+    for key in ("start", "vision", "llm"):
+        (tmp_path / values["model"].get(key, "x")).mkdir(parents=True, exist_ok=True)
+    found = load_configuration(name)
+    assert found.name == name
+    assert isinstance(found, Configuration)
+    assert found.run_directory == tmp_path / "runs" / name
+
+
+def test_an_unknown_name_is_told_with_those_that_ship() -> None:
+    with pytest.raises(SettingsError, match="did you mean `mblip-mt0-xl`"):
+        load_configuration("mblip-mt0-x")
+
+
+def test_the_papers_values_ship() -> None:
+    values = yaml.safe_load(shipped_configurations()["mblip-mt0-xl"].read_text())
+    (stage,) = values["stages"]
+    assert (stage["epochs"], stage["batch_size"], stage["warm_up_steps"]) == (2, 128, 1000)
+    assert {part: float(rate) for part, rate in stage["learning_rates"].items()} == {
+        "qformer": 1e-5,
+        "projection": 1e-5,
+        "lora": 2e-4,
+    }

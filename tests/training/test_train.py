@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+from tests.training import tiny
+from tests.training.conftest import row_of, rows_of, write_mix
+from training.batches import Batch
+from training.configuration import Configuration, load_configuration
+from training.figures import METRICS, read_figures
+from training.loader import LoaderError
+from training.run_directory import CHECKPOINTS, RunError
+from training.train import Stopped, _StageRun, train
+
+ROOT = Path(__file__).parents[2]
+
+TEXT = """
+name: test
+output: run
+model: {vision: parts/blip2, llm: parts/mt5, lora: {dropout: 0.1}}
+data: {mixes: [mix], workers: 0, window_rows: 64}
+stages:
+  - {name: warm-up, learning_rates: {projection: 1e-2}, steps: 3, batch_size: 8, warm_up_steps: 2}
+  - {name: main, learning_rates: {qformer: 1e-3, projection: 1e-3, lora: 1e-2}, epochs: 1, batch_size: 8,
+     warm_up_steps: 2}
+per_device: 4
+checkpoints: {every_steps: 4, every_minutes: null}
+validation: {every_steps: 6, batches: 2}
+log: {every_steps: 1, tensorboard: false}
+"""
+
+
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("parts")
+    tiny.write_blip2(folder / "blip2", "t5")
+    for kind in ("mt5", "qwen2"):
+        tiny.write_language_model(folder / kind, kind)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    """Sums come in one order, and tiny models gain nothing from more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, parts: Path) -> Path:
+    """A configuration, its parts and a mix of 60 rows in three languages, some without a picture."""
+    (tmp_path / "parts").symlink_to(parts)
+    rows = rows_of({"deu_Latn": 24, "jpn_Jpan": 16, "eng_Latn": 12})
+    nothing: dict[str, Any] = {"image": None, "image_id": None, "task": "text"}
+    rows["eng_Latn"] += [row_of(100 + number, "eng_Latn", **nothing) for number in range(8)]
+    write_mix(tmp_path / "mix", rows)
+    add_validation(tmp_path / "mix")
+    (tmp_path / "test.yaml").write_text(TEXT)
+    return tmp_path
+
+
+def add_validation(mix: Path) -> None:
+    """Rows of the other split beside those of training; a copy on the hub has no manifest."""
+    write_mix(
+        mix, {"deu_Latn": [row_of(200 + number, "deu_Latn") for number in range(8)]}, split="validation"
+    )
+    (mix / "manifest.json").unlink()
+    (mix / "README.md").write_text("a mix")
+
+
+def configured(folder: Path, *overrides: str) -> Configuration:
+    return load_configuration(folder / "test.yaml", overrides)
+
+
+def trained(folder: Path, *overrides: str) -> Any:
+    return train(configured(folder, *overrides), Console(quiet=True), quiet=True)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    checkpoint = max((run / CHECKPOINTS).glob("step-*"))
+    return {
+        **load_file(checkpoint / "model-trained.safetensors"),
+        **load_file(checkpoint / "adapter/adapter_model.safetensors"),
+    }
+
+
+TIMES = (
+    *("examples_per_second", "tokens_per_second", "data_wait_share", "seconds", "mfu", "gpu_memory_gib"),
+    "padding_share",
+)
+
+
+def told(run: Path) -> list[dict[str, Any]]:
+    """The figures that do not depend on how long something took."""
+    lines = read_figures(run / METRICS)
+    return [{name: value for name, value in line.items() if name not in TIMES} for line in lines]
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_goes_through_its_stages_and_tells_its_losses(folder: Path) -> None:
+    outcome = trained(folder)
+    lines = [line for line in told(folder / "run") if line["kind"] == "train"]
+    steps = 3 + 60 // 8
+    assert [line["step"] for line in lines] == list(range(1, steps + 1))
+    assert [line["stage"] for line in lines] == ["warm-up"] * 3 + ["main"] * (steps - 3)
+    assert outcome.progress.finished
+    assert outcome.progress.step == steps
+    assert set(lines[0]["learning_rate"]) == {"projection"}
+    assert lines[0]["learning_rate"]["projection"] == pytest.approx(0.5e-2)
+    assert {name for line in lines for name in line["loss_by_language"]} == {
+        "deu_Latn",
+        "eng_Latn",
+        "jpn_Jpan",
+    }
+    assert {name for line in lines for name in line["loss_by_task"]} == {"caption", "text"}
+    assert any(line["kind"] == "validation" for line in told(folder / "run"))
+    assert outcome.best is not None
+
+
+def test_only_what_a_stage_names_is_trained(folder: Path) -> None:
+    trained(folder, "stages=[{name: a, learning_rates: {projection: 1e-2}, steps: 2, batch_size: 4}]")
+    before = tiny.blip2("t5").state_dict()
+    after = load_file(
+        max((folder / "run" / CHECKPOINTS).glob("step-*")) / "model-frozen-00001-of-00001.safetensors"
+    )
+    assert torch.equal(before["qformer.layernorm.weight"], after["qformer.layernorm.weight"])
+    assert torch.equal(before["query_tokens"], after["query_tokens"])
+    stored = load_file(max((folder / "run" / CHECKPOINTS).glob("step-*")) / "model-trained.safetensors")
+    assert sorted(stored) == ["language_projection.bias", "language_projection.weight"]
+
+
+def test_a_model_learns(folder: Path) -> None:
+    write_mix(folder / "mix", rows_of({"deu_Latn": 8}))
+    for path in (folder / "mix" / "data").glob("*/*"):
+        if "deu_Latn/train" not in str(path):
+            path.unlink()
+    trained(
+        folder,
+        "stages=[{name: a, learning_rates: {qformer: 3e-3, projection: 3e-3, lora: 3e-2}, steps: 60,"
+        " batch_size: 8, warm_up_steps: 5, schedule: constant}]",
+        "validation=null",
+        "model.lora={r: 8, dropout: 0}",
+    )
+    losses = [line["loss"] for line in told(folder / "run")]
+    assert sum(losses[-5:]) / 5 < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("llm", ["mt5", "qwen2"])
+def test_a_killed_run_goes_on_to_the_same_losses_and_weights(folder: Path, llm: str) -> None:
+    model = f"model.llm=parts/{llm}"
+    trained(folder, model, "output=whole")
+    script = (
+        "import os, signal, sys, threading, time\n"
+        "from pathlib import Path\n"
+        "import torch\n"
+        "torch.set_num_threads(1)\n"
+        "from rich.console import Console\n"
+        "from training.configuration import load_configuration\n"
+        "from training.train import train\n"
+        "file, metrics, lines = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])\n"
+        "def kill():\n"
+        "    while not metrics.exists() or metrics.read_text().count('\\n') < lines: time.sleep(0.001)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "threading.Thread(target=kill, daemon=True).start()\n"
+        "train(load_configuration(file, sys.argv[4:]), Console(quiet=True), quiet=True)\n"
+    )
+    metrics = folder / "run" / METRICS
+    # Once before the first checkpoint or soon behind it, once later, in the next stage.
+    for lines in (2, 8):
+        command = [sys.executable, "-c", script, str(folder / "test.yaml"), str(metrics), str(lines), model]
+        ended = subprocess.run(command, check=False, cwd=ROOT, env=environment(), capture_output=True)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()[-2000:]
+    trained(folder, model)
+    assert told(folder / "run") == told(folder / "whole")
+    assert same(weights(folder / "run"), weights(folder / "whole"))
+
+
+def environment(**values: str) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | values
+
+
+def test_two_processes_train_as_one_does(folder: Path) -> None:
+    trained(folder, "output=one", "model.lora.dropout=0")
+    script = folder / "two.py"
+    script.write_text(
+        "import sys\n"
+        "from rich.console import Console\n"
+        "from training.configuration import load_configuration\n"
+        "from training.train import train\n"
+        "train(load_configuration(sys.argv[1], sys.argv[2:]), Console(quiet=True), quiet=True)\n"
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = [str(script), str(folder / "test.yaml"), "model.lora.dropout=0"]
+    ended = subprocess.run(
+        [*launch, *arguments],
+        check=False,
+        cwd=ROOT,
+        env=environment(ACCELERATE_USE_CPU="1"),
+        capture_output=True,
+    )
+    assert ended.returncode == 0, ended.stderr.decode()[-3000:]
+    one, two = told(folder / "one"), told(folder / "run")
+    assert [line["step"] for line in one] == [line["step"] for line in two]
+    for mine, other in zip(one, two, strict=True):
+        assert other["loss"] == pytest.approx(mine["loss"], rel=1e-4)
+        assert other["loss_by_language"] == pytest.approx(mine["loss_by_language"], rel=1e-4)
+    for name, tensor in weights(folder / "one").items():
+        torch.testing.assert_close(weights(folder / "run")[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_sigterm_ends_a_run_with_a_checkpoint_that_goes_on(folder: Path, monkeypatch: Any) -> None:
+    trained(folder, "output=whole", "checkpoints.every_steps=null")
+    step = _StageRun._step
+
+    def signalled(self: _StageRun, batches: list[Batch]) -> Any:
+        if self._progress.step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+        return step(self, batches)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_StageRun, "_step", signalled)
+        with pytest.raises(Stopped, match="stopped after step 5"):
+            trained(folder, "checkpoints.every_steps=null")
+    trained(folder, "checkpoints.every_steps=null")
+    assert told(folder / "run") == told(folder / "whole")
+    assert same(weights(folder / "run"), weights(folder / "whole"))
+
+
+def test_a_finished_run_does_nothing_more(folder: Path) -> None:
+    first = trained(folder)
+    before = (folder / "run" / METRICS).read_bytes()
+    again = trained(folder)
+    assert again.checkpoint == first.checkpoint
+    assert (folder / "run" / METRICS).read_bytes() == before
+
+
+def spoiled(when: Callable[[int], bool]) -> Any:
+    """`_inputs` with pictures of no numbers in some steps."""
+    inputs = _StageRun._inputs
+
+    def with_nan(self: _StageRun, batch: Batch) -> Any:
+        sequences, pixels = inputs(self, batch)
+        return sequences, pixels * float("nan") if pixels is not None and when(
+            self._progress.step
+        ) else pixels
+
+    return with_nan
+
+
+def test_a_step_with_an_undefined_gradient_is_left_out_and_counted(folder: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(_StageRun, "_inputs", spoiled(lambda step: step == 4))
+    outcome = trained(folder, "validation=null")
+    assert outcome.progress.left_out == 1
+    assert all(torch.isfinite(tensor).all() for tensor in weights(folder / "run").values())
+    lines = told(folder / "run")
+    assert [line["steps_left_out"] for line in lines][3:6] == [0, 1, 1]
+    assert lines[4]["loss"] is None
+
+
+def test_many_undefined_gradients_in_a_row_stop_the_run(folder: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(_StageRun, "_inputs", spoiled(lambda step: step >= 4))
+    with pytest.raises(RunError, match=r"step 7: the gradient is infinite or undefined for the 3th step"):
+        trained(folder, "non_finite=3", "validation=null")
+
+
+def test_a_mix_smaller_than_a_step_is_told(folder: Path) -> None:
+    with pytest.raises(LoaderError, match="fewer than the 32 of one step"):
+        trained(folder, "stages=[{name: a, learning_rates: {lora: 1e-3}, steps: 2, batch_size: 128}]")
+
+
+def test_a_run_without_held_out_rows_says_so(folder: Path, capsys: Any) -> None:
+    for path in (folder / "mix/data").glob("*/validation-*"):
+        path.unlink()
+    outcome = train(configured(folder), Console(soft_wrap=True), quiet=True)
+    assert outcome.best is None
+    assert "no validation" in capsys.readouterr().out
+
+
+def test_a_broken_picture_is_counted_and_training_goes_on(folder: Path) -> None:
+    rows = {"deu_Latn": [row_of(number, "deu_Latn") for number in range(32)]}
+    rows["deu_Latn"][3]["image"] = {"bytes": b"\xff\xd8\xff broken", "path": "3.jpg"}
+    for path in (folder / "mix/data").glob("*/*"):
+        path.unlink()
+    write_mix(folder / "mix", rows)
+    trained(folder, "validation=null", "stages.0.steps=8")
+    assert told(folder / "run")[-1]["examples_skipped"] >= 1

@@ -1,0 +1,73 @@
+"""A language model from its directory, encoder-decoder or decoder-only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+)
+
+from training.weight_files import CheckpointError, WeightFiles, check_report, quietly, read_json
+
+
+def language_config_of(folder: Path) -> Any:
+    """The configuration of a directory's language model.
+
+    Raises:
+        CheckpointError: it is damaged, or of a model that does not generate text.
+    """
+    path = folder / "config.json"
+    kind = read_json(path).get("model_type")
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path}: {line}") from error
+    names = (
+        MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+        if config.is_encoder_decoder
+        else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    )
+    if kind not in names:
+        raise CheckpointError(
+            f"{path}: a model of the kind {kind!r}, which transformers cannot generate text with"
+        )
+    return config
+
+
+def language_model_of(
+    folder: Path,
+    dtype: torch.dtype,
+    packing: Any | None = None,
+    device: str | torch.device = "cpu",
+) -> Any:
+    """The language model of a directory.
+
+    Args:
+        packing: how its weights are quantised; see `training.adapters.quantisation`.
+
+    Raises:
+        CheckpointError: a weight file is missing or damaged, or of another configuration.
+    """
+    config = language_config_of(folder)
+    WeightFiles(folder).check()
+    auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    options: dict[str, Any] = {} if packing is None else {"quantization_config": packing}
+    with quietly():
+        model, report = auto.from_pretrained(
+            folder,
+            dtype=dtype,
+            device_map={"": device},
+            use_safetensors=True,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **options,
+        )
+    check_report(report, folder)
+    return model

@@ -1,0 +1,62 @@
+"""A checkpoint's adapter merged into its language model: what the next stage starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import torch
+from peft import PeftModel
+
+from training.checkpoint import FROZEN_INDEX, Loaded, load, save_weights
+from training.weight_files import CheckpointError
+
+
+def merged(
+    checkpoint: str | Path,
+    output: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    revision: str | None = None,
+    told: Callable[[str], Any] = lambda line: None,
+) -> Loaded:
+    """Writes a checkpoint without adapter that says what this one says, ready as a `start`.
+
+    A language model that was trained in 8 or 4 bits is merged as it was before it was packed: its weights of
+    full precision are what the checkpoint holds.
+
+    Args:
+        output: of the new checkpoint; must not exist.
+        dtype: of encoder and language model; None: as they are stored. The sums are rounded to it once.
+        revision: of a hub repository.
+        told: is given lines about the work.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged or has no adapter, or `output` exists.
+    """
+    if output.exists():
+        raise CheckpointError(f"{output}: exists; name a directory that does not")
+    loaded = load(checkpoint, dtype=dtype, revision=revision)
+    model = loaded.model
+    if not isinstance(model, PeftModel):
+        raise CheckpointError(f"{checkpoint}: has no adapter to merge; it can be a `start` as it is")
+    told(f"merging {len(model.targeted_module_names)} layers")
+    # safe_merge refuses an adapter with numbers that are none.
+    try:
+        base = model.merge_and_unload(safe_merge=True)
+    except ValueError as error:
+        raise CheckpointError(f"{checkpoint}: the adapter cannot be merged: {error}") from error
+    base.requires_grad_(False)
+    whole = replace(loaded, model=base, unquantised=None)
+    temporary = output.with_name(f".{output.name}.{uuid4().hex[:8]}")
+    told(f"writing {output}")
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    # Nothing is trained here, so all weights are written as frozen ones, and there is no other checkpoint to
+    # share them with.
+    save_weights(whole, temporary, temporary)
+    (temporary / FROZEN_INDEX).unlink()
+    temporary.rename(output)
+    return whole

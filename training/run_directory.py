@@ -1,0 +1,286 @@
+"""The directory of a training run: its checkpoints, each whole or absent, and where the run stands.
+
+configuration.json            the configuration as it was checked, and its digest
+metrics.jsonl                 figures, see `training.figures`
+frozen/                       weights that the run does not change, hard-linked into every checkpoint
+checkpoints/step-00001000/    see `training.checkpoint`; with training_state/ to go on from
+best.json                     which checkpoint has the lowest validation loss
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from training.configuration import Configuration, differences
+from translation.disk import sync_folder
+
+CHECKPOINTS = "checkpoints"
+FROZEN = "frozen"
+TRAINING_STATE = "training_state"
+STATE = "state.json"
+OPTIMISER = "optimizer.safetensors"
+BEST = "best.json"
+CONFIGURATION = "configuration.json"
+
+_CHECKPOINT = re.compile(r"step-(\d{8})")
+_UNFINISHED = ".unfinished-"
+
+
+class RunError(RuntimeError):
+    """The run cannot begin or go on; the message says why and what to do."""
+
+
+class OtherConfiguration(RunError):
+    """The directory holds a run of another configuration; the message lists what differs."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands; what a checkpoint stores besides tensors."""
+
+    stage: int = 0
+    """Number of the stage that the run is in."""
+    stage_step: int = 0
+    """Steps that are done of it."""
+    step: int = 0
+    """Steps that are done in all."""
+    finished: bool = False
+    loader: dict[str, Any] | None = None
+    """Of the stage's loader; None at the beginning of a stage."""
+    left_out: int = 0
+    """Steps that were left out for a gradient that is not finite."""
+    left_out_in_a_row: int = 0
+    sums: dict[str, Any] = field(default_factory=dict)
+    """What the next line of figures is made of."""
+    scaler: dict[str, float] | None = None
+    """Of float16's loss scaling."""
+    seconds: float = 0.0
+    """Of training, over all tries."""
+
+
+class RunDirectory:
+    """One process at a time trains in a directory; the first rank of a run holds its lock."""
+
+    def __init__(self, configuration: Configuration, *, main: bool = True) -> None:
+        """Takes the lock, clears what an interruption left, and compares configurations.
+
+        Args:
+            main: of all ranks the one that writes.
+
+        Raises:
+            OtherConfiguration: a run of another configuration stands there.
+            RunError: another process trains there, or the directory cannot be written to.
+        """
+        self.path, self._configuration, self._main = configuration.run_directory, configuration, main
+        self._lock: IO[str] | None = None
+        if main:
+            try:
+                (self.path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+                self._take_lock()
+                for left in (self.path / CHECKPOINTS).glob(f"{_UNFINISHED}*"):
+                    shutil.rmtree(left)
+            except OSError as error:
+                raise RunError(f"{self.path}: cannot be written to: {error.strerror or error}") from error
+        try:
+            self._check_configuration()
+        except RunError:
+            self.close()
+            raise
+
+    def _take_lock(self) -> None:
+        lock = (self.path / ".lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise RunError(f"{self.path}: another process trains there; wait for it or end it") from error
+        self._lock = lock
+
+    def _check_configuration(self) -> None:
+        latest = self.latest()
+        mine = self._configuration.decisive()
+        if latest is not None:
+            told = differences(mine, self._state_of(latest)["configuration"])
+            if told:
+                lines = "\n  ".join(told)
+                raise OtherConfiguration(
+                    f"{self.path}: holds {latest.name} of another configuration:\n  {lines}\n"
+                    "take another `output`, or the former values to go on"
+                )
+        if self._main:
+            whole = self._configuration.model_dump(mode="json")
+            text = json.dumps({"digest": self._configuration.digest, **whole}, indent=1, ensure_ascii=False)
+            _write_whole(self.path / CONFIGURATION, text + "\n")
+
+    def checkpoints(self) -> list[Path]:
+        """The finished ones, in order."""
+        folder = self.path / CHECKPOINTS
+        found = [path for path in folder.glob("step-*") if _CHECKPOINT.fullmatch(path.name)]
+        return sorted(found)
+
+    def latest(self) -> Path | None:
+        """The one that training goes on from."""
+        return next(iter(self.checkpoints()[::-1]), None)
+
+    def progress_of(self, checkpoint: Path) -> Progress:
+        """Where the run stood; raises RunError where its file is damaged."""
+        return Progress(**self._state_of(checkpoint)["progress"])
+
+    def optimiser_of(self, checkpoint: Path) -> dict[str, Tensor]:
+        """The optimiser's tensors by `parameter/name`; raises RunError where their file is damaged."""
+        path = checkpoint / TRAINING_STATE / OPTIMISER
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise self._damaged(path, error) from error
+
+    def _state_of(self, checkpoint: Path) -> dict[str, Any]:
+        path = checkpoint / TRAINING_STATE / STATE
+        try:
+            state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            Progress(**state["progress"])
+            state["configuration"]["model"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self._damaged(path, error) from error
+        return state
+
+    def _damaged(self, path: Path, error: Exception) -> RunError:
+        folder = path.parent.parent
+        return RunError(
+            f"{path}: cannot be read ({type(error).__name__}: {error}); remove {folder} to go on from the "
+            "checkpoint before it"
+        )
+
+    def save(
+        self,
+        progress: Progress,
+        optimiser: Mapping[str, Tensor],
+        save_weights: Callable[[Path, Path], None],
+        *,
+        best: float | None = None,
+    ) -> Path:
+        """Writes a checkpoint under another name, syncs and renames it, and removes those that are over.
+
+        Args:
+            save_weights: writes the model into a folder, given that and the one of frozen weights.
+            best: validation loss, if this checkpoint is the best one so far.
+
+        Raises:
+            RunError: the disk is full or cannot be written to; nothing that looks finished is left.
+        """
+        name = f"step-{progress.step:08}"
+        folder, new = self.path / CHECKPOINTS, self.path / CHECKPOINTS / f"{_UNFINISHED}{name}"
+        try:
+            state = new / TRAINING_STATE
+            state.mkdir(parents=True)
+            save_weights(new, self.path / FROZEN)
+            if optimiser:
+                save_file(dict(optimiser), state / OPTIMISER)
+            content = {"progress": asdict(progress), "configuration": self._configuration.decisive()}
+            (state / STATE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+            _sync_tree(new)
+            target = folder / name
+            if target.exists():
+                # A run that was interrupted at its very end; what is there is the same.
+                shutil.rmtree(target)
+            new.rename(target)
+            sync_folder(folder)
+            if best is not None:
+                _write_whole(self.path / BEST, json.dumps({"checkpoint": name, "loss": best}) + "\n")
+            self._prune()
+        except OSError as error:
+            shutil.rmtree(new, ignore_errors=True)
+            raise RunError(
+                f"{folder}: the checkpoint of step {progress.step} cannot be written: "
+                f"{error.strerror or error}; make room, then the same command goes on"
+            ) from error
+        except SafetensorError as error:
+            shutil.rmtree(new, ignore_errors=True)
+            raise RunError(f"{folder}: the checkpoint of step {progress.step} failed: {error}") from error
+        return target
+
+    def best(self) -> tuple[str, float] | None:
+        """Name and validation loss of the best checkpoint."""
+        try:
+            content = json.loads((self.path / BEST).read_text(encoding="utf-8"))
+            return str(content["checkpoint"]), float(content["loss"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{self.path / BEST}: damaged ({error}); remove it") from error
+
+    def _prune(self) -> None:
+        best = self.best()
+        for old in self.checkpoints()[: -self._configuration.checkpoints.keep]:
+            if best is None or old.name != best[0]:
+                # Renamed first, so that what a kill leaves of it does not look finished.
+                doomed = old.with_name(f"{_UNFINISHED}{old.name}")
+                old.rename(doomed)
+                shutil.rmtree(doomed)
+
+    def close(self) -> None:
+        """Lets go of the lock."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> RunDirectory:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def chosen_checkpoint(directory: Path) -> Path:
+    """The checkpoint that a path stands for: itself, or of a run's directory the best one, else the last.
+
+    Raises:
+        RunError: the run has no checkpoint yet.
+    """
+    folder = directory / CHECKPOINTS
+    if not folder.is_dir():
+        return directory
+    names = sorted(path.name for path in folder.iterdir() if _CHECKPOINT.fullmatch(path.name))
+    if not names:
+        raise RunError(f"{directory}: the run has no checkpoint yet")
+    try:
+        best = json.loads((directory / BEST).read_text(encoding="utf-8"))["checkpoint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        best = None
+    return folder / (best if best in names else names[-1])
+
+
+def _write_whole(path: Path, text: str) -> None:
+    new = path.with_name(f".{path.name}.new")
+    with new.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    sync_folder(path.parent)
+
+
+def _sync_tree(folder: Path) -> None:
+    """Every file and folder below outlasts a power failure."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    sync_folder(folder)
