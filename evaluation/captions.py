@@ -8,7 +8,7 @@ from itertools import chain, islice
 import numpy as np
 
 from evaluation.cider import ORDER, SIGMA, cider_scores
-from evaluation.items import Item, by_language
+from evaluation.items import Item, by_answer
 from evaluation.measures import Measure, mean
 from evaluation.rouge import BETA, rouge_l
 from evaluation.signature import reference_count, signature
@@ -26,7 +26,7 @@ def cider(items: Sequence[Item], segmenter: Segmenter = "icu") -> list[Measure]:
         SegmenterError: a language needs ICU, which is not installed.
     """
     scores = np.zeros(len(items))
-    for language, places in by_language(items).items():
+    for language, places in by_answer(items):
         scores[places] = cider_scores(*_words([items[place] for place in places], language, segmenter))
     name = "cider" if segmenter == "icu" else f"cider_{segmenter}"
     line = signature(
@@ -47,7 +47,7 @@ def rouge(items: Sequence[Item]) -> list[Measure]:
         SegmenterError: a language needs ICU, which is not installed.
     """
     scores = np.zeros(len(items))
-    for language, places in by_language(items).items():
+    for language, places in by_answer(items):
         hypotheses, references = _words([items[place] for place in places], language, "icu")
         scores[places] = [rouge_l(*pair) for pair in zip(hypotheses, references, strict=True)]
     return [mean("rouge_l", scores, signature("rouge_l", beta=BETA, **_wording(items, "icu")))]
@@ -62,5 +62,5 @@ def _words(items: Sequence[Item], language: str, segmenter: Segmenter) -> tuple[
 
 
 def _wording(items: Sequence[Item], segmenter: Segmenter) -> dict[str, object]:
-    found = {segmentation(item.expected.language, segmenter) for item in items}
+    found = {segmentation(item.expected.answer_language, segmenter) for item in items}
     return {"refs": reference_count(items), "tok": REVISION, "seg": "+".join(sorted(found))}

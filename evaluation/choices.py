@@ -53,7 +53,7 @@ def accuracy(items: Sequence[Item]) -> list[Measure]:
     right, named = np.zeros(len(items)), np.zeros(len(items))
     closed = np.array([bool(item.expected.choices) for item in items], np.bool_)
     for place, item in enumerate(items):
-        options, language = item.expected.choices, item.expected.language
+        options, language = item.expected.choices, item.expected.answer_language
         if options:
             golds = _golds(item, options)
             found = chosen(item.prediction, options, language)
@@ -81,7 +81,7 @@ def yes_no(items: Sequence[Item]) -> list[Measure]:
     said, gold = [], []
     for item in items:
         options = _yes_and_no(item)
-        said.append(chosen(item.prediction, options, item.expected.language))
+        said.append(chosen(item.prediction, options, item.expected.answer_language))
         gold.append(min(_golds(item, options)))
     return _of_yes(said, gold, "yes_no", signature("yes_no", parse=PARSE, norm=PLAIN))
 
@@ -109,13 +109,13 @@ def yes_no_published(items: Sequence[Item]) -> list[Measure]:
 
 def _golds(item: Item, options: Sequence[str]) -> set[int]:
     """Places of the gold answers among the choices."""
-    language = item.expected.language
+    language = item.expected.answer_language
     plain = [plain_answer(option, language) for option in options]
     found = set()
     for gold in item.expected.references:
         if plain_answer(gold, language) not in plain:
             raise ValueError(
-                f"{language} {item.expected.id!r}: the gold answer {gold!r} is none of the choices "
+                f"{item.expected.language} {item.expected.id!r}: the gold answer {gold!r} is none of the choices "
                 f"{', '.join(map(repr, options))}; mend the task's answers or choices"
             )
         found.add(plain.index(plain_answer(gold, language)))

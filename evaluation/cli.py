@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,8 +22,10 @@ from translation.progress import CountProgress
 
 if TYPE_CHECKING:
     from evaluation.run import Evaluated
+    from training.asking import Answerer
     from training.picture_files import Said
 
+QUANTIZATIONS = ("int8", "nf4")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -66,8 +69,13 @@ def parser() -> argparse.ArgumentParser:
     merge.set_defaults(call=_merge)
 
     evaluate = commands.add_parser("evaluate", help="ask a model all questions of a benchmark, and score it")
-    evaluate.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="left out with --predictions")
-    evaluate.add_argument("task", metavar="TASK.yaml", help="a file, or the name of one that ships: xgqa")
+    evaluate.usage = "%(prog)s [CHECKPOINT] TASK.yaml --output FILE.json [options]"
+    evaluate.add_argument(
+        "names",
+        nargs="+",
+        metavar="[CHECKPOINT] TASK.yaml",
+        help="the model, left out with --predictions; the task: a file, or the name of one that ships: xgqa",
+    )
     evaluate.add_argument("--output", required=True, type=Path, metavar="FILE.json")
     _set_option(evaluate)
     evaluate.add_argument(
@@ -75,6 +83,9 @@ def parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--overwrite", action="store_true", help="replace another run's result")
     _device_options(evaluate)
+    evaluate.add_argument(
+        "--quantization", choices=QUANTIZATIONS, help="of the LLM's weights (default: none, as precise as asked)"
+    )
     evaluate.add_argument("--quiet", action="store_true", help="no progress, only the result")
     evaluate.set_defaults(call=_evaluate)
 
@@ -109,10 +120,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     given = list(sys.argv[1:] if arguments is None else arguments)
 
     def call() -> int:
-        parsed = parser().parse_args(given)
+        commands = parser()
+        parsed, more = commands.parse_known_args(given)
+        if parsed.call is _evaluate and not any(name.startswith("-") for name in more):
+            # Options may stand between the names; argparse gives what comes after them apart.
+            parsed.names += more
+        elif more:
+            commands.error(f"unrecognized arguments: {' '.join(more)}")
         try:
             return int(parsed.call(parsed))
         except ModuleNotFoundError as error:
@@ -231,40 +249,61 @@ def _merge(parsed: argparse.Namespace) -> int:
 
 
 def _evaluate(parsed: argparse.Namespace) -> int:
-    from evaluation.generation import process_from_environment
     from evaluation.render import markdown
     from evaluation.run import evaluate_task, rescore
     from evaluation.tasks import read_task
 
-    if (parsed.checkpoint is None) == (parsed.predictions is None):
-        raise ValueError("evaluate: name a CHECKPOINT, or --predictions of a former run")
-    task = read_task(parsed.task, parsed.set)
+    *checkpoints, name = parsed.names
+    if len(checkpoints) != (parsed.predictions is None):
+        raise ValueError(
+            f"evaluate: {' '.join(parsed.names)}: a CHECKPOINT and a TASK wanted, or a TASK and --predictions"
+        )
+    if parsed.predictions is not None:
+        _refuse_model_options(parsed)
+    task = read_task(name, parsed.set)
     console = TerminalConsole()
+    failures = _failures if parsed.predictions is None else _failures_of_scoring
     try:
         if parsed.predictions is not None:
-            evaluated: Evaluated | None = rescore(parsed.predictions, task, parsed.output)
+            evaluated: Evaluated | None = rescore(
+                parsed.predictions, task, parsed.output, overwrite=parsed.overwrite
+            )
         else:
-            from training.answerers import load_answerer
+            from evaluation.generation import process_from_environment
 
+            (checkpoint,) = checkpoints
             process = process_from_environment()
-            answerer = load_answerer(parsed.checkpoint, _own_device(parsed.device), parsed.precision)
+
+            def load() -> Answerer:
+                from training.answerers import load_answerer
+
+                device = _own_device(parsed.device)
+                return load_answerer(checkpoint, device, parsed.precision, quantization=parsed.quantization)
+
             with _Asking(task.name, parsed.quiet or process.rank > 0) as bar:
                 evaluated = evaluate_task(
-                    answerer,
+                    load,
                     task,
                     parsed.output,
-                    checkpoint=parsed.checkpoint,
+                    checkpoint=checkpoint,
                     process=process,
                     progress=bar.told,
                     overwrite=parsed.overwrite,
                 )
-    except _failures() as error:
+    except failures() as error:
         _complain(error)
         return FAILED
     if evaluated is not None:
         console.print(markdown(evaluated.result), markup=False)
         console.print("written: " + ", ".join(str(path) for path in evaluated.files))
     return DONE
+
+
+def _refuse_model_options(parsed: argparse.Namespace) -> None:
+    """Stored predictions are scored without a model."""
+    for option, default in (("device", "auto"), ("precision", "auto"), ("quantization", None)):
+        if getattr(parsed, option) != default:
+            raise ValueError(f"evaluate: --{option} is of no effect with --predictions; leave it out")
 
 
 def _own_device(wanted: str) -> str:
@@ -307,12 +346,7 @@ class _Asking:
 
 def _failures() -> tuple[type[Exception], ...]:
     """What ends a command with one message and exit code 1; other errors are mistakes of ours, or code 2."""
-    from evaluation.corpus import PiecesError
     from evaluation.generation import GenerationError
-    from evaluation.predictions import PredictionsError
-    from evaluation.readers.records import DataError
-    from evaluation.results import ResultError
-    from evaluation.tokens import SegmenterError
     from training.assembly import PartError
     from training.decoding import LoaderError
     from training.figures import FiguresError
@@ -324,9 +358,19 @@ def _failures() -> tuple[type[Exception], ...]:
 
     return (
         *(RunError, MixError, LoaderError, CheckpointError, PartError, TokenizerError, FiguresError),
-        *(OutOfMemory, DataError, GenerationError, ResultError, PredictionsError, PiecesError),
-        SegmenterError,
+        *(OutOfMemory, GenerationError, *_failures_of_scoring()),
     )
+
+
+def _failures_of_scoring() -> tuple[type[Exception], ...]:
+    """The same of what needs no model, and so no torch."""
+    from evaluation.corpus import PiecesError
+    from evaluation.predictions import PredictionsError
+    from evaluation.readers.records import DataError
+    from evaluation.results import ResultError
+    from evaluation.tokens import SegmenterError
+
+    return (DataError, ResultError, PredictionsError, PiecesError, SegmenterError)
 
 
 def _compare(parsed: argparse.Namespace) -> int:
@@ -334,7 +378,7 @@ def _compare(parsed: argparse.Namespace) -> int:
 
     try:
         text = compare_files(parsed.first, parsed.second, parsed.output)
-    except _failures() as error:
+    except _failures_of_scoring() as error:
         _complain(error)
         return FAILED
     TerminalConsole().print(text, markup=False)

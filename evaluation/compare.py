@@ -155,7 +155,7 @@ def _comparable(one: Result, other: Result) -> tuple[list[Scores], list[str]]:
 def _differing(one: Result, other: Result) -> list[str]:
     """What should be the same of two results, and is not."""
     found = []
-    for name in ("task_digest", "data_digest", "generation"):
+    for name in ("task_digest", "data_digest", "asked_digest", "generation"):
         ours, theirs = getattr(one.provenance, name), getattr(other.provenance, name)
         if None not in (ours, theirs) and ours != theirs:
             found.append(f"{name.replace('_', ' ')} differs: {ours} and {theirs}")

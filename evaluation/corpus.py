@@ -17,7 +17,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from evaluation import values
-from evaluation.items import Item, by_language
+from evaluation.items import Item, by_answer, by_language
 from evaluation.measures import Measure, Metric
 from evaluation.signature import reference_count, signature
 from evaluation.values import CHRF_CHARACTERS, CHRF_WORDS, WIDTHS, Floats
@@ -32,7 +32,7 @@ def bleu(items: Sequence[Item]) -> list[Measure]:
     """Corpus BLEU by sacrebleu: tokenizer `13a`, `zh` for Chinese, `char` where no spaces part words."""
     statistics = np.zeros((len(items), WIDTHS[values.BLEU]))
     used = set()
-    for language, places in by_language(items).items():
+    for language, places in by_answer(items):
         tokenizer = _bleu_tokenizer(language)
         used.add(tokenizer)
         statistics[places] = _statistics(BLEU(tokenize=tokenizer, force=True), items, places)

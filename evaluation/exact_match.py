@@ -32,7 +32,8 @@ def exact_match_published(items: Sequence[Item]) -> list[Measure]:
     with published numbers alone.
     """
     scores = [
-        published_answer(item.prediction) in {_bare(gold) for gold in item.expected.references}
+        not item.empty
+        and published_answer(item.prediction) in {_bare(gold) for gold in item.expected.references}
         for item in items
     ]
     return [
@@ -45,8 +46,15 @@ def exact_match_published(items: Sequence[Item]) -> list[Measure]:
 
 
 def any_match_published(items: Sequence[Item]) -> list[Measure]:
-    """Any-of match as mBLIP's evaluation has it: nothing is cleaned but case and outer white space."""
-    scores = [_bare(item.prediction) in {_bare(gold) for gold in item.expected.references} for item in items]
+    """Any-of match as mBLIP's evaluation has it: nothing is cleaned but case and outer white space.
+
+    Of MaXM's answers only the processed ones are accepted, as there.
+    """
+    scores = [
+        not item.empty
+        and _bare(item.prediction) in {_bare(gold) for gold in item.expected.published or item.expected.references}
+        for item in items
+    ]
     return [
         mean(
             "any_match_published",
@@ -66,7 +74,7 @@ def _matching(
     scores = np.zeros(len(items))
     for place, item in enumerate(items):
         if not item.empty:
-            language = item.expected.language
+            language = item.expected.answer_language
             said = normalise(item.prediction, language)
             scores[place] = any(said == normalise(gold, language) for gold in item.expected.references)
     return mean(name, scores, signature(name, **settings))

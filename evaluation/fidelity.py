@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
 from evaluation.items import Item
@@ -33,8 +34,9 @@ def fidelity(items: Sequence[Item], identifier: Identifier | None = None) -> lis
 
     `fidelity` takes a sibling of the registry (Danish for Norwegian) for the language itself;
     `fidelity.strict` counts it as wrong where the identifier is sure enough for a mix to reject it. An empty
-    prediction is in no language. One without letters (`3`), or in the right script of a language that the
-    identifier cannot name, cannot be judged. Nearly every word or two pass as any language of their script,
+    prediction is in no language, and neither is one of signs alone (`...`, an emoji), or with a character or
+    token that stands for what could not be written (U+FFFD, `<unk>`). A number (`3`, `50%`), or a text in the
+    right script of a language that the identifier cannot name, cannot be judged. Nearly every word or two pass as any language of their script,
     so on short answers these numbers say little.
     """
     found = identifier or load_identifier(SHIPPED)
@@ -46,6 +48,9 @@ def fidelity(items: Sequence[Item], identifier: Identifier | None = None) -> lis
         table = _scores([items[place] for place in places], found)
         faithful[places] = _accepted(table, Policy(confusable=AtLeast(None)), found)
         strict[places] = _accepted(table, Policy(), found)
+        broken = np.array([_broken(items[place].prediction) for place in places], np.bool_)
+        faithful[places] &= ~broken
+        strict[places] &= ~broken
         judged[places] = ~np.isnan(table.columns["lid"]) | ~faithful[places]
     line = signature("fidelity", lid=f"{found.name}@{found.digest[:8]}", thresholds=_thresholds(found).digest)
     return [
@@ -55,10 +60,23 @@ def fidelity(items: Sequence[Item], identifier: Identifier | None = None) -> lis
     ]
 
 
+# `⁇` is what SentencePiece writes for the unknown token.
+_UNWRITTEN = regex.compile(r"\ufffd|<unk>|\u2047", regex.IGNORECASE)
+_LETTER = regex.compile(r"\p{L}")
+_NUMBER = regex.compile(r"[\p{P}\p{Sc}\p{Sm}\p{Z}\s°]*\p{N}[\p{N}\p{P}\p{Sc}\p{Sm}\p{Z}\s°]*")
+
+
+def _broken(text: str) -> bool:
+    """Whether a text is in no language, for it has nothing that could be, or holds what could not be written."""
+    if _UNWRITTEN.search(text):
+        return True
+    return not _LETTER.search(text) and not _NUMBER.fullmatch(text)
+
+
 def _scores(items: Sequence[Item], identifier: Identifier) -> ScoreTable:
     """What the filters say of the language and script of predictions."""
     # The filters leave names aside that the source has too; here there is none.
-    batch = Batch([TextPair("", item.prediction, item.expected.language) for item in items])
+    batch = Batch([TextPair("", item.prediction, item.expected.answer_language) for item in items])
     columns = {
         # Bounds go by the words of the English source; this text would have about so many.
         "words": column(batch.letters / batch.per_language(densities()) / _LETTERS_A_WORD),

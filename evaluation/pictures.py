@@ -102,8 +102,14 @@ class PictureStore:
         """All pictures with their names, by place, in order of names."""
         for place in self._places:
             for name in sorted(place.names()):
-                if PurePosixPath(name).suffix.lower() in SUFFIXES:
+                if PurePosixPath(name).suffix.lower() in SUFFIXES and not _of_a_mac(name):
                     yield name, StoredPicture(place, name)
+
+
+def _of_a_mac(name: str) -> bool:
+    """Whether a file is what a Mac puts beside pictures when it packs them."""
+    path = PurePosixPath(name)
+    return path.name.startswith("._") or "__MACOSX" in path.parts
 
 
 def _inside(name: str) -> bool:
@@ -167,6 +173,8 @@ class _Indexed:
         found: dict[str, str] = {}
         shorter: dict[str, str] = {}
         for member in self._members:
+            if _of_a_mac(member):
+                continue
             name = unicodedata.normalize("NFC", member).removeprefix("./")
             found.setdefault(name, member)
             shorter.setdefault(name.partition("/")[2], member)

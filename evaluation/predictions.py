@@ -2,7 +2,7 @@
 
 A line may also have `references` (list of texts), `image` (what is resampled together, the id by default)
 and `choices`; where the task gives the references, only the first three count. With a prediction of null,
-`unanswered` may say why the model could not be asked. Other keys are the model's business.
+`unanswered` may say why the model could not be asked; `cut` says that its prompt was cut. Other keys are the model's business.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from translation.languages import UnknownLanguage, resolve
 
 BROKEN, INCOMPLETE, UNKNOWN, DOUBLED = "broken", "incomplete", "unknown language", "doubled"
 UNEXPECTED, MISSING, EMPTY, UNANSWERABLE = "unexpected", "missing", "empty", "no references"
-UNASKED = "not asked"
+UNASKED, UNCOMPUTED, CUT = "not asked", "not computed", "cut prompt"
+OF_PICTURE, OF_PROMPT, OF_MODEL = "picture", "prompt", "model"
+"""What `unanswered` begins with, before a colon: whose fault it is. Pictures may be there another time."""
+
 BROKEN_RECORD, DOUBLED_RECORD, UNGRADED = "broken record", "doubled record", "no gold answer"
 UNREADABLE_LANGUAGE, LANGUAGE_LEFT_OUT = "unknown language of a record", "language left out"
-OTHER_COUNT = "other count"
+OTHER_COUNT, NO_ITEMS, BLANK_GOLD = "other count", "language without items", "blank answer"
 
 PROBLEMS: Mapping[str, str] = {
     BROKEN: "lines that are no JSON object; not scored",
@@ -33,12 +36,16 @@ PROBLEMS: Mapping[str, str] = {
     UNANSWERABLE: "lines without references; not scored",
     MISSING: "items without a prediction; scored as empty",
     UNASKED: "items that the model could not be asked; scored as empty",
+    UNCOMPUTED: "items for which the model computed no number; scored as empty",
+    CUT: "items whose prompt was cut to the length that the model takes, as in training; scored",
     EMPTY: "items with an empty prediction; scored, and wrong",
     BROKEN_RECORD: "records of the official files that cannot be used; not asked",
     DOUBLED_RECORD: "records of the official files that repeat the id of an earlier one; not asked",
     UNGRADED: "records of the official files without a gold answer; not asked",
     UNREADABLE_LANGUAGE: "records in a language that the registry does not know; not asked",
+    BLANK_GOLD: "blank answers or captions in records that have others",
     LANGUAGE_LEFT_OUT: "languages of the official files that the task leaves out",
+    NO_ITEMS: "languages of the task of which there is nothing to ask",
     OTHER_COUNT: "languages with another number of items than was published",
 }
 """What can be wrong, and what is done about it."""
@@ -84,7 +91,7 @@ def read_predictions(
 
     Args:
         expected: what the task asks; without it the lines hold references themselves.
-        strict: any problem but an empty prediction is an error.
+        strict: any problem but an empty prediction or a cut prompt is an error.
 
     Raises:
         PredictionsError: the file cannot be read, holds nothing that can be scored, or is not as `strict`
@@ -105,7 +112,7 @@ def read_predictions(
     items = found.items(expected)
     problems = found.problems()
     if strict:
-        wrong = [problem for problem in problems if problem.kind != EMPTY]
+        wrong = [problem for problem in problems if problem.kind not in (EMPTY, CUT)]
         if wrong:
             raise PredictionsError(f"{path}: " + "; ".join(map(described, wrong)))
     if not items:
@@ -137,6 +144,7 @@ class _Found:
     file: str
     predictions: dict[Key, str | None] = field(default_factory=dict)
     unasked: dict[Key, str] = field(default_factory=dict)
+    cut: set[Key] = field(default_factory=set)
     answerable: dict[Key, Expected] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
@@ -177,6 +185,8 @@ class _Found:
             self.predictions[key] = record.get("prediction")
             if record.get("prediction") is None and record.get("unanswered"):
                 self.unasked[key] = str(record["unanswered"])
+            if record.get("cut"):
+                self.cut.add(key)
             if known is None:
                 self.answerable[key] = Expected(
                     key[1],
@@ -202,11 +212,14 @@ class _Found:
             item = Item(one, prediction or "")
             if (one.language, one.id) in self.unasked:
                 reason = self.unasked[one.language, one.id]
-                self.wrong(UNASKED, f"{one.language} {_short(one.id)}: {_short(reason)}")
+                kind = UNCOMPUTED if reason.startswith(f"{OF_MODEL}:") else UNASKED
+                self.wrong(kind, f"{one.language} {_short(one.id)}: {_short(reason)}")
             elif prediction is None:
                 self.wrong(MISSING, f"{one.language} {_short(one.id)}")
             elif item.empty:
                 self.wrong(EMPTY, f"{one.language} {_short(one.id)}")
+            if (one.language, one.id) in self.cut:
+                self.wrong(CUT, f"{one.language} {_short(one.id)}")
             made.append(item)
         return made
 

@@ -11,13 +11,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 
+import orjson
+
 from evaluation.items import Expected
 from evaluation.pictures import AbsentPicture, Picture, PictureStore
 from evaluation.predictions import (
+    BLANK_GOLD,
     BROKEN_RECORD,
     DOUBLED_RECORD,
     EXAMPLES,
     LANGUAGE_LEFT_OUT,
+    NO_ITEMS,
     OTHER_COUNT,
     PROBLEMS,
     UNREADABLE_LANGUAGE,
@@ -53,6 +57,8 @@ class Question:
     request: Request
     """Without its pictures, which are read when their turn comes."""
     pictures: tuple[Picture, ...]
+    picture_names: tuple[str, ...] = ()
+    """As the task makes them, wherever they are found."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -70,6 +76,8 @@ class Questions:
     """What of the files is not asked, and where their size is not the published one."""
     digest: str
     """SHA-256 over the official files' names and contents; pictures are no part of it."""
+    asked_digest: str
+    """SHA-256 over each item's key, prompt, languages, names of pictures, choices and gold answers."""
     counts: Mapping[str, int]
     """Items by NLLB code."""
 
@@ -127,7 +135,26 @@ def questions_of(task: TaskFile, *, pictures: bool = True) -> Questions:
         notes.add(LANGUAGE_LEFT_OUT, f"{code}: {reason}")
     counts = dict(sorted(Counter(one.expected.language for one in made.values()).items()))
     _compare_counts(task, counts, notes)
-    return Questions(tuple(made.values()), notes.problems(), digest, counts)
+    asked = asked_digest(made.values())
+    return Questions(tuple(made.values()), notes.problems(), digest, asked, counts)
+
+
+def asked_digest(questions: Iterable[Question]) -> str:
+    """SHA-256 of what is asked, in any order; where it is the same, so are a model's answers."""
+    lines = sorted(
+        orjson.dumps(
+            (
+                one.key,
+                (one.request.prompt, one.request.prompt_language, one.request.language),
+                one.picture_names,
+                one.expected.choices,
+                one.expected.references,
+            ),
+            option=orjson.OPT_APPEND_NEWLINE,
+        )
+        for one in questions
+    )
+    return hashlib.sha256(b"".join(lines)).hexdigest()
 
 
 def _found(task: TaskFile, notes: _Notes, pictures: bool) -> tuple[Iterator[Question], str]:
@@ -161,7 +188,8 @@ def _held_out(found: Iterable[mix.HeldOut | LeftOut], notes: _Notes) -> Iterator
         if isinstance(one, LeftOut):
             notes.add(one.kind, one.where)
         else:
-            yield Question(one.expected, one.request, one.pictures)
+            names = tuple(f"{picture.column} {picture.image_id}" for picture in one.pictures)
+            yield Question(one.expected, one.request, one.pictures, names)
 
 
 def _sources(task: TaskFile) -> list[Source]:
@@ -194,6 +222,8 @@ def _asked(
             if record.code not in spoken:
                 spoken[record.code] = _language(task, record.code)
             language = spoken[record.code]
+            if record.blank:
+                notes.add(BLANK_GOLD, f"{record.code} {record.id}: {record.blank} of them")
             if language is None:
                 notes.add(UNREADABLE_LANGUAGE, f"{source.path.name}: {record.code} {record.id}")
                 continue
@@ -222,12 +252,14 @@ def _question(task: TaskFile, record: Record, own: Language, store: PictureStore
         raise ValueError(f"the gold answer {golds[0]!r} is none of the choices {', '.join(choices)}")
     answer = settings.answer_language(own.nllb)
     text, prompt_language = _prompt(task, record, own, answer, choices)
-    pictures, first = _pictures(task, record, store)
-    unit = record.unit or first or record.id
+    pictures, names = _pictures(task, record, store)
+    unit = record.unit or next(iter(names), record.id)
+    answered_in = answer.nllb if answer.nllb != own.nllb else None
     return Question(
-        Expected(record.id, own.nllb, golds, unit, choices),
+        Expected(record.id, own.nllb, golds, unit, choices, answered_in, record.published),
         Request(text, prompt_language, answer.nllb),
         pictures,
+        names,
     )
 
 
@@ -252,22 +284,22 @@ def _prompt(
     return re.sub(r"\{(\w+)\}", value, task.task.prompt or ""), ENGLISH
 
 
-def _pictures(task: TaskFile, record: Record, store: PictureStore) -> tuple[tuple[Picture, ...], str | None]:
-    """The pictures of a record, and the name of the first."""
+def _pictures(
+    task: TaskFile, record: Record, store: PictureStore
+) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
+    """The pictures of a record, and their names without what the layouts put before them."""
     settings = task.task.pictures
     if settings is None:
-        return (), None
+        return (), ()
     if record.picture is not None:
         found = store.find([record.picture])
-        return (found or AbsentPicture(record.picture),), record.picture
+        return (found or AbsentPicture(record.picture),), (record.picture,)
     pictures: list[Picture] = []
-    first = None
+    names = tuple(_named(pattern, record) for pattern in settings.names)
     layouts = [_named(layout, record) for layout in settings.layouts]
-    for pattern in settings.names:
-        name = _named(pattern, record)
-        first = first or name
+    for name in names:
         pictures.append(store.find([layout + name for layout in layouts]) or AbsentPicture(layouts[0] + name))
-    return tuple(pictures), first
+    return tuple(pictures), names
 
 
 def _named(pattern: str, record: Record) -> str:
@@ -298,6 +330,9 @@ def _check_pictures(task: TaskFile, found: Sequence[Question]) -> None:
 
 
 def _compare_counts(task: TaskFile, counts: Mapping[str, int], notes: _Notes) -> None:
+    for code in task.task.languages or ():
+        if task.task.language(code).nllb not in counts:
+            notes.add(NO_ITEMS, code)
     expected = task.task.expected
     if not expected:
         return

@@ -170,6 +170,7 @@ def _facts(result: Result) -> list[str]:
     digests = {
         "task": known.task_digest,
         "data": known.data_digest,
+        "asked": known.asked_digest,
         "checkpoint": known.checkpoint_digest,
         "predictions": result.predictions_digest,
         "references": result.references_digest,

@@ -42,6 +42,8 @@ class Provenance:
     """SHA-256 of the task file, in hexadecimal, as all digests here."""
     data_digest: str | None = None
     """Of the official files."""
+    asked_digest: str | None = None
+    """Of what the model was asked, word by word, see `evaluation.questions.Questions`."""
     checkpoint: str | None = None
     checkpoint_digest: str | None = None
     generation: Mapping[str, Any] | None = None

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evaluation.compare import compare
 from evaluation.intervals import RESAMPLES
+from evaluation.items import Item
+from evaluation.metrics import metrics_of
+from evaluation.pictures import AbsentPicture
 from evaluation.predictions import Predictions, read_predictions
-from evaluation.questions import Questions, questions_of
+from evaluation.questions import Question, Questions, questions_of
 from evaluation.readers.records import digest_of
 from evaluation.render import comparison_html, comparison_markdown, html, markdown, svg
 from evaluation.results import (
@@ -39,7 +42,7 @@ class Evaluated:
 
 
 def evaluate_task(
-    answerer: Answerer,
+    load: Callable[[], Answerer],
     task: TaskFile,
     output: Path,
     *,
@@ -52,9 +55,11 @@ def evaluate_task(
     """Asks a model all of a task's questions and scores what it says.
 
     Writes `FILE.json`, `.items.parquet`, `.md`, `.html` and `.svg`, and the predictions in
-    `FILE.predictions.jsonl`. A run that was stopped goes on; a finished one is not asked again.
+    `FILE.predictions.jsonl`. A run that was stopped goes on; a finished one is scored again, and asked again
+    only where pictures failed that are there now.
 
     Args:
+        load: gives the model; called when all that can be wrong without it has been looked at.
         checkpoint: what results call the model.
         process: this process where several share the work; alone by default.
         overwrite: replace a result, or predictions, of another run.
@@ -67,6 +72,8 @@ def evaluate_task(
         DataError: its files are.
         GenerationError: the predictions cannot be made, or belong to another run.
         ResultError: the output is there already, of another run, or cannot be written.
+        SegmenterError, PiecesError: a metric lacks what it needs.
+        ValueError: a metric does not fit the items.
     """
     from evaluation.generation import (
         ALONE,
@@ -75,39 +82,53 @@ def evaluate_task(
         library_versions,
         predictions_path,
         remove_parts,
+        search_settings,
     )
 
     process = process or ALONE
     _check_output(output)
-    questions = questions_of(task)
-    digest = answerer.digest
-    run = Run(
-        task.name,
-        task.digest,
-        questions.digest,
-        digest,
-        task.task.answer_by,
-        task.task.generation.settings(),
-    )
-    path = predictions_path(output)
     if overwrite and process.world > 1:
         raise ResultError(f"{output}: several processes cannot overwrite a result; remove it first")
+    questions = questions_of(task)
+    path = predictions_path(output)
+    search = task.task.generation.settings()
+    if not overwrite:
+        _check_same(output, task.name, questions, search_settings(task.task.answer_by, search))
+    _try_metrics(task, questions)
+    answerer = load()
+    run = Run(
+        task.name,
+        questions.digest,
+        questions.asked_digest,
+        answerer.digest,
+        task.task.answer_by,
+        search,
+        dict(answerer.computed_with),
+        library_versions(),
+    )
     if overwrite:
         for old in (output, path):
             old.unlink(missing_ok=True)
         remove_parts(output)
-    finished = _finished(output, path, run)
+    finished = _finished(output, path, questions, run)
     if finished is None:
         made = generate(answerer, questions.items, run, output, process=process, progress=progress)
         if made is None:
             return None
-        versions = library_versions()
+        versions: Mapping[str, str] = run.versions
     elif process.rank:
         return None
     else:
-        versions = dict(finished.generated_with or {})
+        versions = finished.generated_with or {}
     provenance = Provenance(
-        task.name, task.digest, questions.digest, checkpoint, digest, run.settings(), versions
+        task.name,
+        task.digest,
+        questions.digest,
+        questions.asked_digest,
+        checkpoint,
+        run.checkpoint_digest,
+        run.settings(),
+        dict(versions),
     )
     evaluated = _scored(task, questions, path, output, provenance, resamples)
     remove_parts(output)
@@ -121,6 +142,7 @@ def rescore(
     *,
     checkpoint: str | None = None,
     strict: bool = False,
+    overwrite: bool = False,
     resamples: int = RESAMPLES,
 ) -> Evaluated:
     """Scores predictions that are there already, without a model.
@@ -128,21 +150,30 @@ def rescore(
     What the result of the same predictions beside them says of the model is kept. No pictures are looked for.
 
     Args:
-        strict: any problem of the predictions but an empty one is an error.
+        strict: any problem of the predictions but an empty one, or a cut prompt, is an error.
+        overwrite: replace a result of other predictions, or of another task.
 
     Raises:
         SettingsError: the task is wrong.
         DataError: its files are.
         PredictionsError: the predictions cannot be scored.
-        ResultError: the output cannot be written.
+        ResultError: the output is there already, of other predictions, or cannot be written.
     """
     _check_output(output)
+    if output.exists() and not overwrite:
+        there = read_result(output)
+        if (there.predictions_digest, there.provenance.task) != (digest_of(predictions), task.name):
+            raise ResultError(
+                f"{output}: holds a result of other predictions (task {there.provenance.task}); name another "
+                "--output, or overwrite it"
+            )
     questions = questions_of(task, pictures=False)
     known = _known(predictions)
     provenance = Provenance(
         task.name,
         task.digest,
         questions.digest,
+        known.asked_digest,
         checkpoint or known.checkpoint,
         known.checkpoint_digest,
         known.generation,
@@ -175,31 +206,77 @@ def _check_output(output: Path) -> None:
         raise ResultError(f"{output.parent}: cannot be made ({error.strerror})") from error
 
 
-def _finished(output: Path, predictions: Path, run: Run) -> Provenance | None:
-    """What made the predictions that are there, if they are this run's; None if there are none.
+def _try_metrics(task: TaskFile, questions: Questions) -> None:
+    """Scores empty predictions, so that what a metric lacks is told before hours of work."""
+    nothing = [Item(expected, "") for expected in questions.expected]
+    for metric in metrics_of(task.task.metrics):
+        metric(nothing)
+
+
+def _check_same(
+    output: Path, name: str, questions: Questions, settings: Mapping[str, Any], checkpoint_digest: str | None = None
+) -> Result | None:
+    """The result that is there, if it is of a run like this; None if there is none.
+
+    Args:
+        settings: those that are known by now.
+        checkpoint_digest: None where it is not known yet.
 
     Raises:
-        ResultError: they are another run's.
+        ResultError: it is another run's.
     """
     if not output.exists():
         return None
     result = read_result(output)
     known = result.provenance
-    ours = (run.task_digest, run.data_digest, run.checkpoint_digest, run.settings())
-    theirs = (known.task_digest, known.data_digest, known.checkpoint_digest, known.generation)
-    if ours != theirs:
-        names = ("task", "data", "checkpoint", "generation settings")
-        other = ", ".join(name for name, one, two in zip(names, ours, theirs, strict=True) if one != two)
+    theirs = known.generation or {}
+    other = [
+        *(["task"] if known.task != name else []),
+        *(["data"] if known.data_digest != questions.digest else []),
+        *(["questions"] if known.asked_digest != questions.asked_digest else []),
+        *(["checkpoint"] if checkpoint_digest not in (None, known.checkpoint_digest) else []),
+        *(key.replace("_", " ") for key, value in settings.items() if theirs.get(key) != value),
+    ]
+    if other:
         raise ResultError(
-            f"{output}: holds a result of another run (other {other}); name another --output, or overwrite it"
+            f"{output}: holds a result of another run (other {', '.join(other)}); name another --output, or "
+            "overwrite it"
         )
-    if not predictions.exists():
+    return result
+
+
+def _finished(output: Path, predictions: Path, questions: Questions, run: Run) -> Provenance | None:
+    """What made the predictions that are there, if they are this run's; None if there is anything to ask.
+
+    Raises:
+        ResultError: they are another run's.
+        GenerationError: they cannot be gone on with.
+    """
+    from evaluation.generation import parts_folder, take_up, to_be_asked_again
+
+    result = _check_same(output, run.task, questions, run.settings(), run.checkpoint_digest)
+    if result is None or parts_folder(output).exists() or not predictions.exists():
         return None
+    known = result.provenance
     if result.predictions_digest != digest_of(predictions):
         raise ResultError(
             f"{predictions}: not what {output.name} was made from; score it by itself, or remove it"
         )
+    failed = to_be_asked_again(predictions)
+    if any(one.key in failed and not _absent(one) for one in questions.items):
+        if known.generated_with != run.versions:
+            raise ResultError(
+                f"{output}: {len(failed):,} pictures failed, and the libraries are others now, so that these "
+                f"questions cannot be asked as the rest was ({dict(known.generated_with or {})}); name another "
+                "--output, or overwrite it"
+            )
+        take_up(predictions, run, output)
+        return None
     return known
+
+
+def _absent(question: Question) -> bool:
+    return any(isinstance(picture, AbsentPicture) for picture in question.pictures)
 
 
 def _known(predictions: Path) -> Provenance:

@@ -255,8 +255,14 @@ _ALLOWED: Mapping[str, frozenset[str]] = {
 """Keys that are of use for some formats alone."""
 _NAMING = frozenset({"records", "vqav2", "nlvr2", "maxm", "xm3600", "captions"})
 
-_PLACES = frozenset({"root", "files", "annotations", "classes", "pictures"})
-"""Keys that say where things are, which is no part of a task's digest."""
+_PLACES: dict[str, Any] = {
+    "root": True,
+    "files": True,
+    "annotations": True,
+    "classes": True,
+    "pictures": {"path"},
+}
+"""Keys that say where things are; the files that are read have a digest of their own."""
 
 
 def _of_use(format: str) -> frozenset[str]:
@@ -286,7 +292,7 @@ class TaskFile:
 
     def described(self) -> dict[str, Any]:
         """The settings that decide on what is asked and how it is scored."""
-        return self.task.model_dump(mode="json", exclude=set(_PLACES))
+        return self.task.model_dump(mode="json", exclude=_PLACES)
 
     @property
     def root(self) -> Path:
@@ -306,7 +312,10 @@ class TaskFile:
         if whole.exists():
             return [whole]
         anchor = Path(whole.anchor)
-        found = sorted(anchor.glob(str(whole.relative_to(anchor))))
+        # Copies from a Mac have a file `._NAME` beside every file.
+        found = sorted(
+            path for path in anchor.glob(str(whole.relative_to(anchor))) if not path.name.startswith("._")
+        )
         if not found:
             remedy = (
                 f"there is no {whole}; say where the data is by `--set root=FOLDER` or `--set {key[0]}=...`"

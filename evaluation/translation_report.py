@@ -101,6 +101,25 @@ class Measuring:
             )
         self._systems: list[System] = []
         self._outputs: list[tuple[Output, ItemScores]] = []
+        self._names: dict[str, str] = {}
+
+    def keep(self, path: Path, output: Output) -> Path:
+        """Writes what a system made as `FILE.SYSTEM.jsonl`, before it is measured.
+
+        Raises:
+            ResultError: the file cannot be written.
+        """
+        own = self._own(path, output.system).with_suffix(".jsonl")
+        write_file(own, b"".join(prediction_lines(output)))
+        return own
+
+    def _own(self, path: Path, system: str) -> Path:
+        """`FILE.SYSTEM.json`; of two names that look alike in a file's name the second gets a number."""
+        if system not in self._names:
+            name = _file_name(system)
+            taken = name in self._names.values()
+            self._names[system] = f"{name}.{len(self._names) + 1}" if taken else name
+        return path.with_name(f"{path.name.removesuffix('.json')}.{self._names[system]}.json")
 
     def steps(self, output: Output) -> int:
         """How many texts `add` tells of, one for each time that it goes through it."""
@@ -161,13 +180,10 @@ class Measuring:
         stem = path.name.removesuffix(".json")
         written: list[Path] = []
         for system, (output, items) in zip(measured.systems, self._outputs, strict=True):
-            own = path.with_name(f"{stem}.{_file_name(system.name)}.json")
-            if own in written:
-                own = own.with_suffix(f".{len(written)}.json")
+            own = self._own(path, system.name)
             write_result(own, system.result, items)
             written.append(own)
-            write_file(own.with_suffix(".jsonl"), b"".join(prediction_lines(output)))
-            written.append(own.with_suffix(".jsonl"))
+            written.append(self.keep(path, output))
         for suffix, text in ((".md", markdown(measured)), (".html", html(measured))):
             write_file(path.with_name(stem + suffix), text.encode())
             written.append(path.with_name(stem + suffix))

@@ -541,7 +541,7 @@ def _evaluate(parsed: argparse.Namespace) -> int:
     from translation.engine import Engine
     from translation.identification import load_identifier
     from translation.languages import resolve
-    from translation.model import ModelError, model_directory
+    from translation.model import ModelError, model_directory, read_description
     from translation.progress import CountProgress
     from translation.quality import load_quality
     from translation.translations import Decoding
@@ -562,19 +562,29 @@ def _evaluate(parsed: argparse.Namespace) -> int:
         judge=load_quality(parsed.quality, parsed.device) if parsed.quality else None,
         resamples=parsed.resamples,
     )
+    try:
+        directories = {name: model_directory(name) for name in models}
+        for directory in directories.values():
+            read_description(directory)
+        asked_threads = parse_threads(parsed.threads or "0")
+    except ModelError as error:
+        _complain(error)
+        return FAILED
     outputs = [of_mix(directory, references.texts) for directory in parsed.mix]
     outputs += [of_table(path, references.texts) for path in parsed.translations]
     told, decoding = Console(stderr=True, highlight=False), Decoding(beam_size=parsed.beam_size)
     try:
-        for name in models:
-            directory, threads = model_directory(name), parse_threads(parsed.threads or "0")
-            threads = threads or measure(directory, decoding, device=parsed.device).threads
+        for name, directory in directories.items():
+            threads = asked_threads or measure(directory, decoding, device=parsed.device).threads
             total, text = len(references.texts), f"translate with {name}"
             with (
                 Engine(directory, decoding, device=parsed.device, threads=threads) as engine,
                 CountProgress(text, total, told, parsed.quiet, unit="texts") as progress,
             ):
                 outputs.append(translated(name, engine, references.texts, progress.advance))
+            if parsed.output:
+                # Hours of work, which a mistake in the next model must not lose.
+                measuring.keep(parsed.output, outputs[-1])
         for output in (*outputs, copied(references.texts)):
             total, text = measuring.steps(output), f"measure {output.system}"
             with CountProgress(text, total, told, parsed.quiet, unit="scores") as progress:

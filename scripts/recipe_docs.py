@@ -125,7 +125,7 @@ def attribute_docstrings(section: type) -> Mapping[str, str]:
     """The texts below the fields of a class and of those that it inherits from."""
     texts: dict[str, str] = {}
     for one in reversed(section.__mro__):
-        if one.__module__.split(".")[0] not in ("pipelines", "translation"):
+        if one.__module__.split(".")[0] not in ("pipelines", "translation", "training"):
             continue
         (body,) = ast.parse(textwrap.dedent(inspect.getsource(one))).body
         assert isinstance(body, ast.ClassDef)
@@ -315,7 +315,7 @@ def _table(title: str, section: type, text: str, skip: frozenset[str] = frozense
         cells = (
             f"`{key.name}`",
             _type_of(key, section),
-            _default_in_words(key),
+            shown_default(key),
             "" if key.name == "sources" else f"`{_yaml(example_of(key, section))}`",
             key.text,
         )
@@ -332,7 +332,8 @@ def _type_of(key: Key, section: type) -> str:
     return type_in_words(key.hint)
 
 
-def _default_in_words(key: Key) -> str:
+def shown_default(key: Key) -> str:
+    """A default as a table shows it."""
     default = key.default
     if default is PydanticUndefined or default is dataclasses.MISSING:
         return "needed"

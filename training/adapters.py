@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,15 +130,11 @@ def base_name(name: str) -> str | None:
     return name.removeprefix("base_model.model.").replace(".base_layer.", ".")
 
 
-def save_adapter(model: PeftModel, folder: Path, state: dict[str, Tensor] | None = None) -> None:
-    """Writes what `PeftModel.from_pretrained(base, folder)` reads.
-
-    Args:
-        state: the model's, where it has to be gathered from several devices.
-    """
+def save_adapter(model: PeftModel, folder: Path) -> None:
+    """Writes what `PeftModel.from_pretrained(base, folder)` reads."""
     folder.mkdir(parents=True, exist_ok=True)
     # peft's own `save_pretrained` would ask the hub what the base's vocabulary is.
-    tensors = get_peft_model_state_dict(model, state_dict=state, save_embedding_layers=False)
+    tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
     config = model.peft_config["default"]
     training, config.inference_mode = config.inference_mode, True
     config.save_pretrained(str(folder))
@@ -218,6 +215,10 @@ def quantisation(kind: Quantization | None, dtype: torch.dtype) -> Any | None:
     """
     if kind is None:
         return None
+    if find_spec("bitsandbytes") is None:
+        raise AdapterError(
+            f"quantization: {kind} needs bitsandbytes: pip install 'translate-mix[quantization]'"
+        )
     if kind == "int8":
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=list(NEVER_QUANTISED))
     # QLoRA's settings (Dettmers et al. 2023).

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -91,6 +91,7 @@ class Answering:
         *,
         digest: Callable[[], str] | None = None,
         mixed: torch.dtype | None = None,
+        quantization: Quantization | None = None,
         rows_at_once: int = 0,
     ) -> None:
         """
@@ -98,6 +99,7 @@ class Answering:
             model: on its device, with adapters in place if it has any.
             digest: gives the SHA-256 of the checkpoint.
             mixed: dtype of products, where weights have several; None for those of the weights.
+            quantization: what the language model's weights were read with.
             rows_at_once: hypotheses of a batch; 0 for `ROWS_AT_ONCE` of the device.
 
         Raises:
@@ -115,8 +117,7 @@ class Answering:
         self._takes_positions = "position_ids" in signature(model.language_model.forward).parameters
         self._digest = digest
         self._ends = _ends_of(self._texts, model)
-        self.cut_prompts = 0
-        """Requests whose prompt was longer than `max_prompt_tokens`, and cut, as in training."""
+        self._quantization = quantization
 
     @classmethod
     def of(cls, loaded: Loaded, **options: Any) -> Answering:
@@ -155,6 +156,7 @@ class Answering:
             loaded,
             digest=partial(checkpoint_digest, folder),
             mixed=None if precisions.mixed == "no" else precisions.frozen,
+            quantization=quantization,
             rows_at_once=rows_at_once,
         )
 
@@ -164,6 +166,19 @@ class Answering:
         if self._digest is None:
             raise ValueError("this model comes from no checkpoint, so it has no digest")
         return self._digest()
+
+    @property
+    def computed_with(self) -> dict[str, str]:
+        """Kind of device, precision of products, and quantization of the language model."""
+        precision = self._mixed or self._model.dtype
+        return computed_with(self._device, precision, self._quantization)
+
+    def cut_prompts(self, requests: Sequence[Request]) -> list[bool]:
+        """Of each request whether its prompt is longer than `max_prompt_tokens`, and is cut, as in training."""
+        found = self._texts.prompts(
+            [request.prompt for request in requests], [request.prompt_language for request in requests]
+        )
+        return [tokens is not None and tokens.cut for tokens in found]
 
     def answers(self, requests: Sequence[Request], settings: Generation) -> list[Outcome]:
         """What the model says to each request, or why it cannot be asked.
@@ -238,7 +253,6 @@ class Answering:
         (tokens,) = self._texts.prompts([request.prompt], [request.prompt_language])
         if tokens is None:
             return BadPrompt("special token", f"the prompt holds one of the tokenizer's: {request.prompt!r}")
-        self.cut_prompts += tokens.cut
         begun = self._begun(request.language)
         if self._model.decoder_only:
             return (*tokens.ids, *begun), ()
@@ -317,7 +331,7 @@ class Answering:
         options: dict[str, Any] = {}
         if not self._model.decoder_only:
             options["decoder_input_ids"] = self._tensor([question.start for question in questions])
-        with self._autocast(), warnings.catch_warnings():
+        with self._autocast(), warnings.catch_warnings(), only_asked_for(self._model.language_model):
             # Penalties are meant for what is said alone.
             warnings.filterwarnings("ignore", "Passing `(repetition_penalty|no_repeat_ngram_size)`")
             said = self._model.generate(
@@ -482,6 +496,27 @@ class Answering:
         if self._mixed is None:
             return nullcontext()
         return torch.autocast(self._device.type, dtype=self._mixed)
+
+
+def computed_with(device: torch.device, precision: torch.dtype, quantization: str | None) -> dict[str, str]:
+    """What, beside weights and settings, answers depend on, as results tell it."""
+    name = str(precision).removeprefix("torch.")
+    return {"device": device.type, "precision": name, "quantization": quantization or "none"}
+
+
+@contextmanager
+def only_asked_for(model: Any) -> Iterator[None]:
+    """Keeps what a model's own generation_config.json asks for out of a search.
+
+    transformers takes from there whatever the settings of a call leave open: least lengths, forced tokens.
+    """
+    own = model.generation_config
+    ids = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+    model.generation_config = GenerationConfig(**{name: getattr(own, name, None) for name in ids})
+    try:
+        yield
+    finally:
+        model.generation_config = own
 
 
 def _known_codes(tokenizer: Any) -> list[str]:

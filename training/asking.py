@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -66,6 +66,15 @@ class Answerer(Protocol):
     @property
     def digest(self) -> str:
         """SHA-256 of the checkpoint: another one may give other answers."""
+        ...
+
+    @property
+    def computed_with(self) -> Mapping[str, str]:
+        """Kind of device, precision and quantization: with others, answers may differ too."""
+        ...
+
+    def cut_prompts(self, requests: Sequence[Request]) -> list[bool]:
+        """Of each request whether its prompt is longer than the model takes, and is cut."""
         ...
 
     def answers(

@@ -113,7 +113,6 @@ def save_weights(
     loaded: Loaded,
     folder: Path,
     frozen_folder: Path,
-    state: Mapping[str, Tensor] | None = None,
     parts: Collection[str] | None = None,
 ) -> None:
     """Writes a checkpoint into an empty or new folder; the caller makes it atomic by renaming the folder.
@@ -123,8 +122,6 @@ def save_weights(
 
     Args:
         loaded: the model and what belongs to it; `parameters.trainable` has said what is trained.
-        state: tensors by the names that `loaded.model` gives them, where they have to be gathered from
-            several devices; None: the model's own.
         parts: those that any stage of the run trains; None: those that are trained now.
 
     Raises:
@@ -132,7 +129,7 @@ def save_weights(
     """
     folder.mkdir(parents=True, exist_ok=True)
     model = loaded.model
-    trained, frozen = _by_training(model, state, parts)
+    trained, frozen = _by_training(model, parts)
     files = dict.fromkeys(trained, TRAINED)
     sizes = {name: _bytes(tensor) for name, tensor in trained.items()}
     if trained:
@@ -147,7 +144,7 @@ def save_weights(
     total = sum(sizes.values()) + index["total_size"]
     _write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": files})
     if loaded.has_adapter:
-        save_adapter(model, folder / ADAPTER, None if state is None else dict(state))  # type: ignore[arg-type]
+        save_adapter(model, folder / ADAPTER)  # type: ignore[arg-type]
         _flush(folder / ADAPTER)
     save_description(loaded, folder)
     _flush(folder)
@@ -184,7 +181,7 @@ def save_description(loaded: Loaded, folder: Path) -> None:
 
 
 def _by_training(
-    model: nn.Module, state: Mapping[str, Tensor] | None, parts: Collection[str] | None = None
+    model: nn.Module, parts: Collection[str] | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The base's tensors that training changes, and the others; of tied ones the first name alone."""
     trained: dict[str, Tensor] = {}
@@ -194,8 +191,7 @@ def _by_training(
     for name, tensor in _tensors(model):
         bare = base_name(name)
         if bare is not None:
-            value = tensor if state is None else state[name]
-            (trained if part_of(name) in parts else frozen)[bare] = value.detach()
+            (trained if part_of(name) in parts else frozen)[bare] = tensor.detach()
     return trained, frozen
 
 

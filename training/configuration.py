@@ -91,15 +91,24 @@ class ModelSection(Section):
     @model_validator(mode="after")
     def _check(self) -> ModelSection:
         if self.start is not None:
-            for key in ("vision", "llm"):
-                if getattr(self, key) is not None:
+            for key in _PARTS_OF_A_START:
+                if self.changed(key):
                     raise Misfit(key, "`start` is a whole checkpoint; leave this out, or `start`")
         elif self.vision is None or self.llm is None:
             missing = "vision" if self.vision is None else "llm"
             raise Misfit(missing, "name `vision` and `llm`, or a whole checkpoint as `start`")
         if self.connector == "mlp" and self.qformer is not None:
             raise Misfit("qformer", "`connector: mlp` has no Q-Former")
+        if self.random and self.quantization is not None:
+            raise Misfit("quantization", "`random` weights are made in full precision")
         return self
+
+
+_PARTS_OF_A_START = (
+    *("vision", "llm", "connector", "qformer", "projection", "vision_layer", "drop_class_token", "pool"),
+    "random",
+)
+"""What a whole checkpoint says itself."""
 
 
 class MixSection(Section):
@@ -149,6 +158,9 @@ class TextSection(Section):
     """Between prompt and target of a decoder-only LLM without a template."""
 
 
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+
+
 class Stage(Section):
     """A part of the run with its own optimiser."""
 
@@ -165,9 +177,10 @@ class Stage(Section):
     warm_up_steps: int = Field(default=1000, ge=0)
     """Rates grow from 0; at most the whole stage."""
     final: Share = 0.0
+    """What is left of the peak at the stage's end."""
     weight_decay: float = Field(default=0.1, ge=0)
     """Not of norms, biases and query tokens."""
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[Momentum, Momentum] = (0.9, 0.999)
     epsilon: float = Field(default=1e-8, gt=0)
     clip: float = Field(default=1.0, gt=0)
     """Norm that the gradient is clipped to."""
@@ -228,8 +241,6 @@ class Configuration(Section):
     have it, float16 on others, float32 on CPUs."""
     gradient_checkpointing: bool = False
     """Computes activations of the LLM twice, to store fewer."""
-    sharding: Literal["none", "fsdp"] = "none"
-    """`fsdp` parts the weights among GPUs; by default each has all of them."""
     non_finite: int = Field(default=10, ge=1)
     """Steps in a row with an infinite or undefined gradient, each left out, after which the run stops."""
     checkpoints: CheckpointSection = CheckpointSection()

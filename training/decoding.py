@@ -6,6 +6,7 @@ threads and connections a forked worker could not use.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -97,6 +98,7 @@ class Decoding:
             pin_memory=pin_memory,
             # Else each loop draws from torch's own, and a run that goes on would have other dropout.
             generator=torch.Generator(),
+            worker_init_fn=_undisturbed,
         )
 
     def __iter__(self) -> Iterator[Decoded]:
@@ -121,8 +123,18 @@ class Decoding:
             ) from error
 
     def close(self) -> None:
-        """Ends the worker processes, which live as long as torch's loader does."""
+        """Ends the worker processes."""
+        # torch ends them when its iterator is gone, which the traceback of an error may hold for long.
+        iterator = getattr(self._loader, "_iterator", None)
+        if iterator is not None:
+            iterator._shutdown_workers()
         self._loader = None
+
+
+def _undisturbed(_: int) -> None:
+    """A signal to a run and all its processes lets it store itself, so that workers outlive it once."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 class _Calling:

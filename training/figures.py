@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -75,13 +76,13 @@ class Figures:
 
 
 def read_figures(path: Path) -> list[dict[str, Any]]:
-    """The lines of a run's figures; a last one that was cut off is left out."""
+    """The lines of a run's figures; damaged ones are left out."""
     found = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             found.append(json.loads(line))
         except ValueError:
-            break
+            continue
     return found
 
 
@@ -151,7 +152,10 @@ class _Run:
 
     def __init__(self, package: str, project: str, name: str, options: Any) -> None:
         self._package = _package(package, package)
-        self._package.init(project=project, name=name, config=options, resume="allow")
+        # With a name of its own, a run that goes on is not another one there.
+        digest = hashlib.sha256(f"{name} {options}".encode()).hexdigest()
+        own = {"id": digest[:16]} if package == "wandb" else {}
+        self._package.init(project=project, name=name, config=options, resume="allow", **own)
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
         self._package.log(dict(figures), step=step)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
-from training.answering import ROWS_AT_ONCE
+from training.answering import ROWS_AT_ONCE, computed_with, only_asked_for
 from training.asking import BadPrompt, Generation, Likelihood, Request
 from training.batches import IGNORED
 from training.checkpoint_folder import checkpoint_digest, folder_of
@@ -137,6 +137,15 @@ class GenericAnswering:
         return cls(
             model.to(place), processor, digest=partial(checkpoint_digest, folder), rows_at_once=rows_at_once
         )
+
+    @property
+    def computed_with(self) -> dict[str, str]:
+        """Kind of device, and precision of all weights."""
+        return computed_with(self._model.device, self._model.dtype, None)
+
+    def cut_prompts(self, requests: Sequence[Request]) -> list[bool]:
+        """None is cut: the processor takes prompts of any length."""
+        return [False] * len(requests)
 
     @cached_property
     def digest(self) -> str:
@@ -275,7 +284,7 @@ class GenericAnswering:
     @torch.inference_mode()
     def _say(self, shown: Sequence[_Shown], config: GenerationConfig) -> list[str]:
         inputs = self._inputs(shown)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), only_asked_for(self._model):
             warnings.filterwarnings("ignore", "Passing `(repetition_penalty|no_repeat_ngram_size)`")
             said = self._model.generate(**inputs, generation_config=config)
         prompts = inputs["input_ids"]

@@ -15,14 +15,19 @@ from training.run_directory import Progress
 
 
 def introduce(
-    configuration: Configuration, assembled: Loaded, progress: Progress, processes: int, console: Console
+    configuration: Configuration,
+    digest: str,
+    assembled: Loaded,
+    progress: Progress,
+    processes: int,
+    console: Console,
 ) -> None:
     """The configuration as a whole, its digest, and what is trained of the model."""
     values = configuration.model_dump(mode="json", exclude_none=True)
     console.print(
         yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100).rstrip(), markup=False
     )
-    console.print(f"configuration {configuration.digest}, {processes} process{'es' if processes > 1 else ''}")
+    console.print(f"configuration {digest}, {processes} process{'es' if processes > 1 else ''}")
     console.print(_parts(configuration, assembled))
     if progress.step:
         stage = configuration.stages[progress.stage].name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from peft import PeftModel
 
 from training.checkpoint import FROZEN_INDEX, Loaded, load, save_weights
 from training.weight_files import CheckpointError
+from translation.disk import sync_folder
 
 
 def merged(
@@ -56,7 +58,12 @@ def merged(
     temporary.parent.mkdir(parents=True, exist_ok=True)
     # Nothing is trained here, so all weights are written as frozen ones, and there is no other checkpoint to
     # share them with.
-    save_weights(whole, temporary, temporary)
-    (temporary / FROZEN_INDEX).unlink()
-    temporary.rename(output)
+    try:
+        save_weights(whole, temporary, temporary)
+        (temporary / FROZEN_INDEX).unlink()
+        temporary.rename(output)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(output.parent)
     return whole

@@ -68,11 +68,12 @@ def load_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer, tensors: 
         name, _, what = key.rpartition("/")
         stored.setdefault(name, {})[what] = value
     trained = {name: one for name, one in model.named_parameters() if one.requires_grad}
-    strange = sorted(set(stored) ^ set(trained))
-    if stored and strange:
+    # What never got a gradient, as an encoder's pooler, has no state.
+    strange = sorted(set(stored) - set(trained))
+    if strange:
         raise RunError(
-            f"the optimiser's state does not belong to this model: {strange[0]} and {len(strange) - 1} other "
-            "parameters are only in one of both"
+            f"the optimiser's state does not belong to this model, which trains no {strange[0]} "
+            f"(and {len(strange) - 1} more)"
         )
     for name, values in stored.items():
         parameter = trained[name]

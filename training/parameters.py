@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Part = Literal["vision", "qformer", "projection", "lora", "llm"]
 """`qformer` has the query tokens; `projection` is the last layer, or the whole MLP."""
@@ -87,13 +87,14 @@ def counts(model: nn.Module) -> dict[Part, Count]:
     for name, parameter in model.named_parameters():
         part = part_of(name)
         earlier = found.get(part, Count(0, 0))
-        size = _size(parameter)
+        size = size_of(parameter)
         trained = size if parameter.requires_grad else 0
         found[part] = Count(earlier.all + size, earlier.trained + trained)
     return {part: found[part] for part in PARTS if part in found}
 
 
-def _size(parameter: nn.Parameter) -> int:
+def size_of(parameter: Tensor) -> int:
+    """How many weights a parameter holds; packed ones count as what they stand for."""
     state = getattr(parameter, "quant_state", None)
     return parameter.numel() if state is None else int(torch.Size(state.shape).numel())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -156,7 +157,14 @@ def normalised(
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """uint8 pixels (..., 3, height, width) as the model's floats: scaled to [0, 1], less mean, over std."""
-    shape = (3, 1, 1)
-    centre = torch.tensor(mean, device=pixel_values.device).view(shape)
-    spread = torch.tensor(std, device=pixel_values.device).view(shape)
+    centre, spread = _constants(mean, std, pixel_values.device)
     return ((pixel_values.float() / 255 - centre) / spread).to(dtype)
+
+
+@lru_cache
+def _constants(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """(3, 1, 1) each; made once, since bringing them to a GPU waits for it."""
+    centre, spread = torch.tensor(mean, device=device), torch.tensor(std, device=device)
+    return centre.view(3, 1, 1), spread.view(3, 1, 1)

@@ -14,18 +14,26 @@ from training.configuration import Precision
 class Precisions:
     """Of frozen weights, and of products; trained weights are float32."""
 
+    name: Precision
     frozen: torch.dtype
     mixed: Literal["no", "bf16", "fp16"]
     """As accelerate calls it."""
 
 
-def precisions_of(wanted: Precision, device: torch.device) -> Precisions:
-    """What a configuration's `precision` means on a device; `auto` is what the device is best at."""
+FLOAT32 = Precisions("float32", torch.float32, "no")
+BFLOAT16 = Precisions("bfloat16", torch.bfloat16, "bf16")
+FLOAT16 = Precisions("float16", torch.float16, "fp16")
+
+
+def precisions_of(wanted: Precision, device: torch.device | None = None) -> Precisions:
+    """What a configuration's `precision` means on a device; `auto` is what the device is best at.
+
+    Args:
+        device: None: a GPU if there is one.
+    """
+    cuda = torch.cuda.is_available() if device is None else device.type == "cuda"
     if wanted == "auto":
-        if device.type != "cuda":
-            wanted = "float32"
-        else:
-            wanted = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    if wanted == "float32":
-        return Precisions(torch.float32, "no")
-    return Precisions(torch.bfloat16, "bf16") if wanted == "bfloat16" else Precisions(torch.float16, "fp16")
+        if not cuda:
+            return FLOAT32
+        return BFLOAT16 if torch.cuda.is_bf16_supported(including_emulation=False) else FLOAT16
+    return next(one for one in (FLOAT32, BFLOAT16, FLOAT16) if one.name == wanted)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from training.adapters import Lora
 from training.assembly import Parts
 from training.checkpoint import Loaded
-from training.configuration import Configuration
+from training.configuration import Configuration, DataSection
 from training.connectors import QFormerShape
-from training.texts import TextSettings
 from training.vision import VisionFeatures
 
 
@@ -37,21 +37,29 @@ def parts_of(configuration: Configuration) -> Parts:
     )
 
 
-def with_settings(loaded: Loaded, configuration: Configuration) -> Loaded:
-    """The model as this configuration trains it: how texts and pictures are prepared, and whose it is."""
-    texts, data = configuration.texts, configuration.data
-    pictures = replace(loaded.preprocessing.pictures, fit=data.fit, max_pixels=data.max_pixels)
+def with_settings(loaded: Loaded, configuration: Configuration, data: DataSection, digest: str) -> Loaded:
+    """The model as this configuration trains it: how texts and pictures are prepared, and whose it is.
+
+    What a checkpoint was trained with goes on where the configuration says nothing else.
+
+    Args:
+        data: of the stage.
+        digest: of the run.
+    """
+    started = configuration.model.start is not None
+    texts, pictures = configuration.texts, loaded.preprocessing.pictures
+    said: dict[str, Any] = {
+        name: dict(value) if name == "chat_options" else value
+        for name, value in texts
+        if not started or name in texts.model_fields_set
+    }
+    if not started or "fit" in data.model_fields_set:
+        pictures = replace(pictures, fit=data.fit)
+    pictures = replace(pictures, max_pixels=data.max_pixels)
     return replace(
         loaded,
-        texts=TextSettings(
-            texts.max_prompt_tokens,
-            texts.max_target_tokens,
-            loaded.texts.decoder_only,
-            texts.chat,
-            dict(texts.chat_options),
-            texts.separator,
-        ),
+        texts=replace(loaded.texts, **said),
         preprocessing=replace(loaded.preprocessing, pictures=pictures),
         training=configuration.model_dump(mode="json"),
-        digest=configuration.digest,
+        digest=digest,
     )

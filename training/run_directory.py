@@ -5,16 +5,18 @@ metrics.jsonl                 figures, see `training.figures`
 frozen/                       weights that the run does not change, hard-linked into every checkpoint
 checkpoints/step-00001000/    see `training.checkpoint`; with training_state/ to go on from
 best.json                     which checkpoint has the lowest validation loss
+    skipped.jsonl                 the first examples that could not be used, and why
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +35,7 @@ TRAINING_STATE = "training_state"
 STATE = "state.json"
 OPTIMISER = "optimizer.safetensors"
 BEST = "best.json"
+SKIPPED = "skipped.jsonl"
 CONFIGURATION = "configuration.json"
 
 _CHECKPOINT = re.compile(r"step-(\d{8})")
@@ -65,6 +68,10 @@ class Progress:
     left_out_in_a_row: int = 0
     sums: dict[str, Any] = field(default_factory=dict)
     """What the next line of figures is made of."""
+    norms: list[float] = field(default_factory=list)
+    """Of the gradients since the last line of figures."""
+    report: dict[str, Any] | None = None
+    """What loaders have handed out and left out, in all stages."""
     scaler: dict[str, float] | None = None
     """Of float16's loss scaling."""
     seconds: float = 0.0
@@ -74,10 +81,11 @@ class Progress:
 class RunDirectory:
     """One process at a time trains in a directory; the first rank of a run holds its lock."""
 
-    def __init__(self, configuration: Configuration, *, main: bool = True) -> None:
+    def __init__(self, configuration: Configuration, mixes: Sequence[str] = (), *, main: bool = True) -> None:
         """Takes the lock, clears what an interruption left, and compares configurations.
 
         Args:
+            mixes: digests of what is trained on.
             main: of all ranks the one that writes.
 
         Raises:
@@ -85,6 +93,7 @@ class RunDirectory:
             RunError: another process trains there, or the directory cannot be written to.
         """
         self.path, self._configuration, self._main = configuration.run_directory, configuration, main
+        self._identity = configuration.decisive() | {"mixes": list(mixes)}
         self._lock: IO[str] | None = None
         if main:
             try:
@@ -111,7 +120,7 @@ class RunDirectory:
 
     def _check_configuration(self) -> None:
         latest = self.latest()
-        mine = self._configuration.decisive()
+        mine = self._identity
         if latest is not None:
             told = differences(mine, self._state_of(latest)["configuration"])
             if told:
@@ -122,8 +131,14 @@ class RunDirectory:
                 )
         if self._main:
             whole = self._configuration.model_dump(mode="json")
-            text = json.dumps({"digest": self._configuration.digest, **whole}, indent=1, ensure_ascii=False)
+            text = json.dumps({"digest": self.digest, **whole}, indent=1, ensure_ascii=False)
             _write_whole(self.path / CONFIGURATION, text + "\n")
+
+    @property
+    def digest(self) -> str:
+        """Of all that decides on the weights: the configuration, and the mixes; 16 hexadecimal digits."""
+        text = json.dumps(self._identity, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def checkpoints(self) -> list[Path]:
         """The finished ones, in order."""
@@ -138,6 +153,16 @@ class RunDirectory:
     def progress_of(self, checkpoint: Path) -> Progress:
         """Where the run stood; raises RunError where its file is damaged."""
         return Progress(**self._state_of(checkpoint)["progress"])
+
+    def checkpoint_of(self, progress: Progress) -> Path:
+        """Where the checkpoint of a step lies."""
+        return self.path / CHECKPOINTS / f"step-{progress.step:08}"
+
+    def list_skipped(self, skipped: Sequence[Any]) -> None:
+        """Writes the first examples that were left out, and why, to `skipped.jsonl`."""
+        if skipped:
+            lines = [json.dumps(asdict(one), ensure_ascii=False) for one in skipped]
+            _write_whole(self.path / SKIPPED, "\n".join(lines) + "\n")
 
     def optimiser_of(self, checkpoint: Path) -> dict[str, Tensor]:
         """The optimiser's tensors by `parameter/name`; raises RunError where their file is damaged."""
@@ -171,12 +196,14 @@ class RunDirectory:
         save_weights: Callable[[Path, Path], None],
         *,
         best: float | None = None,
+        stage_of_best: int = 0,
     ) -> Path:
         """Writes a checkpoint under another name, syncs and renames it, and removes those that are over.
 
         Args:
             save_weights: writes the model into a folder, given that and the one of frozen weights.
-            best: validation loss, if this checkpoint is the best one so far.
+            best: validation loss, if this checkpoint is the best one of its stage so far.
+            stage_of_best: its number.
 
         Raises:
             RunError: the disk is full or cannot be written to; nothing that looks finished is left.
@@ -189,17 +216,18 @@ class RunDirectory:
             save_weights(new, self.path / FROZEN)
             if optimiser:
                 save_file(dict(optimiser), state / OPTIMISER)
-            content = {"progress": asdict(progress), "configuration": self._configuration.decisive()}
+            content = {"progress": asdict(progress), "configuration": self._identity}
             (state / STATE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
             _sync_tree(new)
             target = folder / name
             if target.exists():
                 # A run that was interrupted at its very end; what is there is the same.
-                shutil.rmtree(target)
+                _remove(target)
             new.rename(target)
             sync_folder(folder)
             if best is not None:
-                _write_whole(self.path / BEST, json.dumps({"checkpoint": name, "loss": best}) + "\n")
+                found = {"checkpoint": name, "loss": best, "stage": stage_of_best}
+                _write_whole(self.path / BEST, json.dumps(found) + "\n")
             self._prune()
         except OSError as error:
             shutil.rmtree(new, ignore_errors=True)
@@ -212,24 +240,22 @@ class RunDirectory:
             raise RunError(f"{folder}: the checkpoint of step {progress.step} failed: {error}") from error
         return target
 
-    def best(self) -> tuple[str, float] | None:
-        """Name and validation loss of the best checkpoint."""
+    def best(self) -> tuple[str, float, int] | None:
+        """Name, validation loss and stage of the best checkpoint of the last stage that has one."""
         try:
             content = json.loads((self.path / BEST).read_text(encoding="utf-8"))
-            return str(content["checkpoint"]), float(content["loss"])
+            name, loss, stage = str(content["checkpoint"]), float(content["loss"]), int(content["stage"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{self.path / BEST}: damaged ({error}); remove it") from error
+        return (name, loss, stage) if (self.path / CHECKPOINTS / name).is_dir() else None
 
     def _prune(self) -> None:
         best = self.best()
         for old in self.checkpoints()[: -self._configuration.checkpoints.keep]:
             if best is None or old.name != best[0]:
-                # Renamed first, so that what a kill leaves of it does not look finished.
-                doomed = old.with_name(f"{_UNFINISHED}{old.name}")
-                old.rename(doomed)
-                shutil.rmtree(doomed)
+                _remove(old)
 
     def close(self) -> None:
         """Lets go of the lock."""
@@ -263,6 +289,13 @@ def chosen_checkpoint(directory: Path) -> Path:
     except (OSError, ValueError, KeyError, TypeError):
         best = None
     return folder / (best if best in names else names[-1])
+
+
+def _remove(checkpoint: Path) -> None:
+    """Renamed first, so that what a kill leaves of it does not look finished."""
+    doomed = checkpoint.with_name(f"{_UNFINISHED}{checkpoint.name}-old")
+    checkpoint.rename(doomed)
+    shutil.rmtree(doomed)
 
 
 def _write_whole(path: Path, text: str) -> None:

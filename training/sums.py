@@ -42,7 +42,7 @@ class Sums:
             }
             for kind, found in self.by.items()
         }
-        return {"loss": self.loss / max(1, self.targets), **named}
+        return {"loss": self.loss / self.targets if self.targets else None, **named}
 
 
 def merged(sums: Iterable[Sums]) -> Sums:

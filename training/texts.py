@@ -106,6 +106,12 @@ class TextEncoder:
                 f"takes {around - 1}"
             )
 
+        behind = len(self.layout.before_target) + len(self.layout.after_target) + 1
+        if behind > settings.max_target_tokens:
+            raise TokenizerError(
+                f"max_target_tokens: {settings.max_target_tokens} is too few; {behind - 1} stand around it"
+            )
+
     @property
     def pad_id(self) -> int:
         """What fills up a batch; masked everywhere, so the end token does where there is none for it."""

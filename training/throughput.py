@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Set
+import re
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +14,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from training.batches import IGNORED, Batch
 from training.loading_report import LoadingReport
+from training.parameters import size_of
 from training.pictures import PictureSettings
 from training.sequences import Expanded
+from training.vision import features_of
 
 PEAK_TERAFLOPS: Mapping[str, float] = {
-    "H200": 989.4,
     "H100 PCIe": 756.0,
+    "H100 NVL": 835.0,
     "H100": 989.4,
+    "H200": 989.4,
     "A100": 312.0,
     "L40S": 362.0,
+    "L40": 181.0,
     "L4": 121.0,
     "A10G": 70.0,
     "A10": 125.0,
@@ -30,8 +35,8 @@ PEAK_TERAFLOPS: Mapping[str, float] = {
     "RTX 3090": 71.0,
     "B200": 2250.0,
 }
-"""Dense bfloat16 matrix products with float32 sums, from NVIDIA's data sheets; the first name that a device's
-name holds."""
+"""Dense 16-bit matrix products with float32 sums, from NVIDIA's data sheets; the first name whose words a
+device's name holds."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,23 @@ class Costs:
 
 
 def peak_flops(device: torch.device) -> float | None:
-    """FLOPs a second of a GPU; None where that is not known."""
+    """FLOPs a second of a GPU in 16 bits; None where that is not known."""
     if device.type != "cuda":
         return None
-    name = torch.cuda.get_device_name(device)
-    return next((peak * 1e12 for known, peak in PEAK_TERAFLOPS.items() if known in name), None)
+    return peak_of(torch.cuda.get_device_name(device))
+
+
+def peak_of(name: str) -> float | None:
+    """FLOPs a second of a GPU of this name, or None."""
+    return next(
+        (peak * 1e12 for known, peak in PEAK_TERAFLOPS.items() if re.search(rf"\b{known}\b", name)), None
+    )
+
+
+def _counted(call: Callable[[], Any]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return int(counter.get_total_flops())
 
 
 def costs_of(model: Any, size: tuple[int, int], trained: Set[str]) -> Costs:
@@ -84,26 +101,23 @@ def costs_of(model: Any, size: tuple[int, int], trained: Set[str]) -> Costs:
         trained: parts that are trained: gradients of the LLM's inputs are computed if anything before it is,
             those of weights where they are.
     """
-    parameter = next(model.vision_model.parameters())
+    parameter = next(p for p in model.vision_model.parameters() if p.is_floating_point())
     picture = torch.zeros(1, 3, *size, device=parameter.device, dtype=parameter.dtype)
-    counter = FlopCounterMode(display=False)
     training = model.training
-    model.eval()
-    with torch.no_grad(), counter:
-        model.image_features(picture)
+    # torch's counter follows gradients, which there are none of here.
+    wanted = [one for one in model.parameters() if one.requires_grad]
+    model.eval().requires_grad_(False)
+    vision = _counted(lambda: features_of(model.vision_model, picture, model.config.features))
+    connector = _counted(lambda: model.image_features(picture)) - vision
+    for one in wanted:
+        one.requires_grad_(True)
     model.train(training)
-    counts = counter.get_flop_counts()
-    whole = sum(counts["Global"].values())
-    vision = next(
-        (sum(found.values()) for name, found in counts.items() if name.endswith(".vision_model")), whole
-    )
-    connector = whole - vision
     before = bool(trained & {"vision", "qformer", "projection"})
     llm = model.language_model
     head = llm.get_output_embeddings()
-    head_weights = head.weight.numel() if head is not None else 0
+    head_weights = size_of(head.weight) if head is not None else 0
     embedded = {id(llm.get_input_embeddings().weight)} | ({id(head.weight)} if head is not None else set())
-    weights = {name: one.numel() for name, one in llm.named_parameters() if id(one) not in embedded}
+    weights = {name: size_of(one) for name, one in llm.named_parameters() if id(one) not in embedded}
     decoder = sum(count for name, count in weights.items() if "decoder." in name)
     encoder = sum(weights.values()) - decoder
     if not llm.config.is_encoder_decoder:
@@ -122,23 +136,30 @@ class Throughput:
     """Counts what is computed between two lines of figures, on all processes."""
 
     def __init__(
-        self, model: Any, pictures: PictureSettings, trained: Set[str], device: torch.device
+        self,
+        model: Any,
+        pictures: PictureSettings,
+        trained: Set[str],
+        device: torch.device,
+        report: LoadingReport,
+        peak: float | None,
     ) -> None:
         """
         Args:
             model: a `VisionLanguageModel` without wrappers.
             trained: its parts that are trained.
+            report: of this process's loader, as it stands now.
+            peak: FLOPs a second of the device in the precision of the run; None where that is not known.
         """
         self._device = device
         size = (pictures.height, pictures.width)
-        peak = peak_flops(device)
         self._costs = costs_of(model, size, trained) if peak is not None else None
         self._peak = peak or math.nan
         self.seconds = 0.0
         """Of steps."""
         self._examples = self._tokens = 0
         self._work = Work(0, 0, 0)
-        self._waited = self._worked = 0.0
+        self._waited = report.waited
         self.note = ""
         """For the progress bar."""
 
@@ -165,16 +186,16 @@ class Throughput:
             "tokens": self._tokens,
             "flops": self._costs.flops(self._work) if self._costs is not None else math.nan,
             "waited": report.waited - self._waited,
-            "worked": report.worked - self._worked,
+            "seconds": self.seconds,
         }
-        self._waited, self._worked = report.waited, report.worked
+        self._waited = report.waited
         every = gather_object([mine])
         total = {name: sum(one[name] for one in every) for name in mine}
         seconds = max(self.seconds, 1e-9)
         figures: dict[str, float | None] = {
             "examples_per_second": total["examples"] / seconds,
             "tokens_per_second": total["tokens"] / seconds,
-            "data_wait_share": total["waited"] / max(total["waited"] + total["worked"], 1e-9),
+            "data_wait_share": total["waited"] / max(total["seconds"], 1e-9),
         }
         if self._costs is not None:
             figures["mfu"] = total["flops"] / seconds / (self._peak * len(every))

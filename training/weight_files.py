@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -15,6 +15,10 @@ from torch import Tensor
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken")
 """Everything of a repository but its weights: configurations and tokenizers."""
+
+
+ADAPTER_WEIGHTS = "adapter/*.safetensors"
+"""Of checkpoints that keep an adapter beside the weights of their model."""
 
 
 class CheckpointError(ValueError):
@@ -50,8 +54,22 @@ def with_weights(
     names = {SINGLE}
     if index.is_file():
         names = {file for tensor, file in _weight_map(index).items() if wanted(tensor)}
-    folder = Path(_downloaded(str(source), revision, (*SMALL_FILES, *sorted(names))))
+    patterns = (*SMALL_FILES, ADAPTER_WEIGHTS, *sorted(names))
+    folder = Path(_downloaded(str(source), revision, patterns))
+    if not (folder / INDEX).is_file() and not (folder / SINGLE).is_file():
+        raise CheckpointError(f"{source}: {_no_weights(_hub_files(str(source), revision))}")
     return WeightFiles(folder)
+
+
+def _hub_files(name: str, revision: str | None) -> list[str]:
+    """The files of a repository; none where the hub cannot be asked."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return sorted(HfApi().list_repo_files(name, revision=revision))
+    except (HfHubHTTPError, OSError):
+        return []
 
 
 def _downloaded(name: str, revision: str | None, patterns: Iterable[str]) -> str:
@@ -124,7 +142,8 @@ class WeightFiles:
         """
         self.folder = folder
         if not (folder / INDEX).is_file() and not (folder / SINGLE).is_file():
-            raise CheckpointError(f"{folder}: {_no_weights(folder)}")
+            found = sorted(path.name for path in folder.glob("*"))
+            raise CheckpointError(f"{folder}: {_no_weights(found)}")
 
     @cached_property
     def files(self) -> Mapping[str, str]:
@@ -208,10 +227,8 @@ def check_report(
         raise CheckpointError(f"{folder}: no weights for {missing[0]}{more}; the checkpoint is incomplete")
 
 
-def _no_weights(folder: Path) -> str:
-    pickled = sorted(
-        path.name for path in folder.glob("*") if path.suffix in (".bin", ".pt", ".pth", ".ckpt")
-    )
+def _no_weights(names: Sequence[str]) -> str:
+    pickled = [name for name in names if PurePosixPath(name).suffix in (".bin", ".pt", ".pth", ".ckpt")]
     if not pickled:
         return f"neither {SINGLE} nor {INDEX} is there; this is no checkpoint, or an incomplete one"
     return (

@@ -14,6 +14,7 @@ from evaluation.readers.records import (
     LeftOut,
     Record,
     Source,
+    blanks_of,
     identifier,
     loaded,
     texts_of,
@@ -40,4 +41,6 @@ def read(task: TaskFile, source: Source) -> Iterator[Record | LeftOut]:
             except BadRecord as error:
                 yield LeftOut(BROKEN_RECORD, f"{source.path.name}: {code}[{number}]: {error}")
                 continue
-            yield Record(source.prefix + name, code, None, found, {"code": code, "image": name}, unit=name)
+            values = {"code": code, "image": name}
+            blank = blanks_of(golds)
+            yield Record(source.prefix + name, code, None, found, values, unit=name, blank=blank)

@@ -11,6 +11,7 @@ from evaluation.readers.records import (
     LeftOut,
     Record,
     Source,
+    blanks_of,
     identifier,
     loaded,
     only_language,
@@ -48,7 +49,11 @@ def _asked(source: Source, code: str, image: dict[str, object], pair: object) ->
     picture = identifier(image.get("image_id"), "image_id")
     text = text_of(pair.get("question"), "question")
     golds = texts_of(pair.get("answers"), "answers")
+    processed: tuple[str, ...] = ()
     if pair.get("processed_answers"):
-        golds += texts_of(pair["processed_answers"], "processed_answers")
+        processed = texts_of(pair["processed_answers"], "processed_answers")
+    blank = blanks_of(pair.get("answers"))
     values = {key: value for key, value in image.items() if key != "qa_pairs"}
-    return Record(name, code, text, tuple(dict.fromkeys(golds)), {"code": code, **values}, unit=picture)
+    values = {"code": code, **values}
+    accepted = tuple(dict.fromkeys((*golds, *processed)))
+    return Record(name, code, text, accepted, values, unit=picture, published=processed, blank=blank)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from evaluation.items import Expected
@@ -24,8 +25,6 @@ class _Groups:
     """The pictures of a mix's row groups, the latest kept."""
 
     mix: Mix
-    store: Any
-    """`training.stored.StoredPictures`."""
     kept: OrderedDict[tuple[str, int], Any] = field(default_factory=OrderedDict)
 
     def read(self, group: RowGroup, row: int, column: str, image_id: str | None) -> bytes:
@@ -42,8 +41,15 @@ class _Groups:
         while len(self.kept) > _CACHED_GROUPS:
             self.kept.popitem(last=False)
         cell = self.kept[key].column(column)[row].as_py() or {"bytes": None, "path": None}
-        found: bytes = self.store.get(cell, image_id if column == IMAGE_COLUMNS[0] else cell["path"])
+        found: bytes = self._store.get(cell, image_id if column == IMAGE_COLUMNS[0] else cell["path"])
         return found
+
+    @cached_property
+    def _store(self) -> Any:
+        # Rows are scored without torch, which reads pictures.
+        from training.stored import StoredPictures
+
+        return StoredPictures(self.mix)
 
 
 @dataclass(frozen=True)
@@ -84,9 +90,7 @@ def open_mix(task: TaskFile) -> Mix:
 
 def read(task: TaskFile, mix: Mix) -> Iterator[HeldOut | LeftOut]:
     """The rows of the task's languages and kinds."""
-    from training.stored import StoredPictures
-
-    groups = _Groups(mix, StoredPictures(mix))
+    groups = _Groups(mix)
     wanted = {task.task.language(code).nllb for code in task.task.languages or ()}
     for group in mix.groups:
         try:

@@ -48,6 +48,10 @@ class Record:
     choices: tuple[str, ...] = ()
     picture: str | None = None
     """The name of the picture, where a reader knows it better than the task."""
+    published: tuple[str, ...] = ()
+    """The golds that published evaluations look at, where these are not all."""
+    blank: int = 0
+    """So many blank golds the file has beside."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,8 @@ def made(task: TaskFile, source: Source, where: str, key: str | None, values: ob
         code = only_language(task)
     if set(golds) & set(task.task.ungraded):
         return LeftOut(UNGRADED, f"{code} {name}")
-    return Record(name, code, text, golds, {"code": code, **values}, unit, choices)
+    blank = blanks_of(values.get(fields.answers))
+    return Record(name, code, text, golds, {"code": code, **values}, unit, choices, blank=blank)
 
 
 def only_language(task: TaskFile) -> str:
@@ -198,19 +203,29 @@ def text_of(value: object, key: str) -> str:
 
 
 def texts_of(value: object, key: str) -> tuple[str, ...]:
-    """One text or a list of them, of which truth values are `true` and `false`; raises `BadRecord`."""
+    """One text or a list of them, of which truth values are `true` and `false`; blank ones are left out.
+
+    Raises:
+        BadRecord: there is none, or something else is among them.
+    """
     listed = value if isinstance(value, list) else [value]
-    found = tuple(_as_text(one) for one in listed)
-    if not found or None in found:
+    found = tuple(as_text(one) for one in listed)
+    if not any(found) or None in found:
         raise BadRecord(f"`{key}` is {shown(value)}, a text or a list of texts wanted")
-    return tuple(one for one in found if one is not None)
+    return tuple(one for one in found if one)
 
 
-def _as_text(value: object) -> str | None:
+def blanks_of(value: object) -> int:
+    """How many of what `texts_of` reads are blank."""
+    return sum(as_text(one) == "" for one in value) if isinstance(value, list) else 0
+
+
+def as_text(value: object) -> str | None:
+    """A text, a number or a truth value as text, maybe blank; None of anything else."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):
-        return str(value).strip() or None
+        return str(value).strip()
     return None
 
 

@@ -12,6 +12,7 @@ from evaluation.readers.records import (
     LeftOut,
     Record,
     Source,
+    as_text,
     identifier,
     loaded,
     only_language,
@@ -52,7 +53,10 @@ def read(task: TaskFile, source: Source) -> Iterator[Record | LeftOut]:
 def _answers(given: object) -> tuple[str, ...]:
     if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
         raise BadRecord(f"`answers` is {shown(given)}, a list of objects wanted")
-    return texts_of([one.get("answer") for one in given], "answers")
+    listed = [one.get("answer") for one in given]
+    texts_of(listed, "answers")
+    # A blank answer is a person who gave none of the others': the shares are of all that answered.
+    return tuple(as_text(one) or "" for one in listed)
 
 
 def _listed(content: Any, key: str, file: str) -> list[Any]:

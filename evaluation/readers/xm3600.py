@@ -10,6 +10,7 @@ from evaluation.readers.records import (
     LeftOut,
     Record,
     Source,
+    blanks_of,
     identifier,
     records,
     shown,
@@ -41,4 +42,6 @@ def read(task: TaskFile, source: Source) -> Iterator[Record | LeftOut]:
             except BadRecord as error:
                 yield LeftOut(BROKEN_RECORD, f"{where}, {code}: {error}")
                 continue
-            yield Record(source.prefix + key, code, None, golds, {"code": code, "image": key}, unit=key)
+            own = {"code": code, "image": key}
+            blank = blanks_of(captions["caption"])
+            yield Record(source.prefix + key, code, None, golds, own, unit=key, blank=blank)

@@ -12,5 +12,8 @@ def item(
     name: str = "1",
     unit: str | None = None,
     choices: tuple[str, ...] = (),
+    answered_in: str | None = None,
+    published: tuple[str, ...] = (),
 ) -> Item:
-    return Item(Expected(name, language, references, unit or name, choices), prediction)
+    expected = Expected(name, language, references, unit or name, choices, answered_in, published)
+    return Item(expected, prediction)

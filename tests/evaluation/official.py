@@ -65,8 +65,18 @@ class Rule:
     rule: Callable[[Request], str]
     digest: str = "rule"
     asked: list[Request] = field(default_factory=list)
+    device: str = "cpu"
+    longest: int = 10_000
+    """Letters of a prompt; longer ones count as cut."""
     settings: list[Generation] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
+
+    @property
+    def computed_with(self) -> dict[str, str]:
+        return {"device": self.device, "precision": "float32", "quantization": "none"}
+
+    def cut_prompts(self, requests: Sequence[Request]) -> list[bool]:
+        return [len(request.prompt) > self.longest for request in requests]
 
     def answers(
         self, requests: Sequence[Request], settings: Generation

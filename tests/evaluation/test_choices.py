@@ -121,3 +121,9 @@ def test_without_a_yes_precision_is_undefined() -> None:
     found = {measure.name: value(measure) for measure in yes_no([item("no", "no")])}
     assert found["yes_no.precision"] != found["yes_no.precision"]  # NaN
     assert found["yes_no"] == 100
+
+
+def test_english_choices_are_read_as_english() -> None:
+    # Turkish writes the lower case of I without a dot.
+    found = accuracy([item("IN", "in", language="tur_Latn", choices=("in", "out"), answered_in="eng_Latn")])
+    assert value(found[0]) == 100

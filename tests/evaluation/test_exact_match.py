@@ -79,3 +79,25 @@ def test_any_match_does_not_take_english_words_out_of_other_languages() -> None:
     # `a` is an article of English alone; in Hungarian, `a` and `az` are.
     assert scores(any_match, item("a ház", "ház", language="hun_Latn")) == [0]
     assert scores(any_match, item("ＮＯ", "no", language="spa_Latn")) == [1]
+
+
+def test_english_answers_are_compared_as_english_whatever_the_question_is_in() -> None:
+    # Turkish writes the lower case of I without a dot.
+    answer = item("IN", "in", language="tur_Latn", answered_in="eng_Latn")
+    assert [one.statistics[0, 0] for one in any_match([answer])] == [1]
+    assert [one.statistics[0, 0] for one in any_match([item("IN", "in", language="tur_Latn")])] == [0]
+
+
+def test_the_published_any_of_match_looks_at_published_answers_alone() -> None:
+    both = item("ein Hund", "ein Hund", "hund", published=("hund",))
+    assert any_match([both])[0].statistics[0, 0] == 1
+    assert any_match_published([both])[0].statistics[0, 0] == 0
+    assert (
+        any_match_published([item("Hund", "ein Hund", "hund", published=("hund",))])[0].statistics[0, 0] == 1
+    )
+
+
+def test_nothing_is_never_right_even_where_a_gold_answer_is_blank() -> None:
+    blank = item("", "a", "")
+    for metric in (exact_match, exact_match_published, any_match, any_match_published):
+        assert metric([blank])[0].statistics[0, 0] == 0

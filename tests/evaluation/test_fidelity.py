@@ -88,3 +88,24 @@ def test_peoples_captions_are_nearly_all_faithful(name: str) -> None:
     lines = (SHARED / name / "test.jsonl").read_text(encoding="utf-8").splitlines()
     pairs = [(json.loads(line)["sentences"][0], resolve(name).nllb) for line in lines]
     assert shares(*pairs)["fidelity"] > (97 if name == "zh" else 98.5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\ufffd\ufffd", "...", "🐕", "<unk>", " ⁇ ", "🐕 3", "Ein Hund\ufffd auf der Wiese.", "ein <unk> Hund"],
+)
+def test_signs_that_are_no_text_are_unfaithful(text: str) -> None:
+    assert shares((text, "deu_Latn")) == {"fidelity": 0, "fidelity.strict": 0, "fidelity.judged": 100}
+
+
+@pytest.mark.parametrize("text", ["3", "50%", "-5.5", "10:30", "2 + 2", "$ 5", "20°", "۳", "1/2"])
+def test_only_numbers_cannot_be_judged(text: str) -> None:
+    assert shares((text, "deu_Latn"))["fidelity.judged"] == 0
+
+
+def test_english_answers_are_judged_as_english() -> None:
+    text = "A dog runs on the green grass in front of a fence."
+    one = item(text, "x", language="deu_Latn", answered_in="eng_Latn")
+    (measure, *_) = fidelity([one])
+    assert float(measure.value(measure.statistics.sum(axis=0))) == 100
+    assert measure.signature.endswith("rev:2")

@@ -27,11 +27,12 @@ from evaluation.generation import (
 )
 from evaluation.items import Expected
 from evaluation.pictures import AbsentPicture, PictureStore
+from evaluation.predictions import read_predictions
 from evaluation.questions import Question
 from tests.evaluation.official import Rule, put_picture
 from training.asking import BadPrompt, Generation, Request
 
-RUN = Run("mine", "t", "d", "c", "generation", Generation(beams=1))
+RUN = Run("mine", "d", "a", "c", "generation", Generation(beams=1), {"device": "cpu"}, {"torch": "2"})
 
 
 @pytest.fixture
@@ -209,7 +210,9 @@ def test_one_rank_runs_once(questions: list[Question], output: Path) -> None:
     ("changes", "message"),
     [
         ({"checkpoint_digest": "e"}, r"another checkpoint digest \(c, now e\)"),
-        ({"task_digest": "e"}, r"another task digest \(t, now e\)"),
+        ({"asked_digest": "e"}, r"another asked digest \(a, now e\)"),
+        ({"computed_with": {"device": "cuda"}}, r"another computed with \(.*cpu.*, now .*cuda"),
+        ({"versions": {"torch": "3"}}, "another versions"),
         ({"data_digest": "e"}, r"another data digest \(d, now e\)"),
         ({"generation": Generation(beams=2)}, "another generation"),
         ({"answer_by": "likelihood"}, "another answer by"),
@@ -290,6 +293,88 @@ def test_the_likeliest_choice_is_the_prediction(
     found = lines(path)
     assert {line["prediction"] for line in found} == {best}
     assert found[0]["likelihoods"] == ([-3.0, -2.4] if answer_by == "likelihood" else [-1.0, -1.2])
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("-inf")])
+def test_a_likelihood_that_is_no_number_is_no_answer(
+    questions: list[Question], output: Path, wrong: float
+) -> None:
+    from training.asking import Likelihood
+
+    class Overflowing(Rule):
+        def choice_scores(self, requests: Any, choices: Any) -> Any:
+            return [[Likelihood(wrong, 3), Likelihood(-2.4, 2)] for _ in requests]
+
+    path = generate(Overflowing(echo), questions, replace(RUN, answer_by="likelihood"), output)
+    assert path is not None
+    for line in lines(path):
+        assert line["prediction"] is None
+        assert line["unanswered"].startswith("model: no finite likelihood: ")
+    found = read_predictions(path, [one.expected for one in questions])
+    assert [(one.kind, one.count) for one in found.problems] == [("not computed", 20)]
+    # To compute it once more would give the same.
+    model = Rule(echo)
+    generate(model, questions, replace(RUN, answer_by="likelihood"), output)
+    assert model.asked == []
+
+
+def test_pictures_that_failed_are_asked_again(questions: list[Question], output: Path) -> None:
+    away = replace(questions[0], pictures=(AbsentPicture("away.png"),))
+    generate(Rule(echo), [away, *questions[1:]], RUN, output)
+    model = Rule(echo)
+    path = generate(model, questions, RUN, output)
+    assert path is not None
+    assert [request.prompt for request in model.asked] == [questions[0].request.prompt]
+    assert all(line["prediction"] for line in lines(path))
+
+
+def test_the_first_process_waits_for_what_others_ask_again(questions: list[Question], output: Path) -> None:
+    away = [replace(one, pictures=(AbsentPicture("away.png"),)) for one in questions]
+    generate(Rule(echo), away, RUN, output, process=Process(1, 2), at_once=4)
+    generate(Rule(echo), away, RUN, output, process=Process(0, 2), at_once=4)
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(request: Request) -> str:
+        begun.set()
+        assert go.wait(60)
+        return echo(request)
+
+    found: list[Path | None] = [None]
+    other = threading.Thread(
+        target=generate,
+        args=(Rule(slow), questions, RUN, output),
+        kwargs={"process": Process(1, 2), "at_once": 4},
+    )
+    other.start()
+    assert begun.wait(60)
+
+    def first() -> None:
+        found[0] = generate(Rule(echo), questions, RUN, output, process=Process(0, 2), at_once=4)
+
+    waiting = threading.Thread(target=first)
+    waiting.start()
+    waiting.join(1.5)
+    assert waiting.is_alive()
+    go.set()
+    for thread in (other, waiting):
+        thread.join(60)
+    assert found[0] is not None
+    assert all(line["prediction"] for line in lines(found[0]))
+
+
+def test_progress_is_that_of_all_processes(questions: list[Question], output: Path) -> None:
+    generate(Rule(echo), questions, RUN, output, process=Process(1, 2), at_once=4)
+    seen: list[tuple[int, int]] = []
+    generate(
+        Rule(echo),
+        questions,
+        RUN,
+        output,
+        process=Process(0, 2),
+        at_once=4,
+        progress=lambda *at: seen.append(at),
+    )
+    assert seen == [(8, 20), (12, 20), (16, 20), (20, 20)]
 
 
 def test_a_model_that_fails_stops_the_run(questions: list[Question], output: Path) -> None:

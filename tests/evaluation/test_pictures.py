@@ -34,6 +34,19 @@ def zipped(root: Path) -> Path:
     return root / "a.zip"
 
 
+def test_what_a_mac_puts_beside_pictures_is_none_of_them(tmp_path: Path) -> None:
+    archive = zipped(tmp_path)
+    with ZipFile(archive, "a") as opened:
+        opened.writestr("__MACOSX/val2014/._a.jpg", b"attributes")
+        opened.writestr("__MACOSX/val2014/a.jpg", b"attributes")
+        opened.writestr("val2014/._a.jpg", b"attributes")
+    place = folder(tmp_path)
+    (place / "val2014/._a.jpg").write_bytes(b"attributes")
+    for store in (PictureStore([archive]), PictureStore([place])):
+        assert [name for name, _ in store.listed()] == sorted(NAMES)
+    assert PictureStore([archive]).find(["._a.jpg"]) is None
+
+
 def tarred(root: Path) -> Path:
     with tarfile.open(root / "a.tar", "w") as archive:
         archive.add(folder(root), ".")

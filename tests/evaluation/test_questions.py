@@ -152,6 +152,47 @@ def test_nothing_to_ask_is_an_error(tmp_path: Path) -> None:
         mine(tmp_path, [{"id": 1}])
 
 
+def test_languages_of_the_task_without_items_are_told(tmp_path: Path) -> None:
+    found = mine(tmp_path, [record(1)], languages=["de", "fr"])
+    assert problems(found) == {"language without items": (1, "fr")}
+
+
+def test_files_that_a_mac_put_beside_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "._questions.jsonl").write_bytes(b"\x00\x05attributes")
+    put_lines(tmp_path / "questions.jsonl", [record(1)])
+    put_picture(tmp_path / "images/1.png", 1)
+    task = read_task(task_yaml(tmp_path / "mine.yaml", **{**MINE, "files": "*.jsonl"}))
+    assert [one.expected.id for one in questions_of(task).items] == ["1"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"template": "vqa-short"},
+        {"answers": "english"},
+        {"pictures": {"path": ["images"], "names": ["{image}", "{image}"]}},
+        {"pictures": ...},
+        {"labels": {"Hund": "dog", "ein Hund": "a dog"}},
+        {"choices": ["Hund", "ein Hund"], "languages": ["de"], "answers": "english"},
+    ],
+)
+def test_the_digest_of_what_is_asked_sees_every_word(tmp_path: Path, changes: dict[str, Any]) -> None:
+    plain = mine(tmp_path, [record(1), record(2)])
+    assert mine(tmp_path, [record(1), record(2)]).asked_digest == plain.asked_digest
+    assert mine(tmp_path, [record(1), record(2)], metrics=["fidelity"]).asked_digest == plain.asked_digest
+    assert mine(tmp_path, [record(1), record(2)], **changes).asked_digest != plain.asked_digest
+
+
+def test_pictures_that_come_later_are_the_same_question(tmp_path: Path) -> None:
+    layouts = {"path": ["images"], "names": ["{image}"], "layouts": ["one/", ""]}
+    before = mine(tmp_path, [record(1), record(2, image="late.png")], pictures=layouts)
+    put_picture(tmp_path / "images/late.png", 7)
+    after = mine(tmp_path, [record(1), record(2, image="late.png")], pictures=layouts)
+    assert isinstance(before.items[1].pictures[0], AbsentPicture)
+    assert not isinstance(after.items[1].pictures[0], AbsentPicture)
+    assert before.asked_digest == after.asked_digest
+
+
 def test_labels_become_answers_and_unknown_ones_are_counted(tmp_path: Path) -> None:
     found = mine(
         tmp_path,

@@ -36,7 +36,9 @@ ITEMS = (
 PREDICTIONS = Predictions(
     ITEMS, 5, (Problem("empty", 1, ("deu_Latn 2",)), Problem("broken", 1, ("x",))), "ab" * 32
 )
-KNOWN = Provenance("xgqa", "1" * 64, "2" * 64, "mblip", "3" * 64, {"beams": 5, "length_penalty": -1.0})
+KNOWN = Provenance(
+    "xgqa", "1" * 64, "2" * 64, "4" * 64, "mblip", "3" * 64, {"beams": 5, "length_penalty": -1.0}
+)
 
 
 @pytest.fixture

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from evaluation.corpus import PiecesError
 from evaluation.generation import parts_folder, predictions_path
 from evaluation.results import Result, ResultError, read_result
 from evaluation.run import Evaluated, compare_files, evaluate_task, rescore
 from evaluation.tasks import TaskFile, read_task
+from evaluation.vqa_accuracy import TooFewAnswersError
 from tests.evaluation.official import Rule, chance, put_json, put_lines, put_picture, xgqa
 from training.asking import Request
+from translation.settings_file import SettingsError
 
 SIDE_FILES = (".json", ".md", ".html", ".svg", ".items.parquet", ".predictions.jsonl")
 
@@ -30,7 +33,7 @@ def task(root: Path, *overrides: str) -> TaskFile:
 
 
 def run(model: Rule, asked: TaskFile, output: Path, **options: Any) -> Result:
-    done = evaluate_task(model, asked, output, checkpoint="ours", resamples=50, **options)
+    done = evaluate_task(lambda: model, asked, output, checkpoint="ours", resamples=50, **options)
     assert isinstance(done, Evaluated)
     assert all(path.exists() for path in done.files)
     return done.result
@@ -59,6 +62,7 @@ def test_a_result_says_what_it_is_of(tmp_path: Path) -> None:
     assert known.generation == {
         "answer_by": "generation", "beams": 5, "max_new_tokens": 10, "length_penalty": -1.0,
         "repetition_penalty": 1.0, "no_repeat_ngram": 0,
+        "device": "cpu", "precision": "float32", "quantization": "none",
     }  # fmt: skip
     assert known.generated_with is not None
     assert "transformers" in known.generated_with
@@ -84,17 +88,152 @@ def test_a_finished_run_is_scored_but_not_asked_again(tmp_path: Path) -> None:
     assert again.asked == []
 
 
-@pytest.mark.parametrize("override", ["generation.beams=1", "metrics=[exact_match]"])
-def test_another_run_does_not_replace_a_result(tmp_path: Path, override: str) -> None:
+@pytest.mark.parametrize(
+    ("override", "other"),
+    [
+        ("generation.beams=1", "beams"),
+        ("template=vqa-short", "questions"),
+        ("pictures.names=['{imageId}.png', '{imageId}.jpg']", "questions"),
+        ("name=mine", "task"),
+    ],
+)
+def test_another_run_does_not_replace_a_result(tmp_path: Path, override: str, other: str) -> None:
     xgqa(tmp_path)
     first = run(Rule(right), task(tmp_path), tmp_path / "a.json")
-    with pytest.raises(ResultError, match=r"holds a result of another run \(other task"):
-        run(Rule(right), task(tmp_path, override), tmp_path / "a.json")
-    with pytest.raises(ResultError, match=r"another run \(other checkpoint\)"):
-        run(Rule(right, digest="other"), task(tmp_path), tmp_path / "a.json")
+    model = Rule(right)
+    with pytest.raises(ResultError, match=rf"holds a result of another run \(other {other}\)"):
+        run(model, task(tmp_path, override), tmp_path / "a.json")
+    assert model.asked == []
     assert read_result(tmp_path / "a.json") == first
     second = run(Rule(right), task(tmp_path, override), tmp_path / "a.json", overwrite=True)
     assert second.provenance.task_digest != first.provenance.task_digest
+
+
+def test_another_model_does_not_replace_a_result(tmp_path: Path) -> None:
+    xgqa(tmp_path)
+    run(Rule(right), task(tmp_path), tmp_path / "a.json")
+    with pytest.raises(ResultError, match=r"another run \(other checkpoint\)"):
+        run(Rule(right, digest="other"), task(tmp_path), tmp_path / "a.json")
+    with pytest.raises(ResultError, match=r"another run \(other device\)"):
+        run(Rule(right, device="cuda"), task(tmp_path), tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    "override", ["metrics=[exact_match]", "expected={each: 6}", "left_out={fr: not translated}"]
+)
+def test_what_is_only_scored_in_another_way_is_not_asked_again(tmp_path: Path, override: str) -> None:
+    xgqa(tmp_path)
+    run(Rule(right), task(tmp_path), tmp_path / "a.json")
+    model = Rule(right)
+    again = run(model, task(tmp_path, override), tmp_path / "a.json")
+    assert model.asked == []
+    assert value(again, "exact_match") == 100
+
+
+def test_the_same_data_in_another_place_is_the_same_run(tmp_path: Path) -> None:
+    xgqa(tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    (tmp_path / "two/gqa/images").rename(tmp_path / "two/pictures")
+    first = run(Rule(right), task(tmp_path / "one"), tmp_path / "a.json")
+    model = Rule(right)
+    moved = task(tmp_path / "two", "pictures.path=[pictures]")
+    assert run(model, moved, tmp_path / "a.json") == first
+    assert model.asked == []
+
+
+def test_pictures_that_failed_are_asked_when_they_are_there(tmp_path: Path) -> None:
+    xgqa(tmp_path)
+    kept = tmp_path / "kept.jpg"
+    (tmp_path / "gqa/images/n0.jpg").rename(kept)
+    (tmp_path / "gqa/images/n1.jpg").write_bytes(b"broken")
+    first = run(Rule(right), task(tmp_path), tmp_path / "a.json")
+    assert problems(first)["not asked"] == 4
+    (tmp_path / "gqa/images/n1.jpg").unlink()
+    model = Rule(right)
+    assert run(model, task(tmp_path), tmp_path / "a.json") == first
+    assert model.asked == []
+    kept.rename(tmp_path / "gqa/images/n0.jpg")
+    second = run(model, task(tmp_path), tmp_path / "a.json")
+    assert len(model.asked) == 2
+    assert problems(second)["not asked"] == 2
+    assert value(second, "exact_match") == pytest.approx(100 * 10 / 12)
+    assert not parts_folder(tmp_path / "a.json").exists()
+    put_picture(tmp_path / "gqa/images/n1.jpg", 1)
+    assert value(run(Rule(right), task(tmp_path), tmp_path / "a.json"), "exact_match") == 100
+
+
+def test_a_continuation_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    xgqa(tmp_path)
+    (tmp_path / "gqa/images/n0.jpg").unlink()
+    run(Rule(right), task(tmp_path), tmp_path / "a.json")
+    put_picture(tmp_path / "gqa/images/n0.jpg", 0)
+
+    def stop(request: Request) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Rule(stop), task(tmp_path), tmp_path / "a.json")
+    model = Rule(right)
+    assert value(run(model, task(tmp_path), tmp_path / "a.json"), "exact_match") == 100
+    assert len(model.asked) == 2
+
+
+def test_failed_pictures_are_not_asked_with_other_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    xgqa(tmp_path)
+    (tmp_path / "gqa/images/n0.jpg").unlink()
+    run(Rule(right), task(tmp_path), tmp_path / "a.json")
+    put_picture(tmp_path / "gqa/images/n0.jpg", 0)
+    monkeypatch.setattr("evaluation.generation.library_versions", lambda: {"torch": "99"})
+    with pytest.raises(ResultError, match="2 pictures failed, and the libraries are others now"):
+        run(Rule(right), task(tmp_path), tmp_path / "a.json")
+
+
+def test_cut_prompts_are_counted_and_scored(tmp_path: Path) -> None:
+    xgqa(tmp_path)
+    result = run(Rule(right, longest=10), task(tmp_path), tmp_path / "a.json")
+    assert problems(result)["cut prompt"] == 12
+    assert value(result, "exact_match") == 100
+    assert (
+        "12 items whose prompt was cut to the length that the model takes" in (tmp_path / "a.md").read_text()
+    )
+
+
+def test_all_that_can_be_wrong_is_looked_at_before_the_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load() -> Rule:
+        raise AssertionError("loaded")
+
+    xgqa(tmp_path)
+    with pytest.raises(ResultError, match=r"ends with \.json"):
+        evaluate_task(load, task(tmp_path), tmp_path / "a.txt")
+    with pytest.raises(SettingsError, match="there is no"):
+        evaluate_task(load, task(tmp_path, "files=away-{code}.json"), tmp_path / "a.json")
+    with pytest.raises(TooFewAnswersError):
+        evaluate_task(load, task(tmp_path, "metrics=[vqa_accuracy]"), tmp_path / "a.json")
+
+    def none(**options: object) -> object:
+        raise OSError("no network")
+
+    monkeypatch.setattr("evaluation.corpus.BLEU", none)
+    with pytest.raises(PiecesError):
+        evaluate_task(load, task(tmp_path, "metrics=[spbleu]"), tmp_path / "a.json")
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_stored_predictions_replace_no_result_of_others(tmp_path: Path) -> None:
+    xgqa(tmp_path)
+    run(Rule(right), task(tmp_path), tmp_path / "a.json")
+    first = run(Rule(lambda _: "yes", digest="other"), task(tmp_path), tmp_path / "b.json")
+    path = predictions_path(tmp_path / "a.json")
+    with pytest.raises(ResultError, match=r"b\.json: holds a result of other predictions"):
+        rescore(path, task(tmp_path), tmp_path / "b.json")
+    assert read_result(tmp_path / "b.json") == first
+    rescore(path, task(tmp_path, "metrics=[exact_match]"), tmp_path / "a.json", resamples=50)
+    again = rescore(path, task(tmp_path), tmp_path / "b.json", overwrite=True, resamples=50).result
+    assert value(again, "exact_match") == 100
 
 
 def test_predictions_that_were_changed_are_not_taken_for_the_models(tmp_path: Path) -> None:
@@ -155,13 +294,13 @@ def test_only_the_first_process_writes(tmp_path: Path) -> None:
 
     xgqa(tmp_path)
     output = tmp_path / "a.json"
-    assert evaluate_task(Rule(right), task(tmp_path), output, process=Process(1, 2)) is None
+    assert evaluate_task(lambda: Rule(right), task(tmp_path), output, process=Process(1, 2)) is None
     assert not output.exists()
     assert parts_folder(output).exists()
     result = run(Rule(right), task(tmp_path), output, process=Process(0, 2))
     assert value(result, "exact_match") == 100
     assert not parts_folder(output).exists()
-    assert evaluate_task(Rule(right), task(tmp_path), output, process=Process(1, 2)) is None
+    assert evaluate_task(lambda: Rule(right), task(tmp_path), output, process=Process(1, 2)) is None
     with pytest.raises(ResultError, match="several processes cannot overwrite"):
         run(Rule(right), task(tmp_path), output, process=Process(0, 2), overwrite=True)
 
@@ -170,10 +309,10 @@ def test_an_output_of_another_kind_is_refused_before_work(tmp_path: Path) -> Non
     xgqa(tmp_path)
     model = Rule(right)
     with pytest.raises(ResultError, match=r"ends with \.json"):
-        evaluate_task(model, task(tmp_path), tmp_path / "a.txt")
+        evaluate_task(lambda: model, task(tmp_path), tmp_path / "a.txt")
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultError, match="cannot be made"):
-        evaluate_task(model, task(tmp_path), tmp_path / "file" / "a.json")
+        evaluate_task(lambda: model, task(tmp_path), tmp_path / "file" / "a.json")
     assert model.asked == []
 
 

@@ -110,3 +110,7 @@ def test_the_overall_of_a_corpus_metric_pools_the_counts() -> None:
     assert found.overall.value == pytest.approx(float(measure.value(measure.statistics.sum(axis=0))))
     assert found.languages["deu_Latn"].value == pytest.approx(100)
     assert not np.isclose(found.overall.value or 0, 50)
+
+
+def test_scripts_of_a_language_are_of_one_tier() -> None:
+    assert tier("zho_Hant") == tier("zho_Hans") == "high"

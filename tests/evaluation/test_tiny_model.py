@@ -21,7 +21,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Answering:
 
 
 def run(model: Answering, task: TaskFile, output: Path) -> Result:
-    done = evaluate_task(model, task, output, checkpoint="random", resamples=50)
+    done = evaluate_task(lambda: model, task, output, checkpoint="random", resamples=50)
     assert done is not None
     return done.result
 

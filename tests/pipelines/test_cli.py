@@ -322,6 +322,42 @@ def test_evaluate_measures_a_model_and_the_copied_source(
     assert (tmp_path / "mt.small.items.parquet").exists()
 
 
+def test_evaluate_finds_all_models_before_the_first_one_works(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*arguments: object, **options: object) -> None:
+        raise AssertionError("a model was asked")
+
+    monkeypatch.setattr("evaluation.systems.translated", work)
+    code, _, err = call(capsys, "evaluate", str(references(tmp_path)), "--model", "small", "--model", "none")
+    assert (code, "model 'none': no such directory" in err) == (1, True)
+
+
+def test_evaluate_keeps_what_a_model_made_when_the_next_one_fails(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evaluation import systems
+    from translation.model import ModelError, model_directory
+
+    (tmp_path / "copy").symlink_to(model_directory("small"))
+    translated = systems.translated
+
+    def failing(system: str, *arguments: Any) -> systems.Output:
+        if system != "small":
+            raise ModelError("no memory")
+        return translated(system, *arguments)
+
+    monkeypatch.setattr("evaluation.systems.translated", failing)
+    output = tmp_path / "mt.json"
+    given = ["evaluate", str(references(tmp_path)), "--languages", "de", "--output", str(output)]
+    code, _, err = call(capsys, *given, "--model", "small", "--model", str(tmp_path / "copy"))
+    assert (code, "no memory" in err) == (1, True)
+    assert not output.exists()
+    lines = (tmp_path / "mt.small.jsonl").read_text(encoding="utf-8").splitlines()
+    assert lines
+    assert all(json.loads(line)["prediction"] for line in lines)
+
+
 def test_evaluate_takes_translations_made_elsewhere(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

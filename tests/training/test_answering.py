@@ -298,13 +298,36 @@ def test_what_cannot_be_asked_is_an_outcome_and_the_rest_is_answered() -> None:
     assert isinstance(answers[2], BadPrompt)
     assert (answers[2].reason, "</s> now" in answers[2].detail) == ("special token", True)
     assert isinstance(answers[3], str)
-    assert model.cut_prompts == 1
+    assert model.cut_prompts(asked) == [False, False, False, True]
     scores = model.choice_scores(asked, [["a"], ["a"], ["a"], ["a", "0123456789"]])
     assert [type(one) for one in scores] == [list, BadPicture, BadPrompt, BadPrompt]
     assert isinstance(scores[3], BadPrompt)
     assert scores[3].detail == "more than 8 tokens: '0123456789'"
     (special,) = model.choice_scores([REQUESTS[0]], [["<pad>"]])
     assert isinstance(special, BadPrompt)
+
+
+@pytest.mark.parametrize("kind", ["mt5", "llama"])
+def test_nothing_of_the_models_own_generation_settings_is_taken(kind: str) -> None:
+    model = answering(kind)
+    plain = {settings: model.answers(REQUESTS, settings) for settings in (GREEDY, BEAMS)}
+    core = model._model.language_model
+    core.generation_config.update(
+        min_new_tokens=10, forced_bos_token_id=9, forced_eos_token_id=9, bad_words_ids=[[n] for n in range(5, 90)],
+        begin_suppress_tokens=list(range(5, 60)), no_repeat_ngram_size=1, encoder_no_repeat_ngram_size=1,
+        sequence_bias=[[[7], 50.0]], num_beam_groups=1, do_sample=True, temperature=9.0,
+    )  # fmt: skip
+    own = core.generation_config
+    assert {settings: model.answers(REQUESTS, settings) for settings in plain} == plain
+    assert core.generation_config is own
+
+
+def test_a_model_says_what_it_computes_with(tmp_path: Path) -> None:
+    folder = tiny.write_blip2(tmp_path / "blip2", "mt5")
+    whole = {"device": "cpu", "precision": "float32", "quantization": "none"}
+    assert Answering.load(folder, device="cpu").computed_with == whole
+    half = Answering.load(folder, device="cpu", precision="bfloat16")
+    assert half.computed_with == {**whole, "precision": "bfloat16"}
 
 
 def test_nothing_asked_is_nothing_answered() -> None:

@@ -57,6 +57,7 @@ def test_paths_start_at_the_configurations_folder(file: Path) -> None:
         ("stages.0.steps=5", "stages.0.steps", "either `epochs` or `steps`"),
         ("stages.0.batch_size=12", "stages.0.batch_size", "multiple of `per_device`, which is 8"),
         ("model.lora=null", "stages.0.learning_rates.lora", "no `lora`"),
+        ("stages.0.betas=[0.9, 1]", "stages.0.betas.1", "less than 1"),
         ("model.start=there", "model.vision", "`start` is a whole checkpoint"),
         ("model.llm=null", "model.llm", "name `vision` and `llm`"),
         ("model.connector=mlp", "stages.0.learning_rates.qformer", "no Q-Former"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -74,7 +75,7 @@ def test_the_last_ones_and_the_best_are_kept(configuration: Configuration) -> No
         for step in range(1, 6):
             run.save(Progress(step=step), state(), weights, best=1.5 if step == 2 else None)
         assert names(configuration) == [f"step-0000000{step}" for step in (2, 4, 5)]
-        assert run.best() == ("step-00000002", 1.5)
+        assert run.best() == ("step-00000002", 1.5, 0)
     assert chosen_checkpoint(configuration.run_directory).name == "step-00000002"
 
 
@@ -188,3 +189,20 @@ def test_the_state_holds_no_pickle(configuration: Configuration) -> None:
     files: list[Any] = sorted(path.name for path in (checkpoint / TRAINING_STATE).iterdir())
     assert files == [OPTIMISER, STATE]
     assert json.loads((checkpoint / TRAINING_STATE / STATE).read_text())["progress"]["step"] == 1
+
+
+def test_other_mixes_are_another_run(configuration: Configuration) -> None:
+    with RunDirectory(configuration, ["aaaa"]) as run:
+        run.save(Progress(step=1, finished=True), state(), weights)
+        digest = run.digest
+    with pytest.raises(OtherConfiguration, match=r'mixes.0: "aaaa" there, "bbbb" here'):
+        RunDirectory(configuration, ["bbbb"])
+    with RunDirectory(configuration, ["aaaa"]) as run:
+        assert run.digest == digest
+
+
+def test_a_best_checkpoint_that_is_gone_is_none(configuration: Configuration) -> None:
+    with RunDirectory(configuration) as run:
+        checkpoint = run.save(Progress(step=1), state(), weights, best=0.5)
+        shutil.rmtree(checkpoint)
+        assert run.best() is None

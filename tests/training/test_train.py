@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -21,7 +23,8 @@ from training.configuration import Configuration, load_configuration
 from training.figures import METRICS, read_figures
 from training.loader import LoaderError
 from training.run_directory import CHECKPOINTS, RunError
-from training.train import Stopped, _StageRun, train
+from training.stage import StageRun, Stopped
+from training.train import train
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,6 +60,7 @@ def one_thread() -> Any:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture
@@ -226,16 +230,16 @@ def test_two_processes_train_as_one_does(folder: Path) -> None:
 
 def test_sigterm_ends_a_run_with_a_checkpoint_that_goes_on(folder: Path, monkeypatch: Any) -> None:
     trained(folder, "output=whole", "checkpoints.every_steps=null")
-    step = _StageRun._step
+    step = StageRun._step
 
-    def signalled(self: _StageRun, batches: list[Batch]) -> Any:
+    def signalled(self: StageRun, batches: list[Batch]) -> Any:
         if self._progress.step == 4:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.01)
         return step(self, batches)
 
     with monkeypatch.context() as patched:
-        patched.setattr(_StageRun, "_step", signalled)
+        patched.setattr(StageRun, "_step", signalled)
         with pytest.raises(Stopped, match="stopped after step 5"):
             trained(folder, "checkpoints.every_steps=null")
     trained(folder, "checkpoints.every_steps=null")
@@ -253,9 +257,9 @@ def test_a_finished_run_does_nothing_more(folder: Path) -> None:
 
 def spoiled(when: Callable[[int], bool]) -> Any:
     """`_inputs` with pictures of no numbers in some steps."""
-    inputs = _StageRun._inputs
+    inputs = StageRun._inputs
 
-    def with_nan(self: _StageRun, batch: Batch) -> Any:
+    def with_nan(self: StageRun, batch: Batch) -> Any:
         sequences, pixels = inputs(self, batch)
         return sequences, pixels * float("nan") if pixels is not None and when(
             self._progress.step
@@ -265,18 +269,20 @@ def spoiled(when: Callable[[int], bool]) -> Any:
 
 
 def test_a_step_with_an_undefined_gradient_is_left_out_and_counted(folder: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(_StageRun, "_inputs", spoiled(lambda step: step == 4))
+    monkeypatch.setattr(StageRun, "_inputs", spoiled(lambda step: step == 4))
     outcome = trained(folder, "validation=null")
     assert outcome.progress.left_out == 1
     assert all(torch.isfinite(tensor).all() for tensor in weights(folder / "run").values())
     lines = told(folder / "run")
     assert [line["steps_left_out"] for line in lines][3:6] == [0, 1, 1]
     assert lines[4]["loss"] is None
+    assert lines[5]["loss"] is not None
 
 
 def test_many_undefined_gradients_in_a_row_stop_the_run(folder: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(_StageRun, "_inputs", spoiled(lambda step: step >= 4))
-    with pytest.raises(RunError, match=r"step 7: the gradient is infinite or undefined for the 3th step"):
+    monkeypatch.setattr(StageRun, "_inputs", spoiled(lambda step: step >= 4))
+    words = r"step 7: 3 steps in a row had an infinite or undefined gradient \(the loss of tiny/"
+    with pytest.raises(RunError, match=words):
         trained(folder, "non_finite=3", "validation=null")
 
 
@@ -301,3 +307,50 @@ def test_a_broken_picture_is_counted_and_training_goes_on(folder: Path) -> None:
     write_mix(folder / "mix", rows)
     trained(folder, "validation=null", "stages.0.steps=8")
     assert told(folder / "run")[-1]["examples_skipped"] >= 1
+
+
+def test_a_stage_has_data_of_its_own_and_says_how_its_pictures_are_prepared(folder: Path) -> None:
+    write_mix(folder / "other", rows_of({"fra_Latn": 16}))
+    trained(folder, "stages.1.data={mixes: [other], fit: pad, workers: 0}", "stages.1.epochs=2")
+    lines = [line for line in told(folder / "run") if line["kind"] == "train"]
+    languages = {name for line in lines for name in line["loss_by_language"] if line["stage"] == "main"}
+    assert languages == {"fra_Latn"}
+    last = max((folder / "run" / CHECKPOINTS).glob("step-*"))
+    assert json.loads((last / "realign.json").read_text())["pictures"]["fit"] == "pad"
+
+
+def test_bfloat16_checkpointing_and_workers_train_too(folder: Path) -> None:
+    outcome = trained(
+        folder, "precision=bfloat16", "gradient_checkpointing=true", "data.workers=1", "stages.1.epochs=0.5"
+    )
+    assert outcome.progress.finished
+    lines = [line for line in told(folder / "run") if line["kind"] == "train"]
+    assert all(0 < line["loss"] < 20 for line in lines)
+    assert all(tensor.dtype == torch.float32 for tensor in weights(folder / "run").values())
+
+
+def test_sigterm_to_all_processes_of_a_run_ends_it_with_a_checkpoint(folder: Path) -> None:
+    script = folder / "one.py"
+    script.write_text(
+        "import sys\n"
+        "from rich.console import Console\n"
+        "from training.configuration import load_configuration\n"
+        "from training.train import train\n"
+        "if __name__ == '__main__':\n"
+        "    train(load_configuration(sys.argv[1], sys.argv[2:]), Console(quiet=True), quiet=True)\n"
+    )
+    arguments = ["data.workers=1", "stages.1.epochs=500", "validation=null", "checkpoints.every_steps=null"]
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(folder / "test.yaml"), *arguments],
+        cwd=ROOT,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    metrics = folder / "run" / METRICS
+    while process.poll() is None and (not metrics.exists() or metrics.read_text().count("\n") < 5):
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert "Stopped: stopped after step" in errors.decode(), errors.decode()[-3000:]
+    assert list((folder / "run" / CHECKPOINTS).glob("step-*"))

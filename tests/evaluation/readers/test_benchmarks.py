@@ -131,6 +131,7 @@ def test_maxm_takes_all_accepted_answers(tmp_path: Path) -> None:
     (question,) = found.items
     assert question.key == ("heb_Hebr", "q1")
     assert question.expected.references == ("כלב", "כלב קטן")
+    assert question.expected.published == ("כלב", "כלב קטן")
     assert question.request.prompt.endswith("Short answer in Hebrew:")
     assert problems(found) == {
         "broken record": (
@@ -138,6 +139,35 @@ def test_maxm_takes_all_accepted_answers(tmp_path: Path) -> None:
             "maxm_v1_iw.json: annotations[1]: `qa_pairs` is None, a list wanted",
         )
     }
+
+
+def test_published_maxm_looks_at_processed_answers(tmp_path: Path) -> None:
+    pair = {"question_id": "q", "question": "Was?", "answers": ["ein Hund"], "processed_answers": ["Hund"]}
+    images = [{"image_id": "i", "qa_pairs": [pair, {**pair, "question_id": "r", "processed_answers": []}]}]
+    put_json(tmp_path / "maxm/maxm_v1_en.json", {"annotations": images})
+    put_picture(tmp_path / "maxm/images/i.jpg", 1)
+    both, one = (question.expected for question in ask(tmp_path, "maxm", "languages=[en]").items)
+    assert (both.references, both.published) == (("ein Hund", "Hund"), ("Hund",))
+    assert (one.references, one.published) == (("ein Hund",), ())
+
+
+def test_a_blank_answer_of_vqav2_is_one_of_ten(tmp_path: Path) -> None:
+    questions = [{"question_id": 1, "image_id": 42, "question": "What?"}]
+    answers = [{"answer": "" if n == 3 else "dog"} for n in range(10)]
+    annotations = [{"question_id": 1, "answers": answers}]
+    found = ask(vqav2(tmp_path, {"questions": questions}, {"annotations": annotations}), "vqav2")
+    assert sorted(found.items[0].expected.references) == ["", *["dog"] * 9]
+
+
+def test_a_blank_caption_beside_others_is_left_out_and_counted(tmp_path: Path) -> None:
+    lines = [{"image/key": "k", "de": {"caption": ["ein Hund", " "]}, "fr": {"caption": [""]}}]
+    put_lines(tmp_path / "xm3600/captions.jsonl", lines)
+    put_picture(tmp_path / "xm3600/images/k.jpg", 1)
+    found = ask(tmp_path, "xm3600", "languages=[de, fr]", "expected={}")
+    assert [one.expected.references for one in found.items] == [("ein Hund",)]
+    assert problems(found)["blank answer"] == ("de k: 1 of them",)
+    assert problems(found)["language without items"] == ("fr",)
+    assert len(problems(found)["broken record"]) == 1
 
 
 def test_another_file_than_maxms_is_an_error(tmp_path: Path) -> None:

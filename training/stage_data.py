@@ -1,0 +1,128 @@
+"""The rows that a stage is trained and validated on."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+
+from accelerate import Accelerator
+
+from training.checkpoint import Loaded
+from training.configuration import Configuration, DataSection, MixSection
+from training.loader import Loader, LoaderSettings, MixWeight
+from training.mixes import TRAIN, VALIDATION, EmptySplit, Mix
+from training.mixture import Mixture
+from training.order import OrderSettings
+
+
+def training_loader(
+    configuration: Configuration, number: int, loaded: Loaded, accelerator: Accelerator
+) -> Loader:
+    """The rows of a stage, in batches of `per_device`.
+
+    Args:
+        number: of the stage.
+
+    Raises:
+        MixError, TokenizerError: see `Loader`.
+    """
+    stage = configuration.stages[number]
+    data = stage.data or configuration.data
+    together = stage.batch_size // configuration.per_device
+    workers = data.workers if data.workers != "auto" else max(0, _cores() // _local(accelerator) - 1)
+    settings = LoaderSettings(
+        tuple(MixWeight(mix.path, mix.times) for mix in configuration.mixes_of(data)),
+        _order(configuration, data, loaded),
+        TRAIN,
+        configuration.seed + number,
+        Mixture(data.tasks, data.alpha, data.max_times),
+        loaded.texts,
+        loaded.preprocessing.pictures,
+        together=together,
+        max_skipped=data.max_skipped,
+    )
+    return Loader(
+        settings,
+        loaded.tokenizer,
+        rank=accelerator.process_index,
+        ranks=accelerator.num_processes,
+        workers=workers,
+        # A step takes all of its batches before it computes the first.
+        ahead=max(2, math.ceil(together / accelerator.num_processes / max(1, workers)) + 1),
+        pin_memory=accelerator.device.type == "cuda",
+    )
+
+
+def held_out_loader(
+    configuration: Configuration, number: int, loaded: Loaded, accelerator: Accelerator
+) -> Loader:
+    """The held-out rows of a stage's mixes, each once; mixes and tasks that are not trained on are left out.
+
+    Raises:
+        EmptySplit: none of the mixes has any.
+        MixError: see `Loader`.
+    """
+    data = configuration.stages[number].data or configuration.data
+    mixes = _with_held_out(configuration.mixes_of(data))
+    present = {task for mix in mixes if data.tasks for counts in mix.task_counts() for task in counts}
+    unseen = {task: 0.0 for task, times in data.tasks.items() if times == 0 and task in present}
+    settings = LoaderSettings(
+        tuple(MixWeight(mix.location) for mix in mixes),
+        _order(configuration, data, loaded),
+        VALIDATION,
+        configuration.seed,
+        Mixture(unseen),
+        loaded.texts,
+        loaded.preprocessing.pictures,
+        even=False,
+        # A picture that is broken is one of few here.
+        max_skipped=1.0,
+    )
+    return Loader(
+        settings,
+        loaded.tokenizer,
+        rank=accelerator.process_index,
+        ranks=accelerator.num_processes,
+        workers=1 if data.workers else 0,
+    )
+
+
+def mix_digests(configuration: Configuration) -> list[str]:
+    """Of all mixes of all stages, in order.
+
+    Raises:
+        MixError: one cannot be trained on.
+    """
+    found = [configuration.data, *(stage.data for stage in configuration.stages if stage.data is not None)]
+    return [Mix(mix.path).digest for data in found for mix in configuration.mixes_of(data)]
+
+
+def _with_held_out(mixes: Sequence[MixSection]) -> list[Mix]:
+    found: list[Mix] = []
+    for mix in mixes:
+        try:
+            found.append(Mix(mix.path, VALIDATION))
+        except EmptySplit as error:
+            empty = error
+    if not found:
+        raise empty
+    return found
+
+
+def _order(configuration: Configuration, data: DataSection, loaded: Loaded) -> OrderSettings:
+    return OrderSettings(
+        configuration.per_device,
+        window_rows=data.window_rows,
+        window_bytes=data.window_mib * 2**20,
+        picture_tokens=loaded.base.visual_tokens,
+    )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _local(accelerator: Accelerator) -> int:
+    """Processes on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes))
