@@ -115,8 +115,8 @@ def _golds(item: Item, options: Sequence[str]) -> set[int]:
     for gold in item.expected.references:
         if plain_answer(gold, language) not in plain:
             raise ValueError(
-                f"{item.expected.language} {item.expected.id!r}: the gold answer {gold!r} is none of the choices "
-                f"{', '.join(map(repr, options))}; mend the task's answers or choices"
+                f"{item.expected.language} {item.expected.id!r}: the gold answer {gold!r} is none of the "
+                f"choices {', '.join(map(repr, options))}; mend the task's answers or choices"
             )
         found.add(plain.index(plain_answer(gold, language)))
     return found

@@ -84,7 +84,9 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--overwrite", action="store_true", help="replace another run's result")
     _device_options(evaluate)
     evaluate.add_argument(
-        "--quantization", choices=QUANTIZATIONS, help="of the LLM's weights (default: none, as precise as asked)"
+        "--quantization",
+        choices=QUANTIZATIONS,
+        help="of the LLM's weights (default: none, as precise as asked)",
     )
     evaluate.add_argument("--quiet", action="store_true", help="no progress, only the result")
     evaluate.set_defaults(call=_evaluate)
@@ -356,10 +358,11 @@ def _failures() -> tuple[type[Exception], ...]:
     from training.texts import TokenizerError
     from training.weight_files import CheckpointError
 
-    return (
+    of_models = (
         *(RunError, MixError, LoaderError, CheckpointError, PartError, TokenizerError, FiguresError),
-        *(OutOfMemory, GenerationError, *_failures_of_scoring()),
+        *(OutOfMemory, GenerationError),
     )
+    return of_models + _failures_of_scoring()
 
 
 def _failures_of_scoring() -> tuple[type[Exception], ...]:
@@ -383,3 +386,7 @@ def _compare(parsed: argparse.Namespace) -> int:
         return FAILED
     TerminalConsole().print(text, markup=False)
     return DONE
+
+
+if __name__ == "__main__":
+    main()

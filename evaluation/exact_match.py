@@ -52,7 +52,8 @@ def any_match_published(items: Sequence[Item]) -> list[Measure]:
     """
     scores = [
         not item.empty
-        and _bare(item.prediction) in {_bare(gold) for gold in item.expected.published or item.expected.references}
+        and _bare(item.prediction)
+        in {_bare(gold) for gold in item.expected.published or item.expected.references}
         for item in items
     ]
     return [

@@ -36,8 +36,8 @@ def fidelity(items: Sequence[Item], identifier: Identifier | None = None) -> lis
     `fidelity.strict` counts it as wrong where the identifier is sure enough for a mix to reject it. An empty
     prediction is in no language, and neither is one of signs alone (`...`, an emoji), or with a character or
     token that stands for what could not be written (U+FFFD, `<unk>`). A number (`3`, `50%`), or a text in the
-    right script of a language that the identifier cannot name, cannot be judged. Nearly every word or two pass as any language of their script,
-    so on short answers these numbers say little.
+    right script of a language that the identifier cannot name, cannot be judged. Nearly every word or two
+    pass as any language of their script, so on short answers these numbers say little.
     """
     found = identifier or load_identifier(SHIPPED)
     faithful, strict = np.zeros(len(items), np.bool_), np.zeros(len(items), np.bool_)
@@ -67,7 +67,7 @@ _NUMBER = regex.compile(r"[\p{P}\p{Sc}\p{Sm}\p{Z}\s°]*\p{N}[\p{N}\p{P}\p{Sc}\p{
 
 
 def _broken(text: str) -> bool:
-    """Whether a text is in no language, for it has nothing that could be, or holds what could not be written."""
+    """Whether a text is in no language: it holds signs alone, or what could not be written."""
     if _UNWRITTEN.search(text):
         return True
     return not _LETTER.search(text) and not _NUMBER.fullmatch(text)

@@ -2,7 +2,8 @@
 
 A line may also have `references` (list of texts), `image` (what is resampled together, the id by default)
 and `choices`; where the task gives the references, only the first three count. With a prediction of null,
-`unanswered` may say why the model could not be asked; `cut` says that its prompt was cut. Other keys are the model's business.
+`unanswered` may say why the model could not be asked; `cut` says that its prompt was cut. Other keys are the
+model's business.
 """
 
 from __future__ import annotations

@@ -214,7 +214,11 @@ def _try_metrics(task: TaskFile, questions: Questions) -> None:
 
 
 def _check_same(
-    output: Path, name: str, questions: Questions, settings: Mapping[str, Any], checkpoint_digest: str | None = None
+    output: Path,
+    name: str,
+    questions: Questions,
+    settings: Mapping[str, Any],
+    checkpoint_digest: str | None = None,
 ) -> Result | None:
     """The result that is there, if it is of a run like this; None if there is none.
 
@@ -267,8 +271,8 @@ def _finished(output: Path, predictions: Path, questions: Questions, run: Run) -
         if known.generated_with != run.versions:
             raise ResultError(
                 f"{output}: {len(failed):,} pictures failed, and the libraries are others now, so that these "
-                f"questions cannot be asked as the rest was ({dict(known.generated_with or {})}); name another "
-                "--output, or overwrite it"
+                f"questions cannot be asked as the rest was ({dict(known.generated_with or {})}); name "
+                "another --output, or overwrite it"
             )
         take_up(predictions, run, output)
         return None

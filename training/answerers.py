@@ -42,8 +42,8 @@ def load_answerer(
         return Answering.load(folder, device, precision, quantization=quantization, rows_at_once=rows_at_once)
     if quantization is not None:
         raise CheckpointError(
-            f"{folder / 'config.json'}: a model of the kind {kind!r}; only BLIP-2's and this trainer's can be "
-            f"read with quantization ({quantization}), so leave it out"
+            f"{folder / 'config.json'}: a model of the kind {kind!r}; only BLIP-2's and this trainer's can "
+            f"be read with quantization ({quantization}), so leave it out"
         )
     if kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         return GenericAnswering.load(folder, device, precision, rows_at_once=rows_at_once)

@@ -174,7 +174,13 @@ class Answering:
         return computed_with(self._device, precision, self._quantization)
 
     def cut_prompts(self, requests: Sequence[Request]) -> list[bool]:
-        """Of each request whether its prompt is longer than `max_prompt_tokens`, and is cut, as in training."""
+        """Of each request whether its prompt is longer than `max_prompt_tokens`, and cut, as in training.
+
+        Raises:
+            TokenizerError: see `answers`.
+        """
+        for language in {request.prompt_language for request in requests}:
+            self._check_language(language)
         found = self._texts.prompts(
             [request.prompt for request in requests], [request.prompt_language for request in requests]
         )

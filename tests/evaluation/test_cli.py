@@ -1,139 +1,159 @@
-"""`realign evaluate` and `realign compare`: what is wrong is said, and torch is for models alone."""
+"""The console script `realign`, from a mix to numbers."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from accelerate.state import AcceleratorState
 
 from evaluation.cli import main
-from tests.evaluation.official import xgqa
+from tests.training import tiny
+from tests.training.conftest import jpeg, rows_of, write_mix
 
-ROOT = Path(__file__).parents[2]
-
-WITHOUT_TORCH = (
-    "import sys\n"
-    "for name in ('torch', 'transformers', 'peft', 'accelerate', 'safetensors'): sys.modules[name] = None\n"
-    "from evaluation.cli import main\n"
-    "main(sys.argv[1:])\n"
-)
-
-
-def put_predictions(path: Path, right: int = 12) -> Path:
-    lines = [
-        {
-            "id": str(1000 + number),
-            "language": code,
-            "prediction": ("yes", "no")[number % 2] if place * 6 + number < right else "never",
-        }
-        for place, code in enumerate(("en", "de"))
-        for number in range(6)
-    ]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
+CONFIGURATION = """
+name: small
+output: run
+model: {vision: blip2, llm: llm}
+data: {mixes: [mix], workers: 0}
+stages: [{name: main, learning_rates: {projection: 1e-3, lora: 1e-3}, steps: 4, batch_size: 4}]
+per_device: 4
+log: {tensorboard: false}
+"""
 
 
-def of_task(root: Path) -> list[str]:
-    return ["xgqa", "--set", f"root={root}", "--set", "languages=[en, de]"]
-
-
-def realign(*arguments: str) -> int:
+def realign(*arguments: str | Path) -> int:
     with pytest.raises(SystemExit) as ended:
-        main(["evaluate", *arguments])
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
+        main([str(argument) for argument in arguments])
+    return int(ended.value.code or 0)
 
 
-def test_scoring_and_comparing_need_no_torch(tmp_path: Path) -> None:
-    xgqa(tmp_path)
-    calls = [
-        ["evaluate", *of_task(tmp_path), "--predictions", str(put_predictions(tmp_path / f"{name}.jsonl", right)),
-         "--output", str(tmp_path / f"{name}.json")]
-        for name, right in (("a", 12), ("b", 6))
-    ]  # fmt: skip
-    calls.append(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")])
-    for call in calls:
-        command = [sys.executable, "-c", WITHOUT_TORCH, *call]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    assert "| all items | 12 | exact_match | 100.0 | 50.0 | -50.0" in done.stdout
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A mix, a configuration, and what its training left."""
+    made = tmp_path_factory.mktemp("realign")
+    tiny.write_blip2(made / "blip2", "t5")
+    tiny.write_language_model(made / "llm", "mt5")
+    write_mix(made / "mix", rows_of({"deu_Latn": 12, "eng_Latn": 8}))
+    (made / "small.yaml").write_text(CONFIGURATION)
+    for number in range(2):
+        (made / f"{number}.jpg").write_bytes(jpeg(number))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    assert realign("train", made / "small.yaml", "--quiet") == 0
+    AcceleratorState._reset_state(reset_partial_state=True)
+    torch.set_num_threads(threads)
+    return made
 
 
-def test_predictions_replace_a_result_of_others_only_on_demand(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    xgqa(tmp_path)
-    output = ["--output", str(tmp_path / "a.json")]
-    first = ["--predictions", str(put_predictions(tmp_path / "a.jsonl"))]
-    second = ["--predictions", str(put_predictions(tmp_path / "b.jsonl", 6))]
-    assert realign(*of_task(tmp_path), *first, *output) == 0
-    before = (tmp_path / "a.json").read_bytes()
-    assert realign(*of_task(tmp_path), *second, *output) == 1
-    assert "holds a result of other predictions" in capsys.readouterr().err
-    assert (tmp_path / "a.json").read_bytes() == before
-    assert realign(*of_task(tmp_path), *second, *output, "--overwrite") == 0
-    assert (tmp_path / "a.json").read_bytes() != before
+def test_train_tells_where_the_checkpoint_is_and_does_nothing_twice(folder: Path, capsys: Any) -> None:
+    assert realign("train", folder / "small.yaml", "--quiet") == 0
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert "4 steps are done; the last checkpoint is" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "options", [["--device", "cpu"], ["--precision", "float32"], ["--quantization", "int8"]]
-)
-def test_options_of_a_model_are_refused_with_predictions(
-    tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    xgqa(tmp_path)
-    predictions = str(put_predictions(tmp_path / "a.jsonl"))
-    given = [*of_task(tmp_path), "--predictions", predictions, "--output", str(tmp_path / "a.json"), *options]
-    assert realign(*given) == 2
-    assert f"{options[0]} is of no effect with --predictions" in capsys.readouterr().err
-    assert not (tmp_path / "a.json").exists()
+def test_another_configuration_is_a_wrong_command(folder: Path, capsys: Any) -> None:
+    assert realign("train", folder / "small.yaml", "--set", "stages.0.batch_size=8") == 2
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert "stages.0.batch_size: 4 there, 8 here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("override", "words"),
     [
-        ["CHECKPOINT", "xgqa", "--output", "OUT", "--set", "root=DIR"],
-        ["CHECKPOINT", "--output", "OUT", "xgqa", "--set", "root=DIR"],
-        ["--output", "OUT", "CHECKPOINT", "--set", "root=DIR", "xgqa"],
-        ["--set", "root=DIR", "--output", "OUT", "CHECKPOINT", "xgqa"],
+        ("stages.0.step=3", "did you mean `steps`"),
+        ("data.mixes=[nowhere]", "no directory"),
+        ("model.llm=elsewhere", "no directory"),
     ],
 )
-def test_options_may_stand_anywhere(
-    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    xgqa(tmp_path)
-    names = {
-        "CHECKPOINT": str(tmp_path / "away"),
-        "OUT": str(tmp_path / "a.json"),
-        "root=DIR": f"root={tmp_path}",
-    }
-    given = [names.get(one, one) for one in arguments]
-    assert realign(*given, "--set", "languages=[en, de]") == 1
-    assert "away: no such directory" in capsys.readouterr().err
+def test_a_wrong_configuration_is_one_line(folder: Path, override: str, words: str, capsys: Any) -> None:
+    assert realign("train", folder / "small.yaml", "--set", override) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def test_an_unfinished_mix_fails_with_one_line(folder: Path, capsys: Any) -> None:
+    (folder / "empty").mkdir(exist_ok=True)
+    assert realign("train", folder / "small.yaml", "--set", "data.mixes=[empty]", "--set", "output=x") == 1
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_captions_come_one_a_picture(folder: Path, capsys: Any) -> None:
+    pictures = [folder / "0.jpg", folder / "1.jpg"]
+    options = ("--language", "deu", "--beams", "2", "--max-new-tokens", "4")
+    assert realign("caption", folder / "run", *pictures, *options, "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["images"] for line in lines] == [[str(path)] for path in pictures]
+    assert {line["language"] for line in lines} == {"deu_Latn"}
+    assert all("German" in line["prompt"] for line in lines)
+
+
+def test_a_question_is_answered_alone_on_its_line(folder: Path, capsys: Any) -> None:
+    options = ("--language", "swh_Latn", "--beams", "1", "--max-new-tokens", "3")
+    assert realign("ask", folder / "run", folder / "0.jpg", "What is this?", *options) == 0
+    assert capsys.readouterr().out.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "code", "words"),
     [
-        (["xgqa"], "a CHECKPOINT and a TASK wanted"),
-        (["a", "b", "xgqa"], "a CHECKPOINT and a TASK wanted"),
-        (["a", "xgqa", "--predictions", "a.jsonl"], "or a TASK and --predictions"),
-        (["a", "xgqa", "--beams", "3"], "unrecognized arguments: --beams 3"),
+        (("caption", "run", "none.jpg"), 2, "none.jpg"),
+        (("caption", "run", "0.jpg", "--language", "klingon"), 2, "klingon"),
+        (("caption", "mix", "0.jpg"), 1, "no checkpoint"),
+        (("merge", "llm", "--output", "merged"), 1, "llm"),
+        (("evaluate", "run", "xgq", "--output", "a.json"), 2, "xgqa"),
+        (("compare", "none.json", "none.json"), 1, "none.json"),
     ],
 )
-def test_a_wrong_command_line_is_said(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+def test_what_is_wrong_is_said_in_one_line(
+    folder: Path, arguments: tuple[str, ...], code: int, words: str, capsys: Any, monkeypatch: Any
 ) -> None:
-    assert realign(*arguments, "--output", "a.json") == 2
-    assert message in capsys.readouterr().err
+    monkeypatch.chdir(folder)
+    assert realign(*arguments) == code
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
 
 
-def test_a_wrong_output_is_told_before_the_checkpoint_is_looked_for(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    xgqa(tmp_path)
-    assert realign(str(tmp_path / "away"), *of_task(tmp_path), "--output", str(tmp_path / "a.txt")) == 1
-    assert "ends with .json" in capsys.readouterr().err
+def test_a_merged_checkpoint_says_the_same_and_starts_a_next_run(folder: Path, capsys: Any) -> None:
+    assert realign("merge", folder / "run", "--output", folder / "merged") == 0
+    options = ("--beams", "1", "--max-new-tokens", "6")
+    capsys.readouterr()
+    said = []
+    for checkpoint in ("run", "merged"):
+        assert realign("caption", folder / checkpoint, folder / "0.jpg", *options) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    overrides = ("model={start: merged}", "output=next", "stages.0.steps=1")
+    sets = [part for override in overrides for part in ("--set", override)]
+    assert realign("train", folder / "small.yaml", *sets, "--quiet") == 0
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_an_evaluation_goes_from_a_checkpoint_to_a_comparison(folder: Path, capsys: Any) -> None:
+    lines = [
+        {"id": str(number), "language": "deu_Latn", "image": f"{number}.jpg", "captions": ["ein Hund"]}
+        for number in range(2)
+    ]
+    (folder / "questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "task.yaml").write_text(
+        "name: mine\nformat: records\nfiles: questions.jsonl\nlanguages: [deu_Latn]\n"
+        'fields: {answers: captions}\npictures: {path: [.], names: ["{image}"]}\n'
+        "template: caption-describe\ngeneration: {beams: 1, max_new_tokens: 4, length_penalty: 1}\n"
+        'metrics: ["chrf++"]\n'
+    )
+    root = ("--set", f"root={folder}", "--quiet")
+    for name in ("a", "b"):
+        output = folder / f"{name}.json"
+        assert realign("evaluate", folder / "run", folder / "task.yaml", "--output", output, *root) == 0
+    assert "chrf++" in capsys.readouterr().out
+    assert json.loads((folder / "a.json").read_text())
+    assert realign("compare", folder / "a.json", folder / "b.json") == 0
+    assert "chrf++" in capsys.readouterr().out
+    scored = ("--predictions", folder / "a.predictions.jsonl")
+    assert realign("evaluate", folder / "task.yaml", "--output", folder / "c.json", *scored, *root) == 0

@@ -252,6 +252,7 @@ def test_answers_of_xgqa_are_english(tmp_path: Path) -> None:
     german = questions_of(read_task("xgqa", [f"root={tmp_path}", "languages=[de]"])).items[0]
     assert german.request.prompt == "Question: Is it de 0? Short answer in English:"
     assert (german.request.language, german.expected.language) == ("eng_Latn", "deu_Latn")
+    assert german.expected.answer_language == "eng_Latn"
 
 
 def test_xm3600_leaves_out_quechua_and_says_so(tmp_path: Path) -> None:

@@ -313,7 +313,8 @@ def test_nothing_of_the_models_own_generation_settings_is_taken(kind: str) -> No
     plain = {settings: model.answers(REQUESTS, settings) for settings in (GREEDY, BEAMS)}
     core = model._model.language_model
     core.generation_config.update(
-        min_new_tokens=10, forced_bos_token_id=9, forced_eos_token_id=9, bad_words_ids=[[n] for n in range(5, 90)],
+        min_new_tokens=10, forced_bos_token_id=9, forced_eos_token_id=9,
+        bad_words_ids=[[n] for n in range(5, 90)],
         begin_suppress_tokens=list(range(5, 60)), no_repeat_ngram_size=1, encoder_no_repeat_ngram_size=1,
         sequence_bias=[[[7], 50.0]], num_beam_groups=1, do_sample=True, temperature=9.0,
     )  # fmt: skip

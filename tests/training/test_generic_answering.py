@@ -288,3 +288,33 @@ def test_code_that_comes_with_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     model = load_answerer(folder, device="cpu")
     assert isinstance(model.answers(REQUESTS[:1], GREEDY)[0], str)
     assert not trace.exists()
+
+
+def test_nothing_of_the_models_own_generation_settings_is_taken(tmp_path: Path) -> None:
+    model = GenericAnswering.load(llava(tmp_path / "llava"), device="cpu")
+    plain = model.answers(REQUESTS, GREEDY)
+    model._model.generation_config.update(
+        min_new_tokens=10,
+        forced_eos_token_id=9,
+        no_repeat_ngram_size=1,
+        bad_words_ids=[[n] for n in range(5, 90)],
+    )
+    assert model.answers(REQUESTS, GREEDY) == plain
+
+
+def test_what_it_computes_with_is_told_and_no_prompt_is_cut(tmp_path: Path) -> None:
+    model = GenericAnswering.load(llava(tmp_path / "llava"), device="cpu", precision="bfloat16")
+    assert model.computed_with == {"device": "cpu", "precision": "bfloat16", "quantization": "none"}
+    assert model.cut_prompts(REQUESTS) == [False] * len(REQUESTS)
+
+
+def test_quantization_of_models_of_other_kinds_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"kind 'llava'; only BLIP-2's.*\(int8\), so leave it out"):
+        load_answerer(llava(tmp_path / "llava"), "cpu", quantization="int8")
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="needs bitsandbytes")
+def test_a_models_own_weights_may_be_read_with_quantization(tmp_path: Path) -> None:
+    model = load_answerer(tiny.write_blip2(tmp_path / "blip2", "mt5"), "cpu", quantization="int8")
+    assert model.computed_with == {"device": "cpu", "precision": "float32", "quantization": "int8"}
+    assert all(isinstance(one, str) for one in model.answers(REQUESTS, GREEDY))

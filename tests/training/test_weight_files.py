@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import save_file
 
 from training.weight_files import (
@@ -15,6 +17,7 @@ from training.weight_files import (
     check_report,
     located,
     read_json,
+    with_weights,
 )
 
 
@@ -113,3 +116,64 @@ def test_a_report_is_read(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no weights for a and 1 more"):
         check_report({"mismatched_keys": set(), "missing_keys": {"b", "a"}}, tmp_path)
     check_report({"mismatched_keys": set(), "missing_keys": {"a"}}, tmp_path, lambda name: name != "a")
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files of the one repository of a hub."""
+    files, cache = tmp_path / "hub", tmp_path / "cache"
+    files.mkdir()
+
+    def names() -> list[str]:
+        return [path.relative_to(files).as_posix() for path in files.rglob("*") if path.is_file()]
+
+    def download(name: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        assert name == "owner/model"
+        for file in filter_repo_objects(names(), allow_patterns=allow_patterns):
+            (cache / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(files / file, cache / file)
+        return str(cache)
+
+    class Api:
+        def list_repo_files(self, name: str, *, revision: str | None) -> list[str]:
+            assert name == "owner/model"
+            return names()
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    return files
+
+
+def test_an_adapter_on_the_hub_comes_with_its_weights(hub: Path) -> None:
+    save_file({"a": torch.ones(1)}, hub / SINGLE)
+    save_file({"b": torch.ones(1)}, hub / "other.safetensors")
+    (hub / "adapter").mkdir()
+    save_file({"lora": torch.ones(1)}, hub / "adapter/adapter_model.safetensors")
+    (hub / "adapter/adapter_config.json").write_text("{}")
+    found = with_weights("owner/model")
+    assert found.read(lambda name: True).keys() == {"a"}
+    names = {path.relative_to(found.folder).as_posix() for path in found.folder.rglob("*") if path.is_file()}
+    assert names == {SINGLE, "adapter/adapter_model.safetensors", "adapter/adapter_config.json"}
+
+
+def test_pickled_weights_on_the_hub_are_named(hub: Path) -> None:
+    (hub / "config.json").write_text("{}")
+    (hub / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"owner/model: weights only as pytorch_model\.bin.*refs/pr/1"):
+        with_weights("owner/model")
+    (hub / "pytorch_model.bin").unlink()
+    with pytest.raises(CheckpointError, match=r"owner/model: neither model\.safetensors nor"):
+        with_weights("owner/model")
+
+
+def test_without_the_hub_the_missing_weights_are_still_told(
+    hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away:
+        def list_repo_files(self, name: str, *, revision: str | None) -> list[str]:
+            raise ConnectionError("no network")
+
+    (hub / "config.json").write_text("{}")
+    monkeypatch.setattr("huggingface_hub.HfApi", Away)
+    with pytest.raises(CheckpointError, match=r"owner/model: neither model\.safetensors nor"):
+        with_weights("owner/model")
