@@ -157,6 +157,7 @@ def _train(parsed: argparse.Namespace) -> int:
     # First, since it takes no time: what is wrong there shows before seconds of imports.
     configuration = load_configuration(parsed.configuration, parsed.set)
 
+    from training.decoding import is_of_worker
     from training.run_directory import OtherConfiguration
     from training.train import train
 
@@ -168,6 +169,12 @@ def _train(parsed: argparse.Namespace) -> int:
         return WRONG
     except _failures() as error:
         _complain(error)
+        return FAILED
+    except RuntimeError as error:
+        # torch may hear of it while the model computes, not while a batch is waited for.
+        if not is_of_worker(error):
+            raise
+        _complain(f"{error}; the same command goes on from the last checkpoint")
         return FAILED
     if outcome.main:
         console.print(

@@ -114,7 +114,7 @@ class Decoding:
             yield from self._loader
         except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
             # Of a dead worker torch tells, or the connection over which its last pictures should have come.
-            if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
+            if isinstance(error, RuntimeError) and not is_of_worker(error):
                 raise
             cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise LoaderError(
@@ -129,6 +129,11 @@ class Decoding:
         if iterator is not None:
             iterator._shutdown_workers()
         self._loader = None
+
+
+def is_of_worker(error: RuntimeError) -> bool:
+    """Whether torch tells of a worker process that is gone."""
+    return "DataLoader worker (pid" in str(error)
 
 
 def _undisturbed(_: int) -> None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from training.batches import Batch, batch_of
-from training.decoding import Decoded, Decoding, Job, LoaderError
+from training.decoding import Decoded, Decoding, Job, LoaderError, is_of_worker
 from training.epochs import Epoch, plan_epoch
 from training.examples import Example, Skip
 from training.feeding import Feed, PlannedBatch, pictures_of, read_picture
@@ -328,7 +328,13 @@ class Loader:
     def close(self) -> None:
         """Ends worker processes and threads."""
         self._loop += 1
-        self._decoding.close()
+        try:
+            self._decoding.close()
+        except RuntimeError as error:
+            # torch tells of a killed worker wherever this process is, so also here, where all shall end.
+            if not is_of_worker(error):
+                raise
+            self._decoding.close()
         self._feed.close()
 
     def __enter__(self) -> Loader:
