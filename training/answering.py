@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -32,6 +31,7 @@ from training.pictures import BadPicture, pixels_of
 from training.portions import Portions, outcomes
 from training.precision import precisions_of
 from training.preprocessing import Preprocessing
+from training.searching import only_asked_for, search_of
 from training.sequences import Expanded, expanded, left_padded
 from training.texts import TextEncoder, TextSettings, TokenizerError
 from translation.languages import languages
@@ -307,28 +307,14 @@ class Answering:
         return torch.stack(pictures).permute(0, 3, 1, 2)
 
     def _generation(self, settings: Generation) -> GenerationConfig:
-        """Deterministic search, whatever the language model's own generation_config.json asks for."""
-        model = self._model.language_model
-        own = getattr(model.generation_config, "suppress_tokens", None) or []
         image_token = self._model.config.image_token_index
-        return GenerationConfig(
-            do_sample=False,
-            temperature=1.0,
-            top_k=50,
-            top_p=1.0,
-            num_beams=settings.beams,
-            num_return_sequences=1,
-            early_stopping=False,
-            max_new_tokens=settings.max_new_tokens,
-            min_length=0,
-            length_penalty=settings.length_penalty,
-            repetition_penalty=settings.repetition_penalty,
-            no_repeat_ngram_size=settings.no_repeat_ngram,
-            suppress_tokens=sorted({*own, *([] if image_token is None else [image_token])}) or None,
-            eos_token_id=list(self._ends),
-            pad_token_id=self._texts.pad_id,
-            decoder_start_token_id=None if self._model.decoder_only else self._decoder_start,
-            use_cache=True,
+        return search_of(
+            settings,
+            self._model.language_model,
+            never=() if image_token is None else (image_token,),
+            ends=self._ends,
+            pad=self._texts.pad_id,
+            decoder_start=None if self._model.decoder_only else self._decoder_start,
         )
 
     @torch.inference_mode()
@@ -337,9 +323,7 @@ class Answering:
         options: dict[str, Any] = {}
         if not self._model.decoder_only:
             options["decoder_input_ids"] = self._tensor([question.start for question in questions])
-        with self._autocast(), warnings.catch_warnings(), only_asked_for(self._model.language_model):
-            # Penalties are meant for what is said alone.
-            warnings.filterwarnings("ignore", "Passing `(repetition_penalty|no_repeat_ngram_size)`")
+        with self._autocast(), only_asked_for(self._model.language_model):
             said = self._model.generate(
                 sequences.input_ids,
                 sequences.attention_mask,
@@ -508,21 +492,6 @@ def computed_with(device: torch.device, precision: torch.dtype, quantization: st
     """What, beside weights and settings, answers depend on, as results tell it."""
     name = str(precision).removeprefix("torch.")
     return {"device": device.type, "precision": name, "quantization": quantization or "none"}
-
-
-@contextmanager
-def only_asked_for(model: Any) -> Iterator[None]:
-    """Keeps what a model's own generation_config.json asks for out of a search.
-
-    transformers takes from there whatever the settings of a call leave open: least lengths, forced tokens.
-    """
-    own = model.generation_config
-    ids = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
-    model.generation_config = GenerationConfig(**{name: getattr(own, name, None) for name in ids})
-    try:
-        yield
-    finally:
-        model.generation_config = own
 
 
 def _known_codes(tokenizer: Any) -> list[str]:

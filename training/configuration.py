@@ -307,12 +307,6 @@ class Configuration(Section):
                 data["mixes"] = [1.0 if isinstance(mix, str) else mix["times"] for mix in data["mixes"]]
         return values
 
-    @property
-    def digest(self) -> str:
-        """Of `decisive`, 16 hexadecimal digits."""
-        text = json.dumps(self.decisive(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
 
 _INDIFFERENT = {
     "name": True,
@@ -323,6 +317,12 @@ _INDIFFERENT = {
     "non_finite": True,
 }
 """What a run may change when it goes on."""
+
+
+def digest_of(values: Mapping[str, Any]) -> str:
+    """Of plain values, whatever their order; 16 hexadecimal digits."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def load_configuration(path: Path | str, overrides: Sequence[str] = ()) -> Configuration:

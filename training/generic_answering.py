@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -17,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
-from training.answering import ROWS_AT_ONCE, computed_with, only_asked_for
+from training.answering import ROWS_AT_ONCE, computed_with
 from training.asking import BadPrompt, Generation, Likelihood, Request
 from training.batches import IGNORED
 from training.checkpoint_folder import checkpoint_digest, folder_of
@@ -27,6 +26,7 @@ from training.losses import token_cross_entropy
 from training.pictures import BadPicture, PictureSettings, decode
 from training.portions import Portions, outcomes
 from training.precision import precisions_of
+from training.searching import only_asked_for, search_of
 from training.texts import PLACE_OF_PROMPT, PLACE_OF_TARGET
 from training.weight_files import CheckpointError, WeightFiles, check_report
 
@@ -244,25 +244,12 @@ class GenericAnswering:
         return PictureSettings()
 
     def _generation(self, settings: Generation) -> GenerationConfig:
-        own = self._model.generation_config
-        suppressed = {*(own.suppress_tokens or ()), *self._placeholders}
-        return GenerationConfig(
-            do_sample=False,
-            temperature=1.0,
-            top_k=50,
-            top_p=1.0,
-            num_beams=settings.beams,
-            num_return_sequences=1,
-            early_stopping=False,
-            max_new_tokens=settings.max_new_tokens,
-            min_length=0,
-            length_penalty=settings.length_penalty,
-            repetition_penalty=settings.repetition_penalty,
-            no_repeat_ngram_size=settings.no_repeat_ngram,
-            suppress_tokens=sorted(suppressed) or None,
-            eos_token_id=self._ends,
-            pad_token_id=self._tokenizer.pad_token_id,
-            use_cache=True,
+        return search_of(
+            settings,
+            self._model,
+            never=self._placeholders,
+            ends=self._ends,
+            pad=self._tokenizer.pad_token_id,
         )
 
     @cached_property
@@ -284,8 +271,7 @@ class GenericAnswering:
     @torch.inference_mode()
     def _say(self, shown: Sequence[_Shown], config: GenerationConfig) -> list[str]:
         inputs = self._inputs(shown)
-        with warnings.catch_warnings(), only_asked_for(self._model):
-            warnings.filterwarnings("ignore", "Passing `(repetition_penalty|no_repeat_ngram_size)`")
+        with only_asked_for(self._model):
             said = self._model.generate(**inputs, generation_config=config)
         prompts = inputs["input_ids"]
         if self._decoder_only and torch.equal(said[:, : prompts.shape[1]], prompts):

@@ -11,7 +11,6 @@ best.json                     which checkpoint has the lowest validation loss
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -26,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from training.configuration import Configuration, differences
+from training.configuration import Configuration, differences, digest_of
 from translation.disk import sync_folder
 
 CHECKPOINTS = "checkpoints"
@@ -137,14 +136,11 @@ class RunDirectory:
     @property
     def digest(self) -> str:
         """Of all that decides on the weights: the configuration, and the mixes; 16 hexadecimal digits."""
-        text = json.dumps(self._identity, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return digest_of(self._identity)
 
     def checkpoints(self) -> list[Path]:
         """The finished ones, in order."""
-        folder = self.path / CHECKPOINTS
-        found = [path for path in folder.glob("step-*") if _CHECKPOINT.fullmatch(path.name)]
-        return sorted(found)
+        return _finished(self.path)
 
     def latest(self) -> Path | None:
         """The one that training goes on from."""
@@ -281,14 +277,21 @@ def chosen_checkpoint(directory: Path) -> Path:
     folder = directory / CHECKPOINTS
     if not folder.is_dir():
         return directory
-    names = sorted(path.name for path in folder.iterdir() if _CHECKPOINT.fullmatch(path.name))
-    if not names:
+    found = _finished(directory)
+    if not found:
         raise RunError(f"{directory}: the run has no checkpoint yet")
     try:
-        best = json.loads((directory / BEST).read_text(encoding="utf-8"))["checkpoint"]
+        best = folder / json.loads((directory / BEST).read_text(encoding="utf-8"))["checkpoint"]
     except (OSError, ValueError, KeyError, TypeError):
         best = None
-    return folder / (best if best in names else names[-1])
+    return best if best in found else found[-1]
+
+
+def _finished(directory: Path) -> list[Path]:
+    """The finished checkpoints of a run, in order."""
+    return sorted(
+        path for path in (directory / CHECKPOINTS).glob("step-*") if _CHECKPOINT.fullmatch(path.name)
+    )
 
 
 def _remove(checkpoint: Path) -> None:
