@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -44,10 +45,16 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @cached_property
+    def target_counts(self) -> list[int]:
+        """Tokens of each example that a loss is taken of; to be asked for in main memory."""
+        counts: list[int] = (self.labels != IGNORED).sum(1).tolist()
+        return counts
+
     @property
     def tokens(self) -> int:
         """Text tokens, of prompts and targets, that are no padding."""
-        targets = 0 if self.joined else int((self.labels != IGNORED).sum())
+        targets = 0 if self.joined else sum(self.target_counts)
         return int(self.attention_mask.sum()) + targets
 
     @property

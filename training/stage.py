@@ -24,7 +24,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from training.architecture import arguments_of
-from training.batches import IGNORED, Batch
+from training.batches import Batch
 from training.checkpoint import Loaded, save_weights
 from training.configuration import Configuration
 from training.figures import Figures
@@ -167,7 +167,7 @@ class StageRun:
         are shared among batches and devices changes nothing.
         """
         accelerator = self._accelerator
-        targets = sum(int((batch.labels != IGNORED).sum()) for batch in batches)
+        targets = sum(sum(batch.target_counts) for batch in batches)
         wishes = [targets, int(self._run.stopping.is_set()), int(self._is_due())]
         shared = accelerator.reduce(torch.tensor(wishes, device=accelerator.device))
         losses: list[Tensor] = []
@@ -184,8 +184,7 @@ class StageRun:
         self._optimiser.zero_grad()
         if math.isfinite(norm):
             for batch, found in zip(batches, losses, strict=True):
-                counts = (batch.labels != IGNORED).sum(1).tolist()
-                self._sums.add(found.tolist(), counts, batch.tasks, batch.languages)
+                self._sums.add(found.tolist(), batch.target_counts, batch.tasks, batch.languages)
         else:
             self._leave_out(batches, losses)
         return norm, bool(shared[1]), bool(shared[2])
@@ -264,7 +263,7 @@ class StageRun:
     def _tell(self, rates: Any) -> None:
         """A line of figures of the steps since the last one."""
         report, throughput = self._report(), self._throughput.gathered(self._loader.report)
-        total = self._gathered_sums()
+        figures = self._gathered_sums().figures()
         if self._run.figures is not None:
             self._run.figures.write(
                 self._progress.step,
@@ -272,7 +271,7 @@ class StageRun:
                 {
                     "stage": self._stage.name,
                     "epoch": self._loader.epoch,
-                    **total.figures(),
+                    **figures,
                     "learning_rate": dict(rates),
                     "gradient_norm": sum(self._norms) / len(self._norms) if self._norms else None,
                     "steps_left_out": self._progress.left_out,
@@ -287,7 +286,7 @@ class StageRun:
                 },
             )
             self._run.directory.list_skipped(report.listed)
-        loss = total.figures()["loss"]
+        loss = figures["loss"]
         self._throughput.note = "" if loss is None else f"loss {loss:.3f}"
         self._sums, self._norms = Sums(), []
 
@@ -307,8 +306,7 @@ class StageRun:
                 sequences, pixels = self._inputs(batch)
                 arguments = arguments_of(sequences.to(device, non_blocking=True))
                 losses = self._model(**arguments, pixel_values=pixels).token_losses
-                counts = (batch.labels != IGNORED).sum(1).tolist()
-                sums.add(losses.sum(1).tolist(), counts, batch.tasks, batch.languages)
+                sums.add(losses.sum(1).tolist(), batch.target_counts, batch.tasks, batch.languages)
         self._model.train()
         figures = merged(Sums(**one) for one in gather_object([asdict(sums)])).figures()
         if self._run.figures is not None:

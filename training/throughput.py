@@ -12,7 +12,7 @@ import torch
 from accelerate.utils import gather_object
 from torch.utils.flop_counter import FlopCounterMode
 
-from training.batches import IGNORED, Batch
+from training.batches import Batch
 from training.loading_report import LoadingReport
 from training.parameters import size_of
 from training.pictures import PictureSettings
@@ -165,7 +165,7 @@ class Throughput:
 
     def add(self, batch: Batch, sequences: Expanded) -> None:
         """Counts a batch, while it is in main memory."""
-        targets = int((batch.labels != IGNORED).sum())
+        targets = sum(batch.target_counts)
         places = int(sequences.attention_mask.sum())
         self._examples += len(batch)
         self._tokens += places + (0 if batch.joined else targets)
