@@ -85,6 +85,16 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("--quiet", action="store_true", help="no progress, only what is wrong")
     verify.set_defaults(call=_verify)
 
+    push = commands.add_parser("push", help="upload a finished mix to the Hugging Face hub")
+    push.add_argument("directory", type=_filled, metavar="DIR")
+    push.add_argument("repository", type=_filled, metavar="hub/name", help="made where there is none")
+    push.add_argument("--public", action="store_true", help="a new repository is one (default: private)")
+    push.add_argument("--revision", metavar="BRANCH", help="made where there is none (default: main)")
+    push.add_argument("--message", metavar="TEXT", help="of the commit")
+    push.add_argument("--with-memory", action="store_true", help="the translation memory too")
+    push.add_argument("--quiet", action="store_true", help="no progress, only the URL")
+    push.set_defaults(call=_push)
+
     translate = commands.add_parser("translate", help="translate English text given on the command line")
     translate.add_argument("text", nargs="+", metavar="TEXT")
     translate.add_argument("--to", required=True, metavar="CODES", help="deu_Latn,swh_Latn,...")
@@ -295,7 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         parsed.beam = beam
         return int(parsed.call(parsed))
 
-    goes_on = given[:1] in (["run"], ["refilter"])
+    goes_on = given[:1] in (["run"], ["refilter"], ["push"])
     exit_with(
         "translate-mix",
         call,
@@ -312,6 +322,7 @@ def _run(parsed: argparse.Namespace) -> int:
     from pipelines.manifest import ANSWERS_FILE
     from pipelines.recipe import SettingsError, load_recipe, sample_recipe
     from pipelines.run import RunFailed, run_mix
+    from pipelines.staging import StagingError
     from pipelines.summary import answers_line, left_out_line, render_summary
     from translation.model import ModelError
 
@@ -328,7 +339,7 @@ def _run(parsed: argparse.Namespace) -> int:
             device=parsed.device,
             threads=parsed.threads or "",
         )
-    except (RunFailed, ModelError, OutputError) as error:
+    except (RunFailed, ModelError, OutputError, StagingError) as error:
         _complain(error)
         return FAILED
     except (SettingsError, ValueError) as error:
@@ -428,6 +439,27 @@ def _verify(parsed: argparse.Namespace) -> int:
     number = "1 problem" if len(found) == 1 else f"{len(found):,} problems"
     print(f"{parsed.directory}: {number if found else 'whole'}")
     return FAILED if found else DONE
+
+
+def _push(parsed: argparse.Namespace) -> int:
+    from pipelines.push import PushError, push
+
+    try:
+        url = push(
+            parsed.directory,
+            parsed.repository,
+            private=not parsed.public,
+            revision=parsed.revision,
+            message=parsed.message,
+            with_memory=parsed.with_memory,
+            console=Console(stderr=True, highlight=False),
+            quiet=parsed.quiet,
+        )
+    except PushError as error:
+        _complain(error)
+        return FAILED
+    print(url)
+    return DONE
 
 
 def _translate(parsed: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.staging import staged
 from translation.filters import (
     SCORES,
     Policy,
@@ -41,7 +42,7 @@ class Judging:
     """How translations are judged; picklable."""
 
     identification: str
-    """`cld`, a fastText file or a hub name."""
+    """`shipped`, `cld`, a fastText file (also the URL of one) or a hub name."""
     quality: tuple[str, ...]
     """Specs of trained judges, see `translation.quality.load_quality`."""
     policy: Policy
@@ -53,9 +54,9 @@ class Judge:
 
     def __init__(self, judging: Judging) -> None:
         self._policy, self._thresholds = judging.policy, judging.thresholds
-        self._identifier = load_identifier(judging.identification)
+        self._identifier = load_identifier(local_spec(judging.identification))
         self._shipped = load_thresholds(None).for_identification(self._identifier.name)
-        self._quality = tuple(map(load_quality, judging.quality))
+        self._quality = tuple(load_quality(local_spec(spec)) for spec in judging.quality)
 
     def judge(self, pairs: Sequence[TextPair]) -> tuple[list[JudgedText], list[bool]]:
         """Every pair with its scores and its verdict, in order, and whether it is worth keeping.
@@ -73,6 +74,19 @@ class Judge:
             for pair, verdict, scores in zip(pairs, made, _matrix(table), strict=True)
         ]
         return judged, worth
+
+
+def local_spec(spec: str) -> str:
+    """A spec of an identifier or a judge, with what it names by a URL fetched to this machine.
+
+    Raises:
+        StagingError: it cannot be fetched.
+    """
+    kind, separator, place = spec.partition(":")
+    if "://" not in spec:
+        return spec
+    # `labse:gs://bucket/model`; a scheme has its slashes right behind the colon.
+    return str(staged(spec)) if place.startswith("//") else f"{kind}{separator}{staged(place)}"
 
 
 _DEFAULT = Policy()

@@ -6,11 +6,22 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    PortableOptions,
+    StandardOptions,
+)
 from apache_beam.runners.runner import create_runner
 
 LOCAL_RUNNER = "FnApiRunner"
 """Beam's name of the runner that works on this machine alone."""
+
+DATAFLOW = "DataflowRunner"
+
+_OWN_PROCESSES = ("LOOPBACK", "PROCESS", "EXTERNAL")
+"""Environments of workers that see the files of the machine that they run on."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,3 +77,22 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
         # Which is the default, and in which Beam has one worker whatever the number.
         direct.direct_running_mode = "multi_processing"
     return options
+
+
+def is_local_runner(options: PipelineOptions) -> bool:
+    """Whether all work is done on this machine, and by processes that this one starts."""
+    return bool(options.view_as(StandardOptions).runner == LOCAL_RUNNER)
+
+
+def workers_elsewhere(options: PipelineOptions) -> bool:
+    """Whether the workers surely do not see the files of this machine: in containers, or in a cloud."""
+    if is_local_runner(options):
+        return False
+    runner = options.view_as(StandardOptions).runner
+    return runner == DATAFLOW or options.view_as(PortableOptions).environment_type not in _OWN_PROCESSES
+
+
+def has_accelerators(options: PipelineOptions) -> bool:
+    """Whether Dataflow is asked for workers with a GPU."""
+    services = options.view_as(GoogleCloudOptions).dataflow_service_options or ()
+    return any(str(service).startswith("worker_accelerator=") for service in services)

@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,20 +23,50 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
+from pipelines.planning import Plan
+from pipelines.uses import TextBuckets
 from translation.progress import PLAIN_SECONDS
 
-STAGE, FINISHED, REMEMBERED = "stage", "done", "remembered"
+STAGE, READ, BATCHES, BUCKETS, WRITTEN = "stage", "read", "batches", "buckets", "written"
+"""Files: the last stage that began; and, a line for each of what was finished: examples of a part of a
+source, texts of a batch (and how many were remembered, and kept), a bucket of texts, rows of a shard."""
 
 READING, TRANSLATING, WRITING = "reading sources", "translating", "writing rows"
 """What a run does, one after the other on this machine."""
 
 
-def record(directory: str | None, texts: int, remembered: int) -> None:
-    """Adds `texts` to what this process has finished, and how many of them came from the memory."""
+@dataclass(frozen=True)
+class Finished:
+    """How far a run has come."""
+
+    read: int = 0
+    """Examples."""
+    texts: int = 0
+    """That are translated."""
+    remembered: int = 0
+    """Of the texts: those that came from the memory."""
+    kept: int = 0
+    """Of the texts: those whose translation no filter rejects."""
+    languages: int = 0
+    """With all their texts."""
+    written: int = 0
+    """Rows."""
+
+    @property
+    def keep_rate(self) -> float:
+        return self.kept / self.texts if self.texts else 0.0
+
+
+def record(directory: str | None, what: str, *numbers: int) -> None:
+    """Adds a line to what this process has finished.
+
+    Args:
+        what: `READ`, `BATCHES`, `BUCKETS` or `WRITTEN`, which also say what the numbers are.
+    """
     if directory is not None:
-        for name, count in ((REMEMBERED, remembered), (FINISHED, texts)):
-            _write(Path(directory, f"{name}-{os.getpid()}"), f"{count}\n", "a")
+        _write(Path(directory, f"{what}-{os.getpid()}"), " ".join(map(str, numbers)) + "\n", "a")
 
 
 def enter(directory: str | None, stage: str) -> None:
@@ -53,21 +86,31 @@ def _write(path: Path, text: str, mode: str) -> None:
         raise failed_write(error, str(path)) from error
 
 
-def _numbers(path: Path) -> list[int]:
-    return [int(line) for line in path.read_text(encoding="ascii").splitlines() if line.isdigit()]
+def _lines(path: Path) -> Iterator[list[int]]:
+    """The numbers of each whole line; the last one may be in the middle of being written."""
+    for line in path.read_text(encoding="ascii").splitlines(keepends=True):
+        if line.endswith("\n"):
+            yield [int(number) for number in line.split()]
 
 
 class ProgressDisplay:
     """Shows done / total, rate and time left while a run goes on; a bar on a terminal, else plain lines."""
 
-    def __init__(self, directory: Path, total: int, console: Console, quiet: bool) -> None:
-        """`total`: distinct texts to translate, as they were planned; those of bad records are among them."""
-        self._directory, self._total = directory, total
+    def __init__(
+        self, directory: Path, plan: Plan, buckets: TextBuckets, console: Console, quiet: bool
+    ) -> None:
+        """
+        Args:
+            plan: the numbers that it counts up to; records that turn out to be bad are among them.
+        """
+        self._directory, self._buckets = directory, buckets
+        self._rows, self._texts = sum(plan.rows.values()), sum(plan.texts.values())
         self._console, self._quiet = console, quiet
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
-        self.done = self.remembered = 0
-        """Texts, once the display has ended."""
+        self._began: dict[str, float] = {}
+        self.finished = Finished()
+        """Once the display has ended."""
 
     def __enter__(self) -> ProgressDisplay:
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -83,64 +126,107 @@ class ProgressDisplay:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-        self.done, self.remembered = self._counts()
+        self.finished = self._counted()
 
-    def _counts(self) -> tuple[int, int]:
-        """Texts done, and those of them that were remembered."""
-        done, remembered = (
-            sum(sum(_numbers(path)) for path in self._directory.glob(f"{name}-*"))
-            for name in (FINISHED, REMEMBERED)
+    def _counted(self) -> Finished:
+        texts, remembered, kept = map(sum, zip((0, 0, 0), *self._lines(BATCHES), strict=True))
+        return Finished(
+            sum(count for (count,) in self._lines(READ)),
+            texts,
+            remembered,
+            kept,
+            self._buckets.finished({bucket for (bucket,) in self._lines(BUCKETS)}),
+            sum(count for (count,) in self._lines(WRITTEN)),
         )
-        return done, remembered
+
+    def _lines(self, what: str) -> Iterator[list[int]]:
+        """The numbers of each whole line; the last one may be in the middle of being written."""
+        for path in self._directory.glob(f"{what}-*"):
+            for line in path.read_text(encoding="ascii").splitlines(keepends=True):
+                if line.endswith("\n"):
+                    yield [int(number) for number in line.split()]
 
     def _stage(self) -> str:
         stage = self._directory / STAGE
         return (stage.read_text(encoding="ascii") if stage.exists() else "") or READING
 
+    def _now(self) -> _Now:
+        finished, stage = self._counted(), self._stage()
+        began = self._began.setdefault(stage, time.monotonic())
+        done, total, unit = {
+            READING: (finished.read, self._rows, "rows"),
+            TRANSLATING: (finished.texts, self._texts, "texts"),
+            WRITING: (finished.written, self._rows, "rows"),
+        }[stage]
+        # What is remembered takes no time, and says nothing of what is still to come.
+        new = done - finished.remembered if stage == TRANSLATING else done
+        return _Now(finished, stage, done, max(total, done), unit, new / max(time.monotonic() - began, 1e-3))
+
     def _watch(self) -> None:
         if self._console.is_terminal:
-            self._bar()
+            self._show_bar()
         else:
-            self._lines()
+            self._print_lines()
 
-    def _bar(self) -> None:
-        columns = (
+    def _show_bar(self) -> None:
+        bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            expand=True,
         )
-        with Progress(*columns, console=self._console, transient=True) as bar:
-            task = bar.add_task(READING, total=None, rate="")
-            began: float | None = None
+        task, shown = bar.add_task(READING, total=None, rate=""), READING
+        with Live(console=self._console, transient=True, refresh_per_second=5) as live:
             while True:
-                (done, remembered), stage = self._counts(), self._stage()
-                if stage == TRANSLATING:
-                    began = began or time.monotonic()
-                    # What is remembered takes no time, and says nothing of what is still to come.
-                    rate = (done - remembered) / max(time.monotonic() - began, 1e-3)
-                    text = f"{stage} ({remembered:,} remembered)" if remembered else stage
-                    bar.update(
-                        task, description=text, total=self._total, completed=done, rate=f"{rate:,.0f} texts/s"
-                    )
-                elif stage == WRITING:
-                    bar.update(task, description=stage, total=done, completed=done, rate="")
+                now = self._now()
+                if now.stage != shown:
+                    # The time left is that of the stage.
+                    bar.reset(task)
+                    shown = now.stage
+                bar.update(
+                    task,
+                    description=now.stage,
+                    total=now.total,
+                    completed=now.done,
+                    rate=f"{now.rate:,.0f} {now.unit}/s",
+                )
+                live.update(Group(bar, Text("  " + self._state(now.finished), style="dim")))
                 if self._stop.wait(0.2):
                     return
 
-    def _lines(self) -> None:
-        began: float | None = None
+    def _print_lines(self) -> None:
         while not self._stop.wait(PLAIN_SECONDS):
-            (done, remembered), stage = self._counts(), self._stage()
-            if stage != TRANSLATING:
-                self._console.print(stage)
-                continue
-            began = began or time.monotonic() - PLAIN_SECONDS
-            rate = (done - remembered) / (time.monotonic() - began)
-            left = f"{max(0, self._total - done) / rate:,.0f} s left" if rate else "time left unknown"
-            known = f", {remembered:,} remembered" if remembered else ""
+            now = self._now()
+            left = f"{(now.total - now.done) / now.rate:,.0f} s left" if now.rate else "time left unknown"
             self._console.print(
-                f"translated {done:,} of {self._total:,} texts{known}, {rate:,.1f} a second, {left}"
+                f"{now.stage}: {now.done:,} of {now.total:,} {now.unit}, {now.rate:,.1f} a second, {left}; "
+                f"{self._state(now.finished)}",
+                soft_wrap=True,
             )
+
+    def _state(self, finished: Finished) -> str:
+        """What has come of the translation."""
+        if not finished.texts:
+            return f"{len(self._buckets.first)} languages"
+        known = f", {finished.remembered:,} remembered" if finished.remembered else ""
+        return (
+            f"{finished.languages} of {len(self._buckets.first)} languages done, "
+            f"{finished.keep_rate:.0%} of the texts kept{known}"
+        )
+
+
+@dataclass(frozen=True)
+class _Now:
+    """What is shown at a time."""
+
+    finished: Finished
+    stage: str
+    done: int
+    total: int
+    unit: str
+    rate: float
+    """Of what is done, per second of its stage."""

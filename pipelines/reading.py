@@ -11,6 +11,7 @@ import msgspec
 from apache_beam.metrics import Metrics
 from msgspec.structs import replace
 
+from pipelines import progress
 from pipelines.assignment import Assignment
 from pipelines.blocks import Gathered, Keyed, Packer, at_the_end, bucket_of, tagged
 from pipelines.examples import Example, Reject, Text
@@ -89,8 +90,11 @@ class ReadPieces(beam.DoFn):
     is counted in `LEFT_OUT`, all others in `READ`.
     """
 
-    def __init__(self, recipe: Recipe, assignment: Assignment, buckets: int) -> None:
+    def __init__(
+        self, recipe: Recipe, assignment: Assignment, buckets: int, progress_directory: str | None
+    ) -> None:
         self._recipe, self._assignment, self._buckets = recipe, assignment, buckets
+        self._progress = progress_directory
         self._read = Metrics.counter("translate_mix", "read")
 
     def setup(self) -> None:
@@ -103,7 +107,7 @@ class ReadPieces(beam.DoFn):
     def process(self, piece: Piece) -> Iterator[object]:
         examples, unread = Gathered(EXAMPLES), Gathered(UNREADABLE)
         left_out: Counter[str] = Counter()
-        read = 0
+        read = told = 0
         for record in read_piece(self._recipe, piece):
             if isinstance(record, Example) and not self._assignment.keeps(record):
                 left_out[record.dataset] += 1
@@ -116,10 +120,16 @@ class ReadPieces(beam.DoFn):
                     examples.add(bucket_of(one.id, self._buckets), one)
             if examples.full or unread.full:
                 yield from _drained(examples, unread, UNREAD)
+                self._tell(read - told)
+                told = read
         yield from _drained(examples, unread, UNREAD)
         yield from tagged(left_out.items(), LEFT_OUT)
         yield beam.pvalue.TaggedOutput(READ, read)
+        self._tell(read - told)
+
+    def _tell(self, read: int) -> None:
         self._read.inc(read)
+        progress.record(self._progress, progress.READ, read)
 
     def _in_languages(self, example: Example) -> Iterator[AssignedExample | Reject]:
         """The example in each of its languages, with names in that language.

@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 import traceback
+import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -20,16 +21,17 @@ from pathlib import Path
 
 import apache_beam as beam
 import ctranslate2
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from rich.console import Console
 
 from pipelines.blocks import buckets_for
 from pipelines.downloading import DownloadSettings, allow_downloads
+from pipelines.engines import EngineOptions, computed_by, cores_per_worker, workers_here
 from pipelines.filesystem import OutputError, is_local, join, make_directory, remove, remove_matching
 from pipelines.journal import discard
-from pipelines.judging import Judging
+from pipelines.judging import Judging, local_spec
 from pipelines.manifest import ANSWERS_FILE, MANIFEST, Manifest, Signature, is_finished, read_manifest
-from pipelines.options import beam_options
+from pipelines.options import beam_options, has_accelerators, is_local_runner, workers_elsewhere
 from pipelines.ownership import LOCK, WORK, locked
 from pipelines.plan_progress import ReadingProgress
 from pipelines.plan_table import plan_line
@@ -41,12 +43,12 @@ from pipelines.rows import Provenance
 from pipelines.shared_images import IMAGES
 from pipelines.sink import DATA, REJECTED
 from pipelines.sources import Piece, SourceError, pieces
+from pipelines.staging import staged
 from pipelines.summary import counted
 from pipelines.translate_mix import MixPlan, translate_mix
-from pipelines.translating import EngineOptions, cores_per_worker
 from pipelines.uses import TextBuckets
 from translation.answers import read_answers
-from translation.decoder import Threads
+from translation.decoder import Threads, usual_compute_type
 from translation.engine import Engine
 from translation.filters import load_thresholds
 from translation.identification import load_identifier
@@ -98,11 +100,13 @@ def run_mix(
     _check_output(output, overwrite)
     cores = cores_per_worker(options)
     wanted = parse_threads(threads) if threads else Threads(intra=cores)
-    plan, planned = make_plan(recipe, output, device, console, quiet)
+    if wanted is None and workers_elsewhere(options):
+        raise ValueError("--threads auto measures this machine, and the workers are others; give numbers")
+    plan, planned = make_plan(recipe, output, device, options, console, quiet)
     if recipe.download is not None:
         _allow_downloads(recipe, recipe.download)
     if not quiet:
-        _print_configuration(recipe, plan, console)
+        _print_configuration(recipe, plan, workers_elsewhere(options), console)
         console.print(plan_line(planned))
     started = time.monotonic()
     remembered = ""
@@ -111,10 +115,11 @@ def run_mix(
             plan = _with_memory(plan, wanted, cores, console, quiet)
             if is_local(output):
                 work = Path(output, WORK)
-                display = ProgressDisplay(work / PROGRESS, sum(planned.texts.values()), console, quiet)
+                display = ProgressDisplay(work / PROGRESS, planned, plan.text_buckets, console, quiet)
                 with display, _workers_output_in(work / WORKERS_LOG):
                     _run(plan, options)
-                remembered = f"; {display.remembered:,} of {display.done:,} texts came from the memory"
+                done = display.finished
+                remembered = f"; {done.remembered:,} of {done.texts:,} texts came from the memory"
             else:
                 _run(plan, options)
             _close_memory(plan.engine.memory, console)
@@ -150,40 +155,54 @@ def _run(plan: MixPlan, options: PipelineOptions) -> None:
 
 
 def make_plan(
-    recipe: Recipe, output: str, device: str, console: Console, quiet: bool
+    recipe: Recipe, output: str, device: str, options: PipelineOptions, console: Console, quiet: bool
 ) -> tuple[MixPlan, Plan]:
     """Resolves the model and the identifier, checks that they can be used, and plans the mix.
 
     Raises:
         RunFailed: a source cannot be read on.
+        StagingError: something that lies on a remote filesystem cannot be fetched.
         translation.model.ModelError: the model is missing or damaged.
-        SettingsError: a source has another layout than the recipe says.
+        SettingsError: a source has another layout than the recipe says, or workers cannot read it.
     """
-    directory = recipe.model_directory
-    description = read_description(directory)
+    parts = tuple(pieces(recipe))
+    elsewhere = workers_elsewhere(options)
+    if elsewhere:
+        _check_within_reach(recipe, output, parts, options)
+        if device == "auto":
+            device = "cuda" if has_accelerators(options) else "cpu"
     decoding = recipe.translation
     decoding_json = json.dumps(asdict(decoding), sort_keys=True)
-    # A model that CTranslate2 refuses shall stop the run here, not in a worker.
-    with Engine(directory, decoding, device=device, shortlist=recipe.shortlists, check=False) as opened:
-        lists = opened.shortlist_digest
-        # Another computation gives other last digits.
-        computed = f"+cuda-{opened.compute_type}" if opened.device == "cuda" else ""
-    origin = Origin(f"ctranslate2-{ctranslate2.__version__}{computed}", description.digest, decoding_json)
-    engine_name = with_shortlists(origin, lists).engine
     engine = EngineOptions(
-        directory=str(directory),
+        directory=SMALL if recipe.model == SMALL else str(recipe.model_directory),
         decoding=decoding,
         device=device,
         threads=Threads(),
         memory=join(output, FOLDER),
-        origin=origin,
+        origin=Origin("", "", ""),
         shortlist=recipe.shortlists,
+        computed="",
     )
+    directory = engine.model_directory
+    description = read_description(directory)
+    # A model that CTranslate2 refuses shall stop the run here, not in a worker.
+    here = "cpu" if elsewhere else device
+    with Engine(directory, decoding, device=here, shortlist=recipe.shortlists, check=False) as opened:
+        lists, computed = opened.shortlist_digest, computed_by(opened)
+    if elsewhere and device == "cuda":
+        computed, lists = f"cuda-{usual_compute_type(description.quantization)}", ""
+    on_gpu = computed.startswith("cuda")
+    name = f"ctranslate2-{ctranslate2.__version__}{f'+{computed}' if on_gpu else ''}"
+    origin = Origin(name, description.digest, decoding_json)
+    engine_name = with_shortlists(origin, lists).engine
+    several = not is_local_runner(options) or workers_here(options) != 1
+    shared_as = f"translate-mix-{uuid.uuid4().hex}" if several and (elsewhere or on_gpu) else ""
+    engine = replace(engine, origin=origin, computed=computed, shared_as=shared_as)
     identification = str(recipe.identification_file or recipe.identification)
-    identifier = load_identifier(identification)
-    thresholds = load_thresholds(recipe.thresholds_file).for_identification(identifier.name)
-    answers = recipe.answers_file
-    parts = tuple(pieces(recipe))
+    identifier = load_identifier(local_spec(identification))
+    table = None if recipe.thresholds_file is None else staged(recipe.thresholds_file)
+    thresholds = load_thresholds(table).for_identification(identifier.name)
+    answers = None if recipe.answers_file is None else staged(recipe.answers_file)
     code_version = version(DISTRIBUTION)
     signature = Signature(
         version=code_version,
@@ -196,7 +215,7 @@ def make_plan(
         identification=identifier.name,
         identification_digest=identifier.digest[:16],
         thresholds=thresholds.digest,
-        quality="+".join(load_quality(spec).name for spec in recipe.quality_specs),
+        quality="+".join(load_quality(local_spec(spec)).name for spec in recipe.quality_specs),
         answers=hashlib.sha256(answers.read_bytes()).hexdigest()[:16] if answers else "",
     )
     provenance = Provenance(
@@ -225,6 +244,35 @@ def make_plan(
         progress_directory=str(Path(output, WORK, PROGRESS)) if is_local(output) else None,
     )
     return plan, planned
+
+
+def _check_within_reach(
+    recipe: Recipe, output: str, parts: Sequence[Piece], options: PipelineOptions
+) -> None:
+    """Refuses what workers on other machines, or in containers, cannot see.
+
+    Raises:
+        ValueError: the output is on this machine.
+        SettingsError: a source is.
+    """
+    runner = options.view_as(StandardOptions).runner
+    if is_local(output):
+        raise ValueError(
+            f"{output}: is on this machine, and the workers of {runner} are not; --output gs://BUCKET/mix"
+        )
+    local = next((piece for piece in parts if is_local(piece.path)), None)
+    if local is not None:
+        raise recipe.error(
+            ("sources", local.source),
+            f"{local.path} is on this machine, and the workers of {runner} are not; copy the data to a "
+            "bucket: --set root=gs://BUCKET/data",
+        )
+    if recipe.identification_file is not None and is_local(str(recipe.identification_file)):
+        raise recipe.error(
+            ("identification",),
+            f"{recipe.identification_file} is on this machine, and the workers of {runner} are not; copy it "
+            "to a bucket",
+        )
 
 
 def _planned(recipe: Recipe, parts: Sequence[Piece], console: Console, quiet: bool) -> Plan:
@@ -265,7 +313,7 @@ def _with_memory(
     def settle() -> str:
         if threads is not None:
             return str(threads)
-        directory, decoding = Path(plan.engine.directory), plan.engine.decoding
+        directory, decoding = plan.engine.model_directory, plan.engine.decoding
         measured = measure(
             directory, decoding, device=plan.engine.device, cores=cores, shortlist=plan.engine.shortlist
         )
@@ -316,7 +364,7 @@ def _licences(recipe: Recipe, description: ModelDescription) -> dict[str, str]:
     return licences
 
 
-def _print_configuration(recipe: Recipe, plan: MixPlan, console: Console) -> None:
+def _print_configuration(recipe: Recipe, plan: MixPlan, elsewhere: bool, console: Console) -> None:
     codes = [code for code in plan.assignment.codes if code != ENGLISH]
     languages = len(codes)
     missing = [code for code in codes if code not in plan.supported]
@@ -332,6 +380,13 @@ def _print_configuration(recipe: Recipe, plan: MixPlan, console: Console) -> Non
         console.print(
             "[yellow]The small model is a stand-in for trying things out: it knows some 650 names. "
             "For real data give an NLLB model (translate-mix model add facebook/nllb-200-distilled-600M).[/]"
+        )
+    if elsewhere and recipe.model != SMALL and is_local(plan.engine.directory):
+        console.print(
+            f"[yellow]The workers take the model from {plan.engine.directory}: their image must have it "
+            "there (docker/README.md). Or copy it to a bucket, and each machine fetches it once: "
+            "--set model=gs://BUCKET/MODEL[/]",
+            soft_wrap=True,
         )
     if missing:
         console.print(

@@ -10,6 +10,7 @@ import apache_beam as beam
 
 from pipelines.assignment import Assignment
 from pipelines.card import dataset_card
+from pipelines.engines import EngineOptions
 from pipelines.filesystem import join, write_text
 from pipelines.images import SHARED
 from pipelines.judging import Judging
@@ -40,7 +41,7 @@ from pipelines.rows import MakeRows, Provenance, rejected_rows, unread_rows
 from pipelines.shared_images import RENAMED, ImageFile, ShareImages
 from pipelines.sink import REASONS, ShardFile, WriteMix
 from pipelines.sources import Piece
-from pipelines.translating import ENTRIES, EngineOptions, TranslateTexts
+from pipelines.translating import ENTRIES, TranslateTexts
 from pipelines.uses import GatherUses, TextBuckets, TextKey
 from translation.answers import Entry, Given, format_answers
 from translation.languages import ENGLISH
@@ -82,7 +83,7 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
         | "Pieces" >> beam.Create(plan.pieces)
         | "Spread pieces" >> beam.Reshuffle()
         | "Read"
-        >> beam.ParDo(ReadPieces(recipe, plan.assignment, buckets)).with_outputs(
+        >> beam.ParDo(ReadPieces(recipe, plan.assignment, buckets, plan.progress_directory)).with_outputs(
             UNREAD, LEFT_OUT, READ, main="examples"
         )
     )
@@ -148,7 +149,7 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
     if recipe.images == SHARED:
         shared = everything | "Share images" >> ShareImages(plan.directory, recipe.shard_megabytes, buckets)
     written = everything | "Write" >> WriteMix(
-        plan.directory, recipe.images, recipe.shard_megabytes, shared.get(RENAMED)
+        plan.directory, recipe.images, recipe.shard_megabytes, shared.get(RENAMED), plan.progress_directory
     )
     (
         pipeline

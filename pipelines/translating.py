@@ -8,28 +8,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import NamedTuple
 
 import apache_beam as beam
 import msgspec
 from apache_beam.metrics import Metrics
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.utils.shared import Shared
 
 from pipelines import progress
 from pipelines.blocks import HELD, Packer, at_the_end, bucket_of, tagged
+from pipelines.engines import EngineOptions, HeldEngine
 from pipelines.judging import Judge, JudgedText, Judging
-from pipelines.options import LOCAL_RUNNER
 from pipelines.uses import USES, TextKey, Use
 from translation.answers import Entry, Given, WantedAnswer, contexts, translate_answers
-from translation.decoder import Threads
-from translation.engine import Engine
 from translation.filters import TextPair, goes_back
 from translation.languages import ENGLISH
-from translation.memory import Memory, Origin, Recalled, RememberingEngine
-from translation.translations import Decoding, Request, Translation
-from translation.tuning import available_cores
+from translation.memory import Recalled
+from translation.translations import Request, Translation
 
 ENTRIES = "entries"
 """Output: lines of the answer table."""
@@ -39,38 +34,6 @@ BATCH_TEXTS = 512
 
 IN_FLIGHT = 2
 """Batches that a worker has begun: one decodes while the next is cut into tokens and the last is judged."""
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """Everything a worker needs to make its engine; picklable."""
-
-    directory: str
-    decoding: Decoding
-    device: str
-    """`cpu`, `cuda` or `auto`."""
-    threads: Threads
-    """Of one worker process."""
-    memory: str
-    """Folder of the translation memory; `translation.memory.begin` was called on it."""
-    origin: Origin
-    """What finds the translations of this engine there."""
-    shortlist: bool
-    """Use the model's vocabulary shortlists, where it has any."""
-
-    def load(self) -> RememberingEngine:
-        """The engine with its memory."""
-        memory = Memory(self.memory)
-        # The digest was checked when the run started; 3 GB a worker would cost time again.
-        engine = Engine(
-            Path(self.directory),
-            self.decoding,
-            device=self.device,
-            threads=self.threads,
-            shortlist=self.shortlist,
-            check=False,
-        )
-        return RememberingEngine(engine, memory, self.origin)
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -127,6 +90,8 @@ class _Translated:
     pairs: list[TextPair]
     entries: list[Entry]
     """Lines of the answer table; empty for a batch of texts."""
+    remembered: int
+    """Of the texts: those that the memory knew."""
 
 
 class _Scored(NamedTuple):
@@ -164,16 +129,22 @@ class TranslateTexts(beam.DoFn):
         """
         self._options, self._judging, self._round_trip = options, judging, round_trip
         self._given, self._buckets, self._progress = given, buckets, progress_directory
-        self._shared = Shared()
+        self._engines, self._judges = Shared(), Shared()
+        self._texts = Metrics.counter("translate_mix", "texts")
+        self._remembered = Metrics.counter("translate_mix", "texts_remembered")
+        self._kept = Metrics.counter("translate_mix", "texts_kept")
+        self._lengths = Metrics.distribution("translate_mix", "characters_of_text")
         self._again = Metrics.counter("translate_mix", "tried_with_whole_vocabulary")
         self._mended = Metrics.counter("translate_mix", "mended_with_whole_vocabulary")
 
     def setup(self) -> None:
-        # Threads of one process share it; it lives as long as one of them holds it.
-        self._loaded: _Loaded = self._shared.acquire(
-            lambda: _Loaded(self._options.load(), Judge(self._judging))
-        )
-        self._model, self._judge = self._loaded.model, self._loaded.judge
+        # Threads of one process share both; they live as long as one of them holds them.
+        self._judge: Judge = self._judges.acquire(lambda: Judge(self._judging))
+        self._held = HeldEngine(self._options, self._engines)
+        self._model = self._held.engine
+
+    def teardown(self) -> None:
+        self._held.release()
 
     def start_bundle(self) -> None:
         progress.enter(self._progress, progress.TRANSLATING)
@@ -184,6 +155,7 @@ class TranslateTexts(beam.DoFn):
         entries: list[Entry] = []
         for batch in self._batches(texts, answers):
             judged, of_batch = self._judged(batch)
+            self._count(batch, judged)
             entries += of_batch
             of_kind = answers if of_batch else texts
             for pair, text in zip(batch.pairs, judged, strict=True):
@@ -191,7 +163,18 @@ class TranslateTexts(beam.DoFn):
                     self._deliveries.add(use, text)
             if self._deliveries.full:
                 yield from self._deliveries.drain()
+        progress.record(self._progress, progress.BUCKETS, element[0])
         yield from tagged(entries, ENTRIES)
+
+    def _count(self, batch: _Translated, judged: Sequence[JudgedText]) -> None:
+        """Tells the runner and the terminal of a finished batch."""
+        kept = sum(text.reason is None for text in judged)
+        progress.record(self._progress, progress.BATCHES, len(judged), batch.remembered, kept)
+        self._texts.inc(len(judged))
+        self._remembered.inc(batch.remembered)
+        self._kept.inc(kept)
+        for pair in batch.pairs:
+            self._lengths.update(len(pair.source))
 
     def finish_bundle(self) -> Iterator[object]:
         yield from at_the_end(self._deliveries.drain())
@@ -285,13 +268,11 @@ class TranslateTexts(beam.DoFn):
         requests = [Request(there[index].text, keys[index][0], ENGLISH) for index in asked]
         for index, translation in zip(asked, self._model.translate(requests, full=again), strict=True):
             back[index] = translation.text
-        if not again:
-            progress.record(self._progress, len(keys), recalled.known)
         pairs = [
             TextPair(text, made.text, code, made, returned)
             for (code, text), made, returned in zip(keys, there, back, strict=True)
         ]
-        return _Translated(keys, pairs, [])
+        return _Translated(keys, pairs, [], recalled.known)
 
     def _answer(self, key: TextKey, uses: Sequence[Use]) -> WantedAnswer:
         questions = (use.question for use in uses if use.question is not None)
@@ -309,13 +290,11 @@ class TranslateTexts(beam.DoFn):
             return recalled.translations
 
         answered = translate_answers(wanted, translate, round_trip=self._round_trip != "none")
-        if not again:
-            progress.record(self._progress, len(wanted), known)
         pairs = []
         for one in answered:
             entry, made = one.entry, one.translation or _untouched(one.entry.translation)
             pairs.append(TextPair(entry.answer, made.text, entry.nllb_code, made, entry.back_translation))
-        return _Translated(wanted, pairs, [one.entry for one in answered])
+        return _Translated(wanted, pairs, [one.entry for one in answered], known)
 
 
 def _cut(wanted: Iterable[TextKey]) -> Iterator[list[TextKey]]:
@@ -339,22 +318,3 @@ def _as_answer(text: JudgedText, entry: Entry) -> JudgedText:
         reason = None if entry.accepted else NOT_ACCEPTED
         return JudgedText(text.text, text.back_translation, reason, b"", by_model=False)
     return text
-
-
-@dataclass
-class _Loaded:
-    """What a process needs once, whatever the number of its threads."""
-
-    model: RememberingEngine
-    judge: Judge
-
-
-def cores_per_worker(options: PipelineOptions) -> int:
-    """Cores that a worker process has, all as many; 0 where they are not those of this machine."""
-    if options.view_as(StandardOptions).runner != LOCAL_RUNNER:
-        return 0
-    direct, cores = options.view_as(DirectOptions), available_cores()
-    if direct.direct_running_mode != "multi_processing":
-        return cores
-    # 0 workers is Beam's word for one a core.
-    return max(1, cores // (direct.direct_num_workers or cores))

@@ -6,7 +6,7 @@ whatever the number of workers, so its batches do too, and the output is the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -118,6 +118,13 @@ class TextBuckets:
         """The bucket of a text."""
         code, text = key
         return self.first.get(code, 0) + bucket_of(text, self.count.get(code, 1))
+
+    def finished(self, buckets: Container[int]) -> int:
+        """How many languages have all their texts in these buckets."""
+        return sum(
+            all(bucket in buckets for bucket in range(first, first + self.count[code]))
+            for code, first in self.first.items()
+        )
 
 
 class GatherUses(beam.DoFn):

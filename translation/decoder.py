@@ -8,7 +8,7 @@ import sys
 import threading
 import warnings
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import groupby
@@ -354,10 +354,18 @@ def _load(
         raise ModelError(f"{directory}: CTranslate2 cannot load the model: {error}") from error
 
 
+def usual_compute_type(quantization: str) -> str:
+    """What GPUs of this decade compute in, for weights that are stored so; see `Decoder.compute_type`."""
+    return next(_preferred_on_cuda(quantization), "default")
+
+
 def _compute_type_on_cuda(quantization: str) -> str:
-    stored = "int8" if quantization.startswith("int8") else quantization
     supported = ctranslate2.get_supported_compute_types("cuda")
-    return next((name for name in _ON_CUDA.get(stored, ()) if name in supported), "default")
+    return next((name for name in _preferred_on_cuda(quantization) if name in supported), "default")
+
+
+def _preferred_on_cuda(quantization: str) -> Iterator[str]:
+    return iter(_ON_CUDA.get("int8" if quantization.startswith("int8") else quantization, ()))
 
 
 def _open_cublas() -> None:

@@ -6,7 +6,7 @@ import pytest
 from apache_beam.options.pipeline_options import DirectOptions
 
 from pipelines.options import beam_options
-from pipelines.translating import cores_per_worker
+from pipelines.engines import cores_per_worker
 from translation.tuning import available_cores
 
 

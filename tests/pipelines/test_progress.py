@@ -1,0 +1,84 @@
+"""What a run tells of itself while it goes on."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from pipelines import progress
+from pipelines.planning import Plan, plan_mix
+from pipelines.progress import Finished, ProgressDisplay
+from pipelines.recipe import load_recipe
+from pipelines.uses import TextBuckets
+
+BUCKETS = TextBuckets(
+    {"deu_Latn": 0, "fra_Latn": 0, "rus_Cyrl": 1}, {"deu_Latn": 1, "fra_Latn": 1, "rus_Cyrl": 2}
+)
+"""German and French in one, Russian in two."""
+
+
+@pytest.fixture
+def planned(tiny_recipe: Path) -> Plan:
+    return plan_mix(load_recipe(tiny_recipe, []), workers=1)
+
+
+def shown(folder: Path, planned: Plan, *, terminal: bool) -> str:
+    """What the display prints in half a second."""
+    out = io.StringIO()
+    console = Console(file=out, width=80, force_terminal=terminal, color_system=None)
+    with ProgressDisplay(folder, planned, BUCKETS, console, quiet=False):
+        progress.enter(str(folder), progress.TRANSLATING)
+        progress.record(str(folder), progress.BATCHES, 40, 0, 30)
+        progress.record(str(folder), progress.BATCHES, 10, 10, 10)
+        progress.record(str(folder), progress.BUCKETS, 0)
+        progress.record(str(folder), progress.BUCKETS, 1)
+        time.sleep(0.7)
+    return out.getvalue()
+
+
+def test_it_counts_texts_languages_and_what_is_kept(tmp_path: Path, planned: Plan) -> None:
+    display = ProgressDisplay(tmp_path, planned, BUCKETS, Console(quiet=True), quiet=True)
+    with display:
+        progress.record(str(tmp_path), progress.READ, 100)
+        progress.record(str(tmp_path), progress.BATCHES, 40, 0, 30)
+        progress.record(str(tmp_path), progress.BATCHES, 10, 10, 10)
+        progress.record(str(tmp_path), progress.BUCKETS, 0)
+        progress.record(str(tmp_path), progress.BUCKETS, 2)
+        progress.record(str(tmp_path), progress.WRITTEN, 7)
+        # In the middle of being written.
+        with next(tmp_path.glob(f"{progress.WRITTEN}-*")).open("a") as file:
+            file.write("9")
+    assert display.finished == Finished(read=100, texts=50, remembered=10, kept=40, languages=2, written=7)
+    assert display.finished.keep_rate == 0.8
+
+
+def test_a_terminal_shows_it_in_80_columns(tmp_path: Path, planned: Plan) -> None:
+    out = shown(tmp_path, planned, terminal=True)
+    assert "translating" in out
+    assert "50/" in out
+    assert "2 of 3 languages done, 80% of the texts kept, 10 remembered" in out
+    assert "texts/s" in out
+
+
+def test_elsewhere_a_line_now_and_then_tells_it(
+    tmp_path: Path, planned: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.3)
+    out = shown(tmp_path, planned, terminal=False)
+    line = next(line for line in out.splitlines() if "50 of" in line)
+    assert line.startswith("translating: 50 of ")
+    assert line.endswith("2 of 3 languages done, 80% of the texts kept, 10 remembered")
+    assert "a second" in line
+    assert " left" in line
+
+
+def test_the_display_of_an_earlier_run_is_forgotten(tmp_path: Path, planned: Plan) -> None:
+    progress.record(str(tmp_path), progress.BATCHES, 40, 0, 30)
+    display = ProgressDisplay(tmp_path, planned, BUCKETS, Console(quiet=True), quiet=True)
+    with display:
+        pass
+    assert display.finished == Finished()
