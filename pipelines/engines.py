@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,9 @@ class HeldEngine:
     def release(self) -> None:
         """The engine cannot be used afterwards; its memory is free when the last one lets go of it."""
         if self._of_machine is not None:
-            self._of_machine.release(self._proxy)
+            # The process that served may be gone, and its engine with it.
+            with suppress(ConnectionError, EOFError):
+                self._of_machine.release(self._proxy)
             self._of_machine = None
         del self.engine
 

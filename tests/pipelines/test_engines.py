@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 import uuid
 from dataclasses import replace
 from multiprocessing.queues import Queue
@@ -50,6 +51,14 @@ def translated(options: EngineOptions, answers: Queue[list[Translation]]) -> Non
     held.release()
 
 
+def translated_and_held(options: EngineOptions, answers: Queue[list[Translation]]) -> None:
+    """As `translated`, of a process that goes on until it is killed."""
+    held = HeldEngine(options, Shared())
+    answers.put(held.engine.translate(REQUESTS))
+    time.sleep(600)
+    held.release()
+
+
 def test_threads_of_a_process_hold_one_engine(options: EngineOptions) -> None:
     shared = Shared()
     first, second = HeldEngine(options, shared), HeldEngine(options, shared)
@@ -81,9 +90,10 @@ def test_processes_of_a_machine_call_one_engine(options: EngineOptions, tmp_path
 def test_the_next_process_serves_after_the_first_has_died(options: EngineOptions) -> None:
     options = replace(options, shared_as=f"test-{uuid.uuid4().hex}")
     context = multiprocessing.get_context("spawn")
-    answers: Queue[list[Translation]] = context.Queue()
     for _ in range(2):
-        process = context.Process(target=translated, args=(options, answers))
+        # One that was killed may have left its queue locked.
+        answers: Queue[list[Translation]] = context.Queue()
+        process = context.Process(target=translated_and_held, args=(options, answers))
         process.start()
         assert len(answers.get(timeout=60)) == len(REQUESTS)
         process.kill()

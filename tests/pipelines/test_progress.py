@@ -22,6 +22,12 @@ BUCKETS = TextBuckets(
 
 
 @pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "progress").mkdir()
+    return tmp_path / "progress"
+
+
+@pytest.fixture
 def planned(tiny_recipe: Path) -> Plan:
     return plan_mix(load_recipe(tiny_recipe, []), workers=1)
 
@@ -40,24 +46,24 @@ def shown(folder: Path, planned: Plan, *, terminal: bool) -> str:
     return out.getvalue()
 
 
-def test_it_counts_texts_languages_and_what_is_kept(tmp_path: Path, planned: Plan) -> None:
-    display = ProgressDisplay(tmp_path, planned, BUCKETS, Console(quiet=True), quiet=True)
+def test_it_counts_texts_languages_and_what_is_kept(folder: Path, planned: Plan) -> None:
+    display = ProgressDisplay(folder, planned, BUCKETS, Console(quiet=True), quiet=True)
     with display:
-        progress.record(str(tmp_path), progress.READ, 100)
-        progress.record(str(tmp_path), progress.BATCHES, 40, 0, 30)
-        progress.record(str(tmp_path), progress.BATCHES, 10, 10, 10)
-        progress.record(str(tmp_path), progress.BUCKETS, 0)
-        progress.record(str(tmp_path), progress.BUCKETS, 2)
-        progress.record(str(tmp_path), progress.WRITTEN, 7)
+        progress.record(str(folder), progress.READ, 100)
+        progress.record(str(folder), progress.BATCHES, 40, 0, 30)
+        progress.record(str(folder), progress.BATCHES, 10, 10, 10)
+        progress.record(str(folder), progress.BUCKETS, 0)
+        progress.record(str(folder), progress.BUCKETS, 2)
+        progress.record(str(folder), progress.WRITTEN, 7)
         # In the middle of being written.
-        with next(tmp_path.glob(f"{progress.WRITTEN}-*")).open("a") as file:
+        with next(folder.glob(f"{progress.WRITTEN}-*")).open("a") as file:
             file.write("9")
     assert display.finished == Finished(read=100, texts=50, remembered=10, kept=40, languages=2, written=7)
     assert display.finished.keep_rate == 0.8
 
 
-def test_a_terminal_shows_it_in_80_columns(tmp_path: Path, planned: Plan) -> None:
-    out = shown(tmp_path, planned, terminal=True)
+def test_a_terminal_shows_it_in_80_columns(folder: Path, planned: Plan) -> None:
+    out = shown(folder, planned, terminal=True)
     assert "translating" in out
     assert "50/" in out
     assert "2 of 3 languages done, 80% of the texts kept, 10 remembered" in out
@@ -65,10 +71,10 @@ def test_a_terminal_shows_it_in_80_columns(tmp_path: Path, planned: Plan) -> Non
 
 
 def test_elsewhere_a_line_now_and_then_tells_it(
-    tmp_path: Path, planned: Plan, monkeypatch: pytest.MonkeyPatch
+    folder: Path, planned: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.3)
-    out = shown(tmp_path, planned, terminal=False)
+    out = shown(folder, planned, terminal=False)
     line = next(line for line in out.splitlines() if "50 of" in line)
     assert line.startswith("translating: 50 of ")
     assert line.endswith("2 of 3 languages done, 80% of the texts kept, 10 remembered")
@@ -76,9 +82,9 @@ def test_elsewhere_a_line_now_and_then_tells_it(
     assert " left" in line
 
 
-def test_the_display_of_an_earlier_run_is_forgotten(tmp_path: Path, planned: Plan) -> None:
-    progress.record(str(tmp_path), progress.BATCHES, 40, 0, 30)
-    display = ProgressDisplay(tmp_path, planned, BUCKETS, Console(quiet=True), quiet=True)
+def test_the_display_of_an_earlier_run_is_forgotten(folder: Path, planned: Plan) -> None:
+    progress.record(str(folder), progress.BATCHES, 40, 0, 30)
+    display = ProgressDisplay(folder, planned, BUCKETS, Console(quiet=True), quiet=True)
     with display:
         pass
     assert display.finished == Finished()
