@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
 
     merge = commands.add_parser("merge", help="put a checkpoint's adapter into its LLM, for a next stage")
     merge.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
-    merge.add_argument("--output", required=True, type=Path, metavar="DIR")
+    merge.add_argument("--output", required=True, type=Path, metavar="DIR", help="of the new checkpoint")
     merge.set_defaults(call=_merge)
 
     evaluate = commands.add_parser("evaluate", help="ask a model all questions of a benchmark, and score it")
@@ -76,7 +76,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="[CHECKPOINT] TASK.yaml",
         help="the model, left out with --predictions; the task: a file, or the name of one that ships: xgqa",
     )
-    evaluate.add_argument("--output", required=True, type=Path, metavar="FILE.json")
+    evaluate.add_argument(
+        "--output", required=True, type=Path, metavar="FILE.json", help="also .md, .html and predictions"
+    )
     _set_option(evaluate)
     evaluate.add_argument(
         "--predictions", type=Path, metavar="FILE.jsonl", help="score these again, without a model"
@@ -105,7 +107,7 @@ def _set_option(command: argparse.ArgumentParser) -> None:
 
 def _device_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
-    command.add_argument("--precision", choices=PRECISIONS, default="auto")
+    command.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the weights")
 
 
 def _answer_options(command: argparse.ArgumentParser) -> None:
