@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions
 
-from pipelines.options import beam_options
+from pipelines.options import beam_options, has_accelerators, workers_elsewhere
 from pipelines.engines import cores_per_worker
 from translation.tuning import available_cores
 
@@ -34,3 +34,28 @@ def test_several_workers_are_processes_unless_something_else_is_said() -> None:
 )
 def test_a_worker_process_has_its_share_of_the_cores(arguments: list[str], cores: int) -> None:
     assert cores_per_worker(beam_options(arguments)) == cores
+
+
+@pytest.mark.parametrize(
+    ("arguments", "elsewhere"),
+    [
+        ([], False),
+        (["--direct_num_workers", "2"], False),
+        (["--runner", "DataflowRunner"], True),
+        # Docker, if nothing is said.
+        (["--runner", "PortableRunner", "--job_endpoint", "localhost:1"], True),
+        (["--runner", "PortableRunner", "--environment_type", "LOOPBACK"], False),
+        (["--runner", "FlinkRunner", "--environment_type", "PROCESS"], False),
+    ],
+)
+def test_workers_in_containers_and_clouds_do_not_see_this_machine(
+    arguments: list[str], elsewhere: bool
+) -> None:
+    assert workers_elsewhere(beam_options(arguments)) == elsewhere
+
+
+def test_accelerators_are_asked_for_by_a_service_option() -> None:
+    gpu = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
+    assert has_accelerators(beam_options(["--dataflow_service_options", gpu]))
+    assert not has_accelerators(beam_options(["--dataflow_service_options", "enable_prime"]))
+    assert not has_accelerators(beam_options([]))

@@ -482,3 +482,21 @@ def test_answers_that_stay_english_are_planned_and_stand_under_english(
         assert "English" in row["prompt"]
     planned = plan_mix(load_recipe(tiny_recipe)).rows
     assert planned == Counter(row["language"] for row in rows)
+
+
+CLOUD = ("--runner", "DataflowRunner", "--project", "p", "--region", "r", "--temp_location", "gs://b/tmp")
+
+
+def test_an_output_that_workers_elsewhere_cannot_write_is_refused(tiny_recipe: Path, tmp_path: Path) -> None:
+    done = run("run", tiny_recipe, "--output", tmp_path / "mix", *CLOUD)
+    assert done.returncode == 2
+    assert "is on this machine, and the workers of DataflowRunner are not" in done.stderr
+    assert "--output gs://BUCKET/mix" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "mix").exists()
+
+
+def test_threads_of_workers_elsewhere_are_not_measured_here(tiny_recipe: Path) -> None:
+    done = run("run", tiny_recipe, "--output", "gs://b/mix", "--threads", "auto", *CLOUD)
+    assert done.returncode == 2
+    assert "--threads auto measures this machine, and the workers are others" in done.stderr
