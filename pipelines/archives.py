@@ -17,6 +17,8 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from pipelines.inputs import BLOCK, RemoteFile, Stamp, is_url, open_input, read_range, recent_stamp
+
 OPEN_ZIPS = 64
 """Zip files whose lists of members a process keeps; opening one anew reads its list again."""
 
@@ -24,6 +26,9 @@ _MAX_HEADER = 4 * 1024 * 1024
 """Bytes of the longest name or record in a tar's headers; a damaged one may claim gigabytes."""
 
 _BLOCK = tarfile.BLOCKSIZE
+
+_ZIP_BLOCK = 256 * 1024
+"""Bytes that are fetched at once from a zip far away: a picture, mostly, with its header."""
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
@@ -74,9 +79,27 @@ class _HeaderFile(io.FileIO):
     """A tar file of which only headers are read."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or size < 0 or size > _MAX_HEADER:
-            raise tarfile.HeaderError(f"a header says it is {size} bytes long")
-        return super().read(size) or b""
+        return super().read(_header_size(size)) or b""
+
+
+class _DistantHeaderFile(io.BufferedReader):
+    """The same of a tar far away; small members are read along, for asking for each header takes longer."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(RemoteFile(place), BLOCK)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(_header_size(size))
+
+
+def _header_size(size: int | None) -> int:
+    if size is None or size < 0 or size > _MAX_HEADER:
+        raise tarfile.HeaderError(f"a header says it is {size} bytes long")
+    return size
+
+
+def _headers(path: str) -> _HeaderFile | _DistantHeaderFile:
+    return _DistantHeaderFile(path) if is_url(path) else _HeaderFile(path)
 
 
 def tar_members(path: str | os.PathLike[str]) -> Iterator[Member]:
@@ -86,9 +109,10 @@ def tar_members(path: str | os.PathLike[str]) -> Iterator[Member]:
         BadArchive: compressed, no tar, damaged or truncated; after the members that stand before the damage.
     """
     name = PurePosixPath(path).name
-    with _HeaderFile(path) as file:
+    with _headers(os.fspath(path)) as file:
+        end = file.seek(0, io.SEEK_END)
+        file.seek(0)
         _refuse_compressed(file.read(6), name)
-        end = os.fstat(file.fileno()).st_size
         file.seek(0)
         try:
             tar = tarfile.TarFile(fileobj=file, encoding="utf-8")
@@ -139,12 +163,12 @@ def _printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _at_end_mark(file: io.FileIO, position: int) -> bool:
+def _at_end_mark(file: _HeaderFile | _DistantHeaderFile, position: int) -> bool:
     file.seek(position)
     return file.read(_BLOCK) == bytes(_BLOCK)
 
 
-def _refuse_more(file: io.FileIO, position: int, name: str) -> None:
+def _refuse_more(file: _HeaderFile | _DistantHeaderFile, position: int, name: str) -> None:
     """Tars that were joined with `cat` end for every reader at the first one's end mark."""
     while block := file.read(_MAX_HEADER):
         if block.strip(b"\0"):
@@ -176,8 +200,12 @@ def tar_bytes(path: str, offset: int, size: int, limit: int) -> bytes:
     changed = BadMember(f"missing: {name} has no member of {size:,} bytes at byte {offset:,}; it was changed")
     if offset < _BLOCK:
         raise changed
-    with _opened(path) as file:
-        data = os.pread(file.fileno(), _BLOCK + size, offset - _BLOCK)
+    try:
+        data = read_range(path, offset - _BLOCK, _BLOCK + size)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BadMember(f"missing: no file {name}") from error
+    except PermissionError as error:
+        raise BadMember(f"unreadable: no permission for {name}") from error
     try:
         info = tarfile.TarInfo.frombuf(data[:_BLOCK], "utf-8", "surrogateescape")
     except _DAMAGE as error:
@@ -185,15 +213,6 @@ def tar_bytes(path: str, offset: int, size: int, limit: int) -> bytes:
     if len(data) != _BLOCK + size or info.size != size:
         raise changed
     return data[_BLOCK:]
-
-
-def _opened(path: str) -> io.FileIO:
-    try:
-        return io.FileIO(path)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise BadMember(f"missing: no file {PurePosixPath(path).name}") from error
-    except PermissionError as error:
-        raise BadMember(f"unreadable: no permission for {PurePosixPath(path).name}") from error
 
 
 def zip_members(path: str) -> list[str]:
@@ -229,6 +248,8 @@ def zip_bytes(path: str, member: str, limit: int) -> bytes:
         raise BadMember(f"{shown} is packed in an unknown way: {error}; pack the zip anew") from error
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
         raise BadMember(f"{shown} is broken: {type(error).__name__}: {error}") from error
+    except FileNotFoundError as error:
+        raise BadMember(f"missing: no file {PurePosixPath(path).name}") from error
     except OSError as error:
         # bz2 reports bad data as an error without a number; a failing disk has one and must stop the run.
         if error.errno not in (None, errno.EINVAL):
@@ -241,19 +262,20 @@ def zip_bytes(path: str, member: str, limit: int) -> bytes:
 
 def _zip_at(path: str) -> zipfile.ZipFile:
     try:
-        # A path object would take longer than the call, once for each picture.
-        status = os.stat(path)
+        version = recent_stamp(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadMember(f"missing: no file {PurePosixPath(path).name}") from error
-    return _open_zip(path, (status.st_mtime_ns, status.st_size), os.getpid())
+    except PermissionError as error:
+        raise BadMember(f"unreadable: no permission for {PurePosixPath(path).name}") from error
+    return _open_zip(path, version, os.getpid())
 
 
 # Closed by their last user when they fall out. A process that was forked must not share the file's position.
 @lru_cache(maxsize=OPEN_ZIPS)
-def _open_zip(path: str, version: tuple[int, int], process: int) -> zipfile.ZipFile:
+def _open_zip(path: str, version: Stamp, process: int) -> zipfile.ZipFile:
     name = PurePosixPath(path).name
     try:
-        return zipfile.ZipFile(path)
+        return zipfile.ZipFile(open_input(path, _ZIP_BLOCK) if is_url(path) else path)
     except PermissionError as error:
         raise BadMember(f"unreadable: no permission for {name}") from error
     except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:

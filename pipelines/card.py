@@ -1,18 +1,21 @@
 """The dataset card of a mix: a README.md by which `datasets` finds the data and a reader learns what it is.
 
-Front matter as the Hugging Face hub documents it (https://huggingface.co/docs/hub/datasets-manual-configuration).
+Front matter as the Hugging Face hub documents it (https://github.com/huggingface/hub-docs/blob/main/datasetcard.md,
+https://huggingface.co/docs/hub/datasets-manual-configuration).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pipelines.preview import PreviewRow, markdown
 from pipelines.split import TRAIN, VALIDATION
-from pipelines.summary import LanguageCounts, language_name, left_out_line, total
+from pipelines.summary import LanguageCounts, counted, language_name, left_out_line, total
+from translation.filters.policy import CALIBRATED
 from translation.languages import ENGLISH, languages
 from translation.model import SMALL
 from translation.row import UNDETERMINED
@@ -23,37 +26,83 @@ if TYPE_CHECKING:
 ALL = "all"
 """The configuration with every language, the default one."""
 
-_CELL_END = re.compile(r"(?<!\\)\|")
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
+    (1_000_000_000, "100M<n<1B"),
+)
+_LARGEST = "1B<n<10B"
 
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-_MORE = ((10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"))
+_CATEGORIES = MappingProxyType(
+    {
+        "caption": "image-to-text",
+        "vqa": "visual-question-answering",
+        "reason": "visual-question-answering",
+        "classify": "image-classification",
+        "text": "text-generation",
+    }
+)
+"""Task of a source -> the hub's category, https://huggingface.co/tasks; `image-text-to-text` fits all."""
+
+_LICENCES = frozenset(
+    {
+        "afl-3.0",
+        "apache-2.0",
+        "bsd-3-clause",
+        "cc-by-2.0",
+        "cc-by-3.0",
+        "cc-by-4.0",
+        "cc-by-nc-2.0",
+        "cc-by-nc-4.0",
+        "cc-by-nc-nd-4.0",
+        "cc-by-nc-sa-4.0",
+        "cc-by-nd-4.0",
+        "cc-by-sa-3.0",
+        "cc-by-sa-4.0",
+        "cc0-1.0",
+        "mit",
+        "odc-by",
+        "odbl",
+        "pddl",
+    }
+)
+"""Those of https://huggingface.co/docs/hub/repositories-licenses that data has; another one is `other`."""
 
 
-def dataset_card(manifest: Manifest, name: str, licences: Mapping[str, str]) -> str:
+def dataset_card(
+    manifest: Manifest, name: str, licences: Mapping[str, str], preview: Sequence[PreviewRow] = ()
+) -> str:
     """The README.md of a mix.
 
     Args:
         manifest: of the finished mix.
         name: the recipe's.
         licences: what it was made with and from (`model small`, `source coco`) -> its licence.
+        preview: rows to show.
     """
     front = yaml.safe_dump(
-        _front_matter(manifest, name), allow_unicode=True, sort_keys=False, default_flow_style=False
+        _front_matter(manifest, name, licences), allow_unicode=True, sort_keys=False, default_flow_style=False
     )
     sections = (
         f"# {name}",
         _introduction(manifest),
+        _preview(preview),
         _loading(manifest),
-        _rows(manifest.counts),
+        _figures(manifest),
         left_out_line(manifest.left_out) if manifest.left_out else "",
         _making(manifest),
         _limits(manifest),
         _licences(licences),
+        _citation(manifest),
     )
     return f"---\n{front}---\n\n" + "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _front_matter(manifest: Manifest, name: str) -> dict[str, Any]:
+def _front_matter(manifest: Manifest, name: str, licences: Mapping[str, str]) -> dict[str, Any]:
     present = sorted({file.language for file in manifest.files if file.accepted})
     everything = {file.split for file in manifest.files if file.accepted}
     configs = (
@@ -62,18 +111,40 @@ def _front_matter(manifest: Manifest, name: str) -> dict[str, Any]:
     for code in present:
         splits = {file.split for file in manifest.files if file.accepted and file.language == code}
         configs.append({"config_name": code, "data_files": _data_files(code, splits)})
+    tags = [languages()[code].bcp47 for code in present]
+    sources = [str(source["name"]) for source in manifest.recipe.get("sources", ())]
     front = {
         "pretty_name": name,
         # The hub knows languages without their script.
-        "language": sorted({languages()[code].bcp47.split("-")[0] for code in present}),
-        "license": "other",
-        "license_name": "see-licences",
-        "task_categories": ["image-to-text", "visual-question-answering"],
-        "tags": ["multilingual", "machine-translated", "translate-mix"],
+        "language": sorted({tag.split("-")[0] for tag in tags}),
+        "language_details": sorted(tags),
+        "multilinguality": ["multilingual", "translation"] if len(present) > 1 else ["monolingual"],
+        "annotations_creators": ["machine-generated"],
+        "language_creators": ["found", "machine-generated"],
+        **_licence(licences),
+        "source_datasets": sources,
+        "task_categories": _categories(manifest),
+        "tags": ["multilingual", "image-text-to-text", "machine-translated", "translate-mix"],
         "size_categories": [_size(manifest.accepted)],
         "configs": configs,
     }
     return {key: value for key, value in front.items() if value != []}
+
+
+def _licence(licences: Mapping[str, str]) -> dict[str, str]:
+    """The one licence of all parts, if the hub has a name for it; else `other`, with what each part says."""
+    names = {licence.strip().lower().replace(" ", "-") for licence in licences.values()}
+    if len(names) == 1 and names <= _LICENCES:
+        return {"license": names.pop()}
+    details = "; ".join(f"{part}: {' '.join(licence.split())}" for part, licence in licences.items())
+    return {"license": "other", "license_name": "see-licences"} | (
+        {"license_details": details} if details else {}
+    )
+
+
+def _categories(manifest: Manifest) -> list[str]:
+    tasks = [task for source in manifest.recipe.get("sources", ()) for task in source.get("tasks", ())]
+    return ["image-text-to-text", *dict.fromkeys(_CATEGORIES[task] for task in tasks if task in _CATEGORIES)]
 
 
 def _data_files(folder: str, splits: set[str]) -> list[dict[str, str]]:
@@ -86,7 +157,7 @@ def _data_files(folder: str, splits: set[str]) -> list[dict[str, str]]:
 
 
 def _size(rows: int) -> str:
-    return next((name for limit, name in (*_SIZES, *_MORE) if rows < limit), "n>100M")
+    return next((name for limit, name in _SIZES if rows < limit), _LARGEST)
 
 
 def _introduction(manifest: Manifest) -> str:
@@ -139,21 +210,56 @@ def _first_split(manifest: Manifest) -> str:
     return TRAIN if TRAIN in splits else VALIDATION
 
 
-def _rows(counts: Sequence[LanguageCounts]) -> str:
-    ordered = sorted(counts, key=lambda count: (count.language == UNDETERMINED, count.language))
-    lines = [
-        "| code | language | read | accepted | rejected | commonest reason |",
-        "|---|---|--:|--:|--:|---|",
+def _preview(rows: Sequence[PreviewRow]) -> str:
+    if not rows:
+        return ""
+    texts = [(row.language, *map(markdown, (row.prompt, row.source_target, row.target))) for row in rows]
+    lines = [f"| {' | '.join(cells)} |" for cells in texts]
+    return "\n".join(
+        ["## Preview", "", "| language | prompt | target in English | target |", "|---|---|---|---|", *lines]
+    )
+
+
+def _figures(manifest: Manifest) -> str:
+    everything = total(manifest.counts)
+    counts = sorted(manifest.counts, key=lambda count: (count.language == UNDETERMINED, count.language))
+    by_language = [
+        "| code | language | read | accepted | rejected | kept | commonest reason |",
+        "|---|---|--:|--:|--:|--:|---|",
+        *(_row(count, count.language, language_name(count.language)) for count in counts),
+        _row(everything, "**total**", ""),
     ]
-    lines += [_row(count, count.language, language_name(count.language)) for count in ordered]
-    lines.append(_row(total(counts), "**total**", ""))
-    return "## Rows\n\n" + "\n".join(lines)
+    return "\n\n".join(
+        [
+            "## Figures",
+            f"{counted(everything.read, 'row')} read = {everything.accepted:,} accepted + "
+            f"{everything.rejected:,} rejected: {_share(everything.accepted, everything.read)} were kept.",
+            *_reasons(everything),
+            f"<details>\n<summary>Rows of {counted(len(counts), 'language')}</summary>",
+            "\n".join(by_language),
+            "</details>",
+        ]
+    )
+
+
+def _reasons(everything: LanguageCounts) -> list[str]:
+    """A table of the rules that rejected, the commonest first; none where nothing was rejected."""
+    rules = sorted(everything.reasons.items(), key=lambda item: (-item[1], item[0]))
+    if not rules:
+        return []
+    lines = [f"| {_cell(rule)} | {rows:,} | {_share(rows, everything.read)} |" for rule, rows in rules]
+    return ["\n".join(["| rejected for | rows | of all read |", "|---|--:|--:|", *lines])]
 
 
 def _row(count: LanguageCounts, code: str, name: str) -> str:
     reason = count.commonest_reason or ""
-    cells = (code, name, f"{count.read:,}", f"{count.accepted:,}", f"{count.rejected:,}", reason)
+    kept = _share(count.accepted, count.read)
+    cells = (code, name, f"{count.read:,}", f"{count.accepted:,}", f"{count.rejected:,}", kept, reason)
     return f"| {' | '.join(_cell(cell) for cell in cells)} |"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else ""
 
 
 def _cell(text: str) -> str:
@@ -161,30 +267,77 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _text(cell: str) -> str:
-    """The text that `_cell` was given."""
-    return cell.strip().replace("\\|", "|")
-
-
 def _making(manifest: Manifest) -> str:
     signature = manifest.signature
+    steps = [
+        f"translate-mix {signature.version}, recipe `{signature.recipe}`, seed {signature.seed}",
+        f"translation: {signature.model} (`{signature.model_digest}`) on {signature.engine}, "
+        f"{signature.decoding}",
+        f"language identification: {signature.identification} (`{signature.identification_digest}`)",
+    ]
+    if signature.quality:
+        steps.append(f"trained judges: {signature.quality}")
+    steps += [step for step in map(str, _settings(manifest.recipe)) if step]
     return (
         "## How it was made\n\n"
-        f"- translate-mix {signature.version}, recipe `{signature.recipe}`, seed {signature.seed}\n"
-        f"- translation: {signature.model} (`{signature.model_digest}`) on {signature.engine}, "
-        f"{signature.decoding}\n"
-        f"- language identification: {signature.identification} (`{signature.identification_digest}`)\n\n"
-        f"Signature: `{signature}`\n\n"
+        + "\n".join(f"- {step}" for step in steps)
+        + f"\n\nSignature: `{signature}`\n\n"
         "The same signature and the same source data give the same rows. `manifest.json` lists every file "
-        "with its number of rows and SHA-256."
+        "with its number of rows and SHA-256, and holds the whole recipe."
     )
+
+
+_ROUND_TRIPS = MappingProxyType(
+    {
+        "none": "no text was translated back",
+        "short": "short answers were translated back into English and compared",
+        "all": "every text was translated back into English and compared",
+    }
+)
+
+
+def _settings(recipe: Mapping[str, Any]) -> list[str]:
+    """What of the recipe decides on how good the texts are, in words."""
+    told = []
+    if "languages" in recipe:
+        english = recipe["languages"].get("english_share")
+        shares = recipe["languages"].get("weights")
+        spread = shares if isinstance(shares, str) else "by weights of the recipe"
+        if isinstance(english, float):
+            told.append(f"languages: {english:.0%} English, the rest {spread}")
+    if "round_trip" in recipe:
+        told.append(f"round trip: {_ROUND_TRIPS[recipe['round_trip']]}")
+    if "filters" in recipe:
+        fitted, fixed = _bounds(recipe["filters"])
+        told.append(
+            "filters with bounds fitted per language on human translations: " + (", ".join(fitted) or "none")
+        )
+        told.append("filters with one bound for all: " + (", ".join(fixed) or "none"))
+    if recipe.get("validation"):
+        told.append(f"held out by picture for validation: {recipe['validation']:.1%}")
+    return told
+
+
+def _bounds(filters: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """Names of the rules whose bounds are fitted, and those with a number, such as `placeholders >= 1`."""
+    fitted, fixed = [], []
+    for rule, bounds in filters.items():
+        if CALIBRATED in bounds.values():
+            fitted.append(f"`{rule}`")
+        for side, sign in (("min", "≥"), ("max", "≤")):
+            if isinstance(bounds.get(side), int | float):
+                fixed.append(f"`{rule}` {sign} {bounds[side]:g}")
+    return fitted, fixed
 
 
 def _limits(manifest: Manifest) -> str:
     limits = [
         "Texts outside English are machine translations that passed automatic filters; no person read them. "
         "Filters find wrong languages, copies, loops and lost text better than wrong words.",
-        "Quality differs between languages, and scores of different languages cannot be compared.",
+        "Quality differs between languages, and scores of different languages cannot be compared. A share "
+        "that was kept says what the filters saw, not how good the rest is.",
+        "What filters do not see: a wrong word in a fluent sentence, a wrong gender, number or tense, a name "
+        "that was translated, a register that does not fit.",
         "The pictures and texts have the biases of their English sources; names and customs stayed.",
     ]
     if manifest.signature.model == SMALL:
@@ -192,6 +345,11 @@ def _limits(manifest: Manifest) -> str:
             0,
             "**Made with the small model, a stand-in for trying things out** that learnt a few names. "
             "Do not train on this; build the mix with an NLLB model.",
+        )
+    elif "nllb" in manifest.signature.model.lower():
+        limits.append(
+            "NLLB's weights are for research and not for commercial use, and its authors advise against use "
+            "in production, for domains such as medicine or law, and for long documents."
         )
     without = sorted(
         language_name(count.language)
@@ -212,3 +370,34 @@ def _licences(licences: Mapping[str, str]) -> str:
         + "\n\nA translation has the licence of its source; the licence of the model may bind its output "
         "too. NLLB's weights are CC-BY-NC-4.0."
     )
+
+
+def _citation(manifest: Manifest) -> str:
+    nllb = _NLLB if "nllb" in manifest.signature.model.lower() else ""
+    software = _SOFTWARE.replace("VERSION", manifest.signature.version)
+    return f"## Citation\n\n```bibtex\n{software}{_MBLIP}{nllb}```"
+
+
+_SOFTWARE = """\
+@software{translate_mix,
+  title = {translate-mix: English image-text data into a filtered, documented mix in 95 languages},
+  version = {VERSION}
+}
+"""
+_MBLIP = """\
+@inproceedings{geigle2024mblip,
+  title = {{mBLIP}: Efficient Bootstrapping of Multilingual Vision-{LLM}s},
+  author = {Geigle, Gregor and Jain, Abhay and Timofte, Radu and Glava{\\v{s}}, Goran},
+  booktitle = {Proceedings of the 3rd Workshop on Advances in Language and Vision Research (ALVR)},
+  year = {2024},
+  note = {arXiv:2307.06930}
+}
+"""
+_NLLB = """\
+@article{nllb2022,
+  title = {No Language Left Behind: Scaling Human-Centered Machine Translation},
+  author = {{NLLB Team} and others},
+  journal = {arXiv preprint arXiv:2207.04672},
+  year = {2022}
+}
+"""

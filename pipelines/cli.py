@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import math
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -35,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     )
 
     run = commands.add_parser("run", help="build a mix from a recipe; without one, the sample that ships")
-    run.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE.yaml")
+    run.add_argument("recipe", nargs="?", metavar="RECIPE.yaml")
     run.add_argument(
         "--output", required=True, type=_filled, metavar="DIR", help="where the mix goes (local or gs://...)"
     )
@@ -49,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     run.set_defaults(call=_run)
 
     plan = commands.add_parser("plan", help="what a recipe will give and take; translates nothing")
-    plan.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE.yaml", help="default: the sample")
+    plan.add_argument("recipe", nargs="?", metavar="RECIPE.yaml", help="default: the sample")
     plan.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe"
     )
@@ -64,12 +65,21 @@ def parser() -> argparse.ArgumentParser:
     plan.set_defaults(call=_plan)
 
     show = commands.add_parser("show", help="rows of a mix in the terminal")
-    show.add_argument("directory", type=Path, metavar="DIR")
+    show.add_argument("directory", type=_filled, metavar="DIR")
     show.add_argument("--language", metavar="CODE", help="only this language (deu_Latn, de, ...)")
     show.add_argument("--rejected", action="store_true", help="rejected rows and why")
     show.add_argument("--reason", metavar="RULE", help="only rows that this rule rejected (lid, copy, ...)")
     show.add_argument("-n", type=_positive, default=10, dest="count", metavar="N", help="how many rows (10)")
     show.set_defaults(call=_show)
+
+    report = commands.add_parser("report", help="a page to look at: languages, scores, rejections, samples")
+    report.add_argument("directory", type=_filled, metavar="DIR")
+    report.add_argument(
+        "--samples", type=_positive, default=6, metavar="N", help="rows of each language and verdict (6)"
+    )
+    report.add_argument("--output", type=_filled, metavar="FILE", help="default: DIR/report.html")
+    report.add_argument("--quiet", action="store_true", help="no progress")
+    report.set_defaults(call=_report)
 
     refilter = commands.add_parser("refilter", help="new verdicts from stored scores, nothing is translated")
     refilter.add_argument("directory", type=_filled, metavar="DIR")
@@ -100,7 +110,9 @@ def parser() -> argparse.ArgumentParser:
     translate.add_argument("--to", required=True, metavar="CODES", help="deu_Latn,swh_Latn,...")
     _model_options(translate)
     _device_options(translate)
-    translate.add_argument("--beam-size", type=_positive, default=4, metavar="N")
+    translate.add_argument(
+        "--beam-size", type=_positive, default=4, metavar="N", help="hypotheses followed (4)"
+    )
     translate.add_argument("--json", action="store_true", help="one JSON object a line")
     translate.set_defaults(call=_translate)
 
@@ -119,7 +131,13 @@ def parser() -> argparse.ArgumentParser:
     calibrate.add_argument(
         "pairs", type=Path, metavar="PAIRS.tsv", help="source, target, nllb_code; - reads stdin"
     )
-    calibrate.add_argument("--output", type=Path, default=Path("thresholds.tsv"), metavar="FILE")
+    calibrate.add_argument(
+        "--output",
+        type=Path,
+        default=Path("thresholds.tsv"),
+        metavar="FILE",
+        help="where they go (thresholds.tsv)",
+    )
     _model_options(calibrate)
     _filter_options(calibrate)
     calibrate.set_defaults(call=_calibrate)
@@ -149,7 +167,9 @@ def parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--lines", type=_line_range, metavar="1001-1997", help="only these of the set")
     evaluate.add_argument("--output", type=Path, metavar="FILE.json", help="and .md, .html, translations")
-    evaluate.add_argument("--beam-size", type=_positive, default=4, metavar="N")
+    evaluate.add_argument(
+        "--beam-size", type=_positive, default=4, metavar="N", help="hypotheses followed (4)"
+    )
     _device_options(evaluate)
     evaluate.add_argument(
         "--identification", default=OFFLINE, metavar="LID", help="shipped, cld, a fastText file or hub name"
@@ -201,7 +221,7 @@ def parser() -> argparse.ArgumentParser:
     )
     stats = memory_commands.add_parser("stats", help="what it holds, by model and language pair")
     stats.add_argument("directory", type=_filled, metavar="DIR", help="of the mix")
-    stats.add_argument("--json", action="store_true")
+    stats.add_argument("--json", action="store_true", help="one object")
     stats.set_defaults(call=_memory_stats)
     compacted = memory_commands.add_parser("compact", help="few large files, no repetitions, no damaged ones")
     compacted.add_argument("directory", type=_filled, metavar="DIR", help="of the mix")
@@ -218,7 +238,7 @@ def parser() -> argparse.ArgumentParser:
     imported.set_defaults(call=_memory_import)
 
     table = commands.add_parser("languages", help="the table of languages")
-    table.add_argument("--json", action="store_true")
+    table.add_argument("--json", action="store_true", help="a list of objects")
     table.add_argument("--all", action="store_true", help="all of NLLB's, not only the default 96")
     table.set_defaults(call=_languages)
     return main
@@ -318,8 +338,9 @@ _complain = partial(complain, "translate-mix")
 
 def _run(parsed: argparse.Namespace) -> int:
     from pipelines.examples import TRUNCATED
-    from pipelines.filesystem import OutputError, join
+    from pipelines.filesystem import OutputError, join, set_filesystem_options
     from pipelines.manifest import ANSWERS_FILE
+    from pipelines.options import beam_options
     from pipelines.recipe import SettingsError, load_recipe, sample_recipe
     from pipelines.run import RunFailed, run_mix
     from pipelines.staging import StagingError
@@ -328,6 +349,8 @@ def _run(parsed: argparse.Namespace) -> int:
 
     console = TerminalConsole()
     try:
+        # Before the recipe, which may be far away itself.
+        set_filesystem_options(beam_options(parsed.beam))
         recipe = load_recipe(parsed.recipe or sample_recipe(), parsed.set)
         manifest = run_mix(
             recipe,
@@ -371,6 +394,7 @@ def _plan(parsed: argparse.Namespace) -> int:
     from pipelines.processes import READER_KILLED
     from pipelines.recipe import load_recipe, sample_recipe
     from pipelines.sources import SourceError
+    from pipelines.staging import StagingError
     from translation.model import ModelError
 
     recipe = load_recipe(parsed.recipe or sample_recipe(), parsed.set)
@@ -383,7 +407,7 @@ def _plan(parsed: argparse.Namespace) -> int:
     except BrokenProcessPool:
         _complain(f"{READER_KILLED} (--workers 1 takes least)")
         return FAILED
-    except (SourceError, ModelError, OSError) as error:
+    except (SourceError, ModelError, StagingError, OSError) as error:
         _complain(error)
         return FAILED
     if parsed.json:
@@ -406,8 +430,29 @@ def _show(parsed: argparse.Namespace) -> int:
     return DONE
 
 
+def _report(parsed: argparse.Namespace) -> int:
+    from pipelines.filesystem import OutputError
+    from pipelines.report import DamagedMix, write_report
+
+    console = Console(stderr=True, highlight=False)
+    try:
+        path = write_report(
+            parsed.directory,
+            samples=parsed.samples,
+            output=parsed.output,
+            console=console,
+            quiet=parsed.quiet,
+        )
+    except (DamagedMix, OutputError) as error:
+        _complain(error)
+        return FAILED
+    print(path)
+    return DONE
+
+
 def _refilter(parsed: argparse.Namespace) -> int:
     from pipelines.refilter import refilter, render_refiltered
+    from pipelines.report import is_outdated
     from pipelines.resharding import RefilterFailed
 
     console = TerminalConsole()
@@ -417,6 +462,9 @@ def _refilter(parsed: argparse.Namespace) -> int:
         _complain(error)
         return FAILED
     render_refiltered(outcome, parsed.dry_run, console)
+    if not parsed.dry_run and is_outdated(parsed.directory):
+        again = f"translate-mix report {shlex.quote(parsed.directory)}"
+        console.print(f"Its report is outdated; make it again:  {again}", soft_wrap=True, markup=False)
     return DONE if outcome.after.accepted else FAILED
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from pipelines.images import EMBED, REFERENCE, SHARED, BadImage, image_bytes
 from pipelines.planning import Plan, SourcePlan
 from pipelines.recipe import Recipe
+from pipelines.staging import staged
 from translation.decoder import Threads
 from translation.engine import Engine
 from translation.filters import goes_back
@@ -101,7 +102,7 @@ def check_model(recipe: Recipe) -> ModelDescription:
     Raises:
         translation.model.ModelError: it is missing or damaged.
     """
-    return read_description(recipe.model_directory)
+    return read_description(staged(recipe.model_directory))
 
 
 def estimate(recipe: Recipe, plan: Plan, rate: float | None = None, device: str = "auto") -> Estimate:
@@ -115,7 +116,7 @@ def estimate(recipe: Recipe, plan: Plan, rate: float | None = None, device: str 
         translation.model.ModelError: the model is missing or damaged.
         OSError: a disk fails.
     """
-    directory = recipe.model_directory
+    directory = staged(recipe.model_directory)
     description = read_description(directory, check=False)
     tokenizer = Tokenizer(directory / SENTENCEPIECE)
     offline = [not source.reads_urls for source in recipe.sources]
@@ -211,7 +212,7 @@ def measured(
     requests = _sample(plan, frozenset(description.languages))
     if not requests:
         return None
-    directory = recipe.model_directory
+    directory = staged(recipe.model_directory)
     threads = Threads(intra=available_cores())
     timed: list[tuple[int, int, float]] = []
     with Engine(directory, recipe.translation, device=device, threads=threads, check=False) as engine:

@@ -7,26 +7,38 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from translation.disk import sync_folder
 
 BLOCK = 2**20
 """Bytes that are read at once."""
 
+_OBJECT_STORES = ("gs", "s3", "azfs")
+
 PARTIAL = ".partial"
 """How the name of a file ends that is being written."""
 
 
+_NOT_FOUND = 404
+
+_REFUSED = {401: "not signed in to the store, or for another account", 403: "no permission"}
+
+
 class OutputError(RuntimeError):
     """Writing the output failed; the message names the file and the cause."""
+
+
+class StoreError(OSError):
+    """A remote store refused, or did not answer; clients of stores have no exceptions in common."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +57,75 @@ def join(*parts: str) -> str:
     return str(FileSystems.join(*parts))
 
 
+def beam_filesystems() -> type[FileSystems]:
+    """Beam's filesystems; until a pipeline gives them its options they take accounts from the environment."""
+    if FileSystems._pipeline_options is None:
+        # s3:// does not work without any.
+        FileSystems.set_options(PipelineOptions([]))
+    found: type[FileSystems] = FileSystems
+    return found
+
+
+def set_filesystem_options(options: PipelineOptions) -> None:
+    """Accounts and endpoints of remote filesystems, for all that this process reads and writes later."""
+    FileSystems.set_options(options)
+
+
+def filesystem_options() -> dict[str, Any]:
+    """What was set by `set_filesystem_options`, without defaults, for another process."""
+    found: dict[str, Any] = beam_filesystems()._pipeline_options.get_all_options(drop_default=True)
+    return found
+
+
 def exists(path: str) -> bool:
-    return bool(FileSystems.exists(path))
+    """Whether there is such a file, or on a filesystem with folders such a folder.
+
+    Raises:
+        OSError: the store refuses to say, or does not answer.
+    """
+    with _of_store(path):
+        return bool(beam_filesystems().exists(path))
+
+
+def files_matching(patterns: Iterable[str]) -> list[str]:
+    """The files of these names; `*` is any part of a name, `**` of a path. In no order.
+
+    Raises:
+        OSError: the store refuses to say, or does not answer.
+    """
+    wanted = list(patterns)
+    with _of_store(wanted[0]):
+        matches = beam_filesystems().match(wanted)
+    return [str(one.path) for match in matches for one in match.metadata_list]
+
+
+@contextmanager
+def _of_store(path: str) -> Iterator[None]:
+    """Exceptions of a store's client become OSErrors, which say what is wrong in words."""
+    try:
+        yield
+    except Exception as error:
+        if is_local(path):
+            raise
+        status = _status(error)
+        if status == _NOT_FOUND:
+            raise FileNotFoundError(errno.ENOENT, "there is no such file", path) from error
+        if isinstance(error, OSError) and status is None:
+            raise
+        raise StoreError(_REFUSED.get(status or 0) or cause_of(error)) from error
+
+
+def _status(error: BaseException | None) -> int | None:
+    """HTTP's, of what a store answered; it may stand in what an error was raised from, or holds."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        for code in (getattr(error, "code", None), getattr(response, "status_code", None)):
+            if isinstance(code, int):
+                return int(code)
+        details = getattr(error, "exception_details", None)
+        held = next(iter(details.values())) if isinstance(details, Mapping) and details else None
+        error = held if isinstance(held, BaseException) else error.__cause__
+    return None
 
 
 def make_directory(path: str) -> None:
@@ -56,8 +135,13 @@ def make_directory(path: str) -> None:
         Path(path).mkdir(parents=True, exist_ok=True)
         for folder in new:
             sync_folder(folder.parent)
-    elif not exists(path):
-        FileSystems.mkdirs(path)
+    elif not _is_flat(path) and not exists(path):
+        beam_filesystems().mkdirs(path)
+
+
+def _is_flat(path: str) -> bool:
+    """Whether it lies in a store of objects, which has no folders."""
+    return FileSystems.get_scheme(path) in _OBJECT_STORES
 
 
 def write_atomically(
@@ -104,7 +188,7 @@ def write_atomically(
         if isinstance(error, _Unfit):
             raise OutputError(f"cannot write {path}: {error}") from error
         # Clients of remote stores have exceptions of their own.
-        if isinstance(error, OSError | BeamIOError) or (isinstance(error, Exception) and not is_local(path)):
+        if isinstance(error, OSError) or (isinstance(error, Exception) and not is_local(path)):
             raise failed_write(error, path, size) from error
         raise
     return written
@@ -114,7 +198,7 @@ def _create(path: str) -> BinaryIO:
     if is_local(path):
         # Beam would make the folder again if it was removed just now.
         return open(path, "wb")
-    file: BinaryIO = FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    file: BinaryIO = beam_filesystems().create(path, compression_type=CompressionTypes.UNCOMPRESSED)
     return file
 
 
@@ -149,12 +233,15 @@ def _rename(temporary: str, path: str, written: Written) -> None:
             _discard(path)
             raise
         return
-    FileSystems.rename([temporary], [path])
+    beam_filesystems().rename([temporary], [path])
     # Not every filesystem tells of a rename that failed; most copy and delete.
-    if exists(temporary) or not exists(path):
-        raise _Unfit("it was not renamed, and the filesystem gave no reason")
-    if file_size(path) != written.size:
+    try:
         found = file_size(path)
+    except FileNotFoundError:
+        found = -1
+    if found < 0 or exists(temporary):
+        raise _Unfit("it was not renamed, and the filesystem gave no reason")
+    if found != written.size:
         _discard(path)
         raise _Unfit(f"{written.size:,} bytes were renamed, {found:,} arrived")
 
@@ -166,8 +253,13 @@ def _discard(path: str) -> None:
 
 
 def open_binary(path: str) -> BinaryIO:
-    """Opens a file for reading, as it is stored."""
-    file: BinaryIO = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    """Opens a file for reading, as it is stored.
+
+    Raises:
+        OSError: there is none, no permission, ...
+    """
+    with _of_store(path):
+        file: BinaryIO = beam_filesystems().open(path, compression_type=CompressionTypes.UNCOMPRESSED)
     return file
 
 
@@ -182,10 +274,18 @@ def digest_of(file: BinaryIO) -> Written:
 
 
 def file_size(path: str) -> int:
-    """In bytes."""
+    """In bytes.
+
+    Raises:
+        OSError: there is no such file, no permission, ...
+    """
     if is_local(path):
         return os.stat(path).st_size
-    return int(FileSystems.match([path])[0].metadata_list[0].size_in_bytes)
+    with _of_store(path):
+        found = beam_filesystems().match([path])[0].metadata_list
+    if not found:
+        raise FileNotFoundError(errno.ENOENT, "there is no such file", path)
+    return int(found[0].size_in_bytes)
 
 
 def move(source: str, path: str) -> None:
@@ -200,8 +300,9 @@ def move(source: str, path: str) -> None:
             os.replace(source, path)
             sync_folder(Path(path).absolute().parent)
         else:
-            FileSystems.rename([source], [path])
-    except (OSError, BeamIOError) as error:
+            with _of_store(path):
+                beam_filesystems().rename([source], [path])
+    except OSError as error:
         raise failed_write(error, path) from error
 
 
@@ -213,11 +314,11 @@ def remove_matching(directory: str, folders: Iterable[str], name: re.Pattern[str
     """
     try:
         patterns = [join(directory, *folder.split("/"), "*") for folder in folders]
-        found = [one.path for match in FileSystems.match(patterns) for one in match.metadata_list]
-        old = [path for path in found if name.fullmatch(FileSystems.split(path)[1])]
+        old = [path for path in files_matching(patterns) if name.fullmatch(FileSystems.split(path)[1])]
         if old:
-            FileSystems.delete(old)
-    except (OSError, BeamIOError) as error:
+            with _of_store(directory):
+                beam_filesystems().delete(old)
+    except OSError as error:
         raise failed_write(error, directory) from error
 
 
@@ -238,8 +339,9 @@ def remove(path: str) -> None:
                 return
             sync_folder(Path(path).absolute().parent)
         elif exists(path):
-            FileSystems.delete([path])
-    except (OSError, BeamIOError) as error:
+            with _of_store(path):
+                beam_filesystems().delete([path])
+    except OSError as error:
         raise OutputError(f"cannot delete {path}: {cause_of(error)}") from error
 
 
@@ -253,7 +355,7 @@ def write_text(path: str, text: str, within: str | None = None) -> Written:
 
 
 def read_text(path: str) -> str:
-    with open_binary(path) as file:
+    with open_binary(path) as file, _of_store(path):
         return file.read().decode()
 
 
@@ -278,7 +380,11 @@ def failed_write(error: BaseException, path: str, size: int = 0) -> OutputError:
 def _cause_of_failed_write(error: BaseException, path: str, size: int) -> str:
     cause, code = cause_of(error), getattr(error, "errno", None)
     if not is_local(path):
-        return cause
+        status = _status(error)
+        if status == _NOT_FOUND:
+            bucket = "/".join(path.split("/")[:3])
+            return f"there is no bucket {bucket}, or it cannot be seen from this account"
+        return _REFUSED.get(status or 0) or cause
     folders = Path(path).absolute().parents
     if code in (errno.EEXIST, errno.ENOTDIR):
         blocking = next((folder for folder in folders if folder.exists() and not folder.is_dir()), None)

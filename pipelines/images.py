@@ -1,6 +1,6 @@
 """Pictures: where they are, their stable ids, their bytes, and whether they can be decoded.
 
-A locator says where a picture is:
+A locator says where a picture is; the paths in it may be URLs (`gs://bucket/...`):
 
     FOLDER/./a/b.jpg                  a file; where `/./` stands, links must not lead out of FOLDER
     FILE.parquet#column=image&row=12  a cell of a Parquet file; one that holds only a path goes by that path
@@ -21,6 +21,7 @@ import re
 import stat
 import unicodedata
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -32,6 +33,14 @@ from PIL import Image, UnidentifiedImageError
 
 from pipelines.archives import BadArchive, BadMember, tar_bytes, zip_bytes
 from pipelines.downloading import DownloadError, downloaded
+from pipelines.inputs import (
+    PEEK,
+    RemoteFile,
+    Stamp,
+    is_url,
+    open_input,
+    recent_stamp,
+)
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 """Pillow's names of the formats that are opened; its other decoders never see the data."""
@@ -88,7 +97,7 @@ def folder_locator(folder: str, relative: str) -> str:
     """The locator of a file in a folder that links must not lead out of.
 
     Args:
-        folder: absolute and normalised, as `os.path.abspath` makes it.
+        folder: absolute and normalised, as `os.path.abspath` makes it, or a URL.
         relative: as `relative_image_path` returns it.
     """
     return file_locator(f"{folder}{_INSIDE}{relative}")
@@ -212,8 +221,10 @@ def _bytes_at(path: str, fragment: re.Match[str]) -> bytes:
 
 def _file_bytes(path: str) -> bytes:
     name = _shown(PurePosixPath(path).name)
-    for spelling in _spellings(path):
+    for spelling in spellings(path):
         try:
+            if is_url(path):
+                return _distant_file_bytes(plain_path(spelling), name)
             return _plain_file_bytes(_inside(spelling, name), name)
         except (FileNotFoundError, NotADirectoryError):
             continue
@@ -228,7 +239,7 @@ def _file_bytes(path: str) -> bytes:
     raise BadImage(f"missing: no file {name} in the images folder")
 
 
-def _spellings(path: str) -> Iterator[str]:
+def spellings(path: str) -> Iterator[str]:
     """The path as it is written, then with accents composed and apart: macOS once stored them apart."""
     yield path
     if not path.isascii():
@@ -262,13 +273,19 @@ def _plain_file_bytes(path: str, name: str) -> bytes:
     return Path(path).read_bytes()
 
 
+def _distant_file_bytes(url: str, name: str) -> bytes:
+    with RemoteFile(url) as file:
+        if file.size > MAX_BYTES:
+            raise BadImage(f"{name} is too large: {file.size:,} bytes, at most {MAX_BYTES:,}")
+        return file.bytes_at(0, file.size)
+
+
 def _cell_bytes(cell: Cell) -> bytes:
     name = PurePosixPath(cell.path).name
     try:
-        status = Path(cell.path).stat()
+        version = recent_stamp(cell.path)
     except FileNotFoundError as error:
         raise BadImage(f"missing: no file {name}") from error
-    version = (status.st_mtime_ns, status.st_size)
     starts = _row_group_starts(cell.path, version)
     if cell.row >= starts[-1]:
         raise BadImage(f"missing: {name} has {starts[-1]:,} rows, no row {cell.row:,}")
@@ -282,10 +299,25 @@ def _cell_bytes(cell: Cell) -> bytes:
     return data
 
 
+@contextmanager
+def parquet_file(place: str) -> Iterator[pq.ParquetFile]:
+    """A Parquet file, opened; of one far away only what is asked for is fetched.
+
+    Raises:
+        OSError, pyarrow.ArrowException: it cannot be read, here and within.
+    """
+    if not is_url(place):
+        with pq.ParquetFile(place) as file:
+            yield file
+        return
+    with open_input(place, PEEK) as source, pq.ParquetFile(source) as file:
+        yield file
+
+
 @lru_cache(maxsize=64)
-def _row_group_starts(path: str, version: tuple[int, int]) -> tuple[int, ...]:
+def _row_group_starts(path: str, version: Stamp) -> tuple[int, ...]:
     """First row of each row group, then the number of rows; `version` tells a changed file apart."""
-    with pq.ParquetFile(path) as file:
+    with parquet_file(path) as file:
         starts = [0]
         for index in range(file.metadata.num_row_groups):
             starts.append(starts[-1] + file.metadata.row_group(index).num_rows)
@@ -294,8 +326,8 @@ def _row_group_starts(path: str, version: tuple[int, int]) -> tuple[int, ...]:
 
 # Pictures are asked for one by one and mostly in order: two groups suffice, more would only hold memory.
 @lru_cache(maxsize=2)
-def _column(path: str, version: tuple[int, int], group: int, column: str) -> pa.ChunkedArray:
-    with pq.ParquetFile(path) as file:
+def _column(path: str, version: Stamp, group: int, column: str) -> pa.ChunkedArray:
+    with parquet_file(path) as file:
         return file.read_row_group(group, columns=[column]).column(column)
 
 

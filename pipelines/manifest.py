@@ -31,6 +31,8 @@ from pipelines.summary import LanguageCounts
 MANIFEST = "manifest.json"
 ANSWERS_FILE = "answers.tsv"
 """The table of short answers, for review; see `translation.answers`."""
+REPORT_FILE = "report.html"
+"""What `translate-mix report` writes; the manifest does not name it."""
 FORMAT = 1
 """Of `manifest.json`; a version that changes it so that this one would misread it counts up."""
 
@@ -161,9 +163,13 @@ def check_files_stand(directory: str, manifest: Manifest) -> None:
     """
     for file in manifest.all_files:
         path = join(directory, *file.path.split("/"))
+        found: int | None = None
         try:
-            found = file_size(path) if exists(path) else None
-        except (OSError, BeamIOError) as error:
+            found = file_size(path)
+        except FileNotFoundError:
+            # Told below.
+            pass
+        except OSError as error:
             raise OutputError(f"cannot read {path}: {cause_of(error)}") from error
         if found != file.size:
             now = "is gone" if found is None else f"has {found:,} bytes instead of {file.size:,}"
@@ -179,8 +185,18 @@ def write_manifest(directory: str, manifest: Manifest) -> None:
 
 
 def is_finished(directory: str) -> bool:
+    """Whether a manifest stands there.
+
+    Raises:
+        OutputError: a remote store refuses to say, or does not answer.
+    """
     path = join(directory, MANIFEST)
-    return Path(path).is_file() if is_local(path) else exists(path)
+    if is_local(path):
+        return Path(path).is_file()
+    try:
+        return exists(path)
+    except OSError as error:
+        raise OutputError(f"cannot read {path}: {cause_of(error)}") from error
 
 
 def read_manifest(directory: str) -> Manifest:
@@ -194,8 +210,12 @@ def read_manifest(directory: str) -> Manifest:
     # A store of objects has no folders.
     if is_local(directory) and not exists(directory):
         raise ValueError(f"{directory}: no such directory")
+    try:
+        finished = exists(path)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {cause_of(error)}") from error
     check_not_interrupted(directory)
-    if not exists(path):
+    if not finished:
         raise ValueError(
             f"{directory}: no {MANIFEST}, so this is no finished mix; `translate-mix run` into the same "
             "directory finishes it"

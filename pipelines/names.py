@@ -20,13 +20,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
 import regex
 
+from pipelines.inputs import Stamp, name_of, read_bytes, recent_stamp
 from translation.filters.pairs import Batch, TextPair
 from translation.filters.script import script_share
 from translation.languages import ENGLISH, UnknownLanguage, languages, resolve
@@ -134,25 +134,25 @@ def names_of(recipe: Recipe, index: int) -> NameTable:
         SettingsError: one of the two files is not as it should be.
     """
     source = recipe.sources[index]
-    paths = [recipe.source_path(getattr(source, key)) for key in ("classes", "labels")]
-    versions = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
+    places = [recipe.source_path(getattr(source, key)) for key in ("classes", "labels")]
+    versions = [(place, recent_stamp(place)) for place in places]
     try:
         return _table(versions[0], versions[1])
     except NamesError as error:
         raise recipe.error(("sources", index, error.key), str(error)) from error
 
 
-_Version = tuple[str, int, int]
-"""Path, time of its last change, size."""
+_Version = tuple[str, Stamp]
+"""A file as it is now."""
 
 
 @lru_cache(maxsize=16)
 def _table(classes: _Version, labels: _Version) -> NameTable:
-    index = _class_index(Path(classes[0]))
+    index = _class_index(classes[0])
     english = {key: word for key, (_, word) in index.items()}
     found: dict[str, dict[str, str]] = {key: {ENGLISH: word} for key, word in english.items()}
     others: dict[str, set[str]] = defaultdict(set)
-    for code, listed in sorted(_babel(Path(labels[0]), len(index)).items(), key=_own_code_first):
+    for code, listed in sorted(_babel(labels[0], len(index)).items(), key=_own_code_first):
         for key, label in listed:
             others[key].add(f"{code}:{label}")
         for own in _languages_of(code):
@@ -161,9 +161,10 @@ def _table(classes: _Version, labels: _Version) -> NameTable:
     return NameTable(found, {synset: key for key, (synset, _) in index.items()}, others)
 
 
-def _class_index(path: Path) -> dict[str, tuple[str, str]]:
+def _class_index(place: str) -> dict[str, tuple[str, str]]:
     """Class key -> WordNet's id and the English word, in order."""
-    raw = _object(path, "classes")
+    raw = _object(place, "classes")
+    file = name_of(place)
     layout = '{"0": ["n01440764", "tench"], ...}'
     found: dict[str, tuple[str, str]] = {}
     for key, value in raw.items():
@@ -173,27 +174,28 @@ def _class_index(path: Path) -> dict[str, tuple[str, str]]:
             or not all(isinstance(part, str) for part in value)
             or not _SYNSET.fullmatch(value[0])
         ):
-            raise NamesError("classes", f"{path.name}: class {key!r} is {_shown(value)}; must be as {layout}")
+            raise NamesError("classes", f"{file}: class {key!r} is {_shown(value)}; must be as {layout}")
         word = _clean(value[1].replace("_", " "))
         if not word:
-            raise NamesError("classes", f"{path.name}: class {key!r} has no name; must be as {layout}")
+            raise NamesError("classes", f"{file}: class {key!r} has no name; must be as {layout}")
         found[key] = (value[0], word)
     numbers = [str(number) for number in range(len(raw))]
     if not raw or set(raw) != set(numbers):
         missing = next((number for number in numbers if number not in raw), "0")
-        raise NamesError("classes", f"{path.name} has no class {missing!r}; must be as {layout}, from 0 on")
+        raise NamesError("classes", f"{file} has no class {missing!r}; must be as {layout}, from 0 on")
     twice = [one for one, count in Counter(synset for synset, _ in found.values()).items() if count > 1]
     if twice:
-        raise NamesError("classes", f"{path.name}: {twice[0]} stands there for {len(twice) + 1} classes")
+        raise NamesError("classes", f"{file}: {twice[0]} stands there for {len(twice) + 1} classes")
     return {key: found[key] for key in numbers}
 
 
-def _babel(path: Path, classes: int) -> dict[str, list[tuple[str, str]]]:
+def _babel(place: str, classes: int) -> dict[str, list[tuple[str, str]]]:
     """Code -> class keys and labels, as they may stand in a text."""
     layout = '{"DE": [[0, 7, ...], ["Schleie", "Hahn", ...]], ...}'
     found: dict[str, list[tuple[str, str]]] = {}
-    for code, value in _object(path, "labels").items():
-        what = f"{path.name}: {code!r}"
+    file = name_of(place)
+    for code, value in _object(place, "labels").items():
+        what = f"{file}: {code!r}"
         if not isinstance(value, list) or [type(part) for part in value] != [list, list]:
             raise NamesError("labels", f"{what} is {_shown(value)}; must be as {layout}")
         indices, labels = value
@@ -213,19 +215,20 @@ def _babel(path: Path, classes: int) -> dict[str, list[tuple[str, str]]]:
             if 0 < len(label) <= MAX_LABEL and not _MARKUP.search(label)
         ]
     if not found:
-        raise NamesError("labels", f"{path.name} has no language; must be as {layout}")
+        raise NamesError("labels", f"{file} has no language; must be as {layout}")
     return found
 
 
-def _object(path: Path, key: str) -> dict[str, object]:
+def _object(place: str, key: str) -> dict[str, object]:
+    file = name_of(place)
     try:
-        value = orjson.loads(path.read_bytes())
+        value = orjson.loads(read_bytes(place))
     except OSError as error:
-        raise NamesError(key, f"{path} cannot be read: {error.strerror or error}") from error
+        raise NamesError(key, f"{place} cannot be read: {error.strerror or error}") from error
     except orjson.JSONDecodeError as error:
-        raise NamesError(key, f"{path.name} is no JSON: {error}") from error
+        raise NamesError(key, f"{file} is no JSON: {error}") from error
     if not isinstance(value, dict):
-        raise NamesError(key, f"{path.name} is {_shown(value)}; must be an object")
+        raise NamesError(key, f"{file} is {_shown(value)}; must be an object")
     return value
 
 

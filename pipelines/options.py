@@ -11,9 +11,12 @@ from apache_beam.options.pipeline_options import (
     GoogleCloudOptions,
     PipelineOptions,
     PortableOptions,
+    SetupOptions,
     StandardOptions,
+    WorkerOptions,
 )
-from apache_beam.runners.runner import create_runner
+from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
+from apache_beam.runners.runner import PipelineRunner, create_runner
 
 LOCAL_RUNNER = "FnApiRunner"
 """Beam's name of the runner that works on this machine alone."""
@@ -69,7 +72,7 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     if standard.runner in (None, "DirectRunner"):
         # Beam's DirectRunner may first try to download another runner; this is the one it falls back to.
         standard.runner = LOCAL_RUNNER
-    create_runner(standard.runner)
+    _runner(options)
     direct = options.view_as(DirectOptions)
     if direct.direct_num_workers < 0:
         raise ValueError("--direct_num_workers must be 0 (one a core) or more")
@@ -77,6 +80,47 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
         # Which is the default, and in which Beam has one worker whatever the number.
         direct.direct_running_mode = "multi_processing"
     return options
+
+
+def _runner(options: PipelineOptions) -> PipelineRunner:
+    name = options.view_as(StandardOptions).runner
+    try:
+        return create_runner(name)
+    except ImportError as error:
+        raise ValueError(f"--runner {name} needs more packages: pip install 'translate-mix[gcp]'") from error
+
+
+def check_runner_options(options: PipelineOptions) -> None:
+    """Whether the runner has all options that it needs, before hours go into the reading of sources.
+
+    Raises:
+        ValueError: says which are missing.
+    """
+    name = options.view_as(StandardOptions).runner
+    problems = PipelineOptionsValidator(options, _runner(options)).validate()
+    if problems:
+        raise ValueError(f"--runner {name}: {'; '.join(problem.strip() for problem in problems)}")
+    if is_dataflow(options) and not _brings_this_package(options):
+        raise ValueError(
+            f"--runner {name}: the workers lack this program; give --sdk_container_image with an image of "
+            "docker/worker.Dockerfile, or --extra_package with its wheel"
+        )
+
+
+def _brings_this_package(options: PipelineOptions) -> bool:
+    setup, worker = options.view_as(SetupOptions), options.view_as(WorkerOptions)
+    return bool(
+        worker.sdk_container_image
+        or setup.extra_packages
+        or setup.setup_file
+        or setup.requirements_file
+        or setup.prebuild_sdk_container_engine
+    )
+
+
+def is_dataflow(options: PipelineOptions) -> bool:
+    """Whether Google Cloud Dataflow does the work."""
+    return bool(options.view_as(StandardOptions).runner == DATAFLOW)
 
 
 def is_local_runner(options: PipelineOptions) -> bool:

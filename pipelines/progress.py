@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
@@ -25,15 +25,26 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from pipelines.planning import Plan
-from pipelines.uses import TextBuckets
 from translation.progress import PLAIN_SECONDS
 
-STAGE, READ, BATCHES, BUCKETS, WRITTEN = "stage", "read", "batches", "buckets", "written"
-"""Files: the last stage that began; and, a line for each of what was finished: examples of a part of a
-source, texts of a batch (and how many were remembered, and kept), a bucket of texts, rows of a shard."""
+if TYPE_CHECKING:
+    # The steps of the graph, which report to here, are among what these import.
+    from pipelines.planning import Plan
+    from pipelines.uses import TextBuckets
 
-READING, TRANSLATING, WRITING = "reading sources", "translating", "writing rows"
+STAGE = "stage"
+"""A file: the last stage that began."""
+
+READ, CHECKED, BATCHES, BUCKETS, WRITTEN = "read", "checked", "batches", "buckets", "written"
+"""Files with a line for each of what was finished: examples of a part of a source, examples with pictures,
+texts of a batch (and how many were remembered, and kept), a bucket of texts, rows of a shard."""
+
+READING, CHECKING, TRANSLATING, WRITING = (
+    "reading sources",
+    "checking pictures",
+    "translating",
+    "writing rows",
+)
 """What a run does, one after the other on this machine."""
 
 
@@ -43,6 +54,8 @@ class Finished:
 
     read: int = 0
     """Examples."""
+    checked: int = 0
+    """Examples with their pictures."""
     texts: int = 0
     """That are translated."""
     remembered: int = 0
@@ -63,7 +76,7 @@ def record(directory: str | None, what: str, *numbers: int) -> None:
     """Adds a line to what this process has finished.
 
     Args:
-        what: `READ`, `BATCHES`, `BUCKETS` or `WRITTEN`, which also say what the numbers are.
+        what: `READ` or another of these, which also say what the numbers are.
     """
     if directory is not None:
         _write(Path(directory, f"{what}-{os.getpid()}"), " ".join(map(str, numbers)) + "\n", "a")
@@ -132,6 +145,7 @@ class ProgressDisplay:
         texts, remembered, kept = map(sum, zip((0, 0, 0), *self._lines(BATCHES), strict=True))
         return Finished(
             sum(count for (count,) in self._lines(READ)),
+            sum(count for (count,) in self._lines(CHECKED)),
             texts,
             remembered,
             kept,
@@ -155,6 +169,7 @@ class ProgressDisplay:
         began = self._began.setdefault(stage, time.monotonic())
         done, total, unit = {
             READING: (finished.read, self._rows, "rows"),
+            CHECKING: (finished.checked, self._rows, "rows"),
             TRANSLATING: (finished.texts, self._texts, "texts"),
             WRITING: (finished.written, self._rows, "rows"),
         }[stage]
@@ -173,13 +188,12 @@ class ProgressDisplay:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[counts]}"),
             TimeRemainingColumn(compact=True),
             console=self._console,
             expand=True,
         )
-        task, shown = bar.add_task(READING, total=None, rate=""), READING
+        task, shown = bar.add_task(READING, total=None, counts=""), READING
         with Live(console=self._console, transient=True, refresh_per_second=5) as live:
             while True:
                 now = self._now()
@@ -192,7 +206,7 @@ class ProgressDisplay:
                     description=now.stage,
                     total=now.total,
                     completed=now.done,
-                    rate=f"{now.rate:,.0f} {now.unit}/s",
+                    counts=f"{now.done:,}/{now.total:,} {now.rate:,.0f} {now.unit}/s",
                 )
                 live.update(Group(bar, Text("  " + self._state(now.finished), style="dim")))
                 if self._stop.wait(0.2):

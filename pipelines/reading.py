@@ -33,6 +33,9 @@ _PART = "\x1f"
 _ALL = 0
 """The bucket of what goes to no bucket."""
 
+_TOLD_AT_ONCE = 256
+"""Examples with checked pictures."""
+
 
 class AssignedExample(msgspec.Struct, frozen=True, gc=False):
     """An example with the language it gets."""
@@ -234,14 +237,22 @@ class CheckImages(_FromBucketToBucket):
     A picture is decoded once. Distinct likenesses go to the output `LIKENESSES`, keyed by a bucket of them.
     """
 
-    def __init__(self, max_pixels: int, deduplicate: Deduplicate, buckets: int) -> None:
+    def __init__(
+        self,
+        max_pixels: int,
+        deduplicate: Deduplicate,
+        buckets: int,
+        progress_directory: str | None = None,
+    ) -> None:
         super().__init__(buckets)
         self._max_pixels = max_pixels
         self._likeness = deduplicate.images
+        self._progress = progress_directory
 
     def start_bundle(self) -> None:
         super().start_bundle()
         self._likenesses = Gathered(LIKENESS)
+        progress.enter(self._progress, progress.CHECKING)
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[object]:
         yield from super().process(element)
@@ -256,10 +267,14 @@ class CheckImages(_FromBucketToBucket):
         """All examples of a picture must be among these."""
         # In the order of their places, so that archives are read from front to back.
         by_picture = sorted(examples, key=lambda assigned: assigned.example.image or "")
+        told = 0
         checked: dict[str, tuple[int, str | int | None, str | None]] = {}
         seen: set[tuple[str | int, str]] = set()
-        for assigned in by_picture:
+        for number, assigned in enumerate(by_picture, start=1):
             one = self._checked(assigned, checked)
+            if number == len(by_picture) or number - told >= _TOLD_AT_ONCE:
+                progress.record(self._progress, progress.CHECKED, number - told)
+                told = number
             yield one
             if isinstance(one, AssignedExample):
                 alike, image_id = one.likeness, one.example.image_id

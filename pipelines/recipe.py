@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import glob
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
+from pipelines import inputs
 from pipelines.recipe_errors import RECIPE
 from pipelines.recipe_languages import Languages
 from pipelines.recipe_sources import Source
@@ -25,7 +26,14 @@ from translation.filters.thresholds import ThresholdsError, load_thresholds
 from translation.identification import CLD, OFFLINE, SHIPPED
 from translation.model import SMALL, model_directory
 from translation.settings import Filled, Misfit, Section, Share, checked, not_empty
-from translation.settings_file import Key, SettingsError, SettingsFile, read_settings_file
+from translation.settings_file import (
+    Key,
+    SettingsError,
+    SettingsFile,
+    read_settings_file,
+    settings_of,
+    unreadable,
+)
 from translation.translations import Decoding
 
 __all__ = ["Recipe", "SettingsError", "checked_recipe", "load_recipe"]
@@ -103,7 +111,7 @@ class Download(Section):
     """How pictures are downloaded: one at a time from each host, with pauses, and as `robots.txt` allows."""
 
     cache: Filled
-    """Folder that downloaded pictures are kept in, for this and later runs; relative to the recipe."""
+    """Folder, no URL, that keeps downloaded pictures for this and later runs; relative to the recipe."""
     per_host_delay: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
     """Seconds between two requests to one host."""
     timeout: Annotated[float, Field(gt=0, le=3600)] = 30.0
@@ -168,6 +176,8 @@ class Recipe(Section):
     """Where the data is, and what is made of it."""
 
     _written: SettingsFile = PrivateAttr(default_factory=SettingsFile)
+    _far_away: str | None = PrivateAttr(default=None)
+    """URL of the folder of a recipe that is not on this machine."""
 
     @field_validator("translation")
     @classmethod
@@ -221,9 +231,9 @@ class Recipe(Section):
         return self
 
     @property
-    def folder(self) -> Path:
-        """The folder of the recipe file; relative paths start there."""
-        return self._written.folder
+    def folder(self) -> str:
+        """The folder of the recipe file, or its URL; relative paths start there."""
+        return self._far_away or str(self._written.folder.absolute())
 
     @property
     def digest(self) -> str:
@@ -233,72 +243,94 @@ class Recipe(Section):
         return hashlib.sha256(content.encode()).hexdigest()
 
     @property
-    def model_directory(self) -> Path:
-        """The converted model's, from the recipe's folder or else the working one."""
+    def model_directory(self) -> str:
+        """The converted model's, or its URL; from the recipe's folder or else the working one."""
         if self.model == SMALL:
-            return model_directory(SMALL)
-        here = Path(self.model).absolute()
-        path = self.path(self.model)
-        return here if here.is_dir() and not path.is_dir() else path
+            return str(model_directory(SMALL))
+        place = self.path(self.model)
+        here = inputs.place_in(str(Path().absolute()), self.model)
+        return here if not inputs.is_url(here) and inputs.is_dir(here) and not inputs.is_dir(place) else place
 
     @property
-    def identification_file(self) -> Path | None:
-        """The fastText file; None for `shipped`, `cld` and a hub name."""
-        path = self.path(self.identification)
-        return path if self.identification not in (SHIPPED, CLD) and path.is_file() else None
+    def identification_file(self) -> str | None:
+        """The fastText file, or its URL; None for `shipped`, `cld` and a hub name."""
+        if self.identification in (SHIPPED, CLD):
+            return None
+        place = self.path(self.identification)
+        return place if inputs.is_file(place) else None
 
     @property
-    def answers_file(self) -> Path | None:
+    def answers_file(self) -> str | None:
+        """Its path or URL."""
         return None if self.answers.file is None else self.path(self.answers.file)
 
     @property
     def quality_specs(self) -> tuple[str, ...]:
-        """`quality` with local directories as they are found from anywhere; hub names stay."""
+        """`quality` with directories as they are found from anywhere, or their URLs; hub names stay."""
         specs = []
         for spec in self.quality:
-            kind, separator, place = spec.partition(":")
-            found = self.path(place) if place else None
-            specs.append(f"{kind}:{found}" if found and found.is_dir() else kind + separator + place)
+            kind, separator, written = spec.partition(":")
+            found = self.path(written) if written else None
+            is_there = found is not None and inputs.is_dir(found)
+            specs.append(f"{kind}:{found}" if is_there else kind + separator + written)
         return tuple(specs)
 
     @property
-    def thresholds_file(self) -> Path | None:
+    def thresholds_file(self) -> str | None:
+        """Its path or URL."""
         return None if self.thresholds is None else self.path(self.thresholds)
 
-    def path(self, written: str) -> Path:
-        """A path of the recipe, as it is found from anywhere."""
-        return (self.folder / Path(written).expanduser()).absolute()
+    def path(self, written: str) -> str:
+        """A path of the recipe as a place: an absolute path or a URL."""
+        return inputs.place_in(self.folder, written)
 
-    def source_path(self, written: str) -> Path:
-        """A path of a source, as it is found from anywhere; it starts at `root`."""
-        return self.path(written if self.root is None else str(Path(self.root) / Path(written).expanduser()))
+    def source_path(self, written: str) -> str:
+        """A path of a source as a place; it starts at `root`."""
+        return inputs.place_in(self.folder if self.root is None else self.path(self.root), written)
 
-    def source_files(self, index: int) -> list[Path]:
+    def source_files(self, index: int) -> list[str]:
         """The files that a source, by its number, reads piece by piece, sorted; none if nothing is there."""
         source = self.sources[index]
         return self.files(getattr(source, source.main))
 
-    def files(self, written: str) -> list[Path]:
+    def files(self, written: str) -> list[str]:
         """The files of a source's path or glob, sorted; `{language}` stands for any text."""
-        path = self.source_path(written)
-        if path.exists():
-            return [path] if path.is_file() else []
-        pattern = str(path).replace("{language}", "*")
-        return [path for path in map(Path, sorted(glob.glob(pattern, recursive=True))) if path.is_file()]
+        place = self.source_path(written)
+        if inputs.is_file(place):
+            return [place]
+        if inputs.is_dir(place):
+            return []
+        return inputs.matching(place.replace("{language}", "*"))
 
     def error(self, key: Key, remedy: str) -> SettingsError:
         """An error about the value at `key`, with the file and line where that stands."""
         return self._written.error(key, remedy)
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Reads and checks a recipe; each override is `dotted.key=value` with the value in YAML.
+
+    Args:
+        path: a URL too, of a filesystem that Beam knows; a `Path` is one of this machine.
 
     Raises:
         SettingsError: anything is wrong with it, or a file or folder that it names is missing.
     """
-    recipe = checked_recipe(read_settings_file(path, overrides))
+    if isinstance(path, str) and inputs.is_url(path):
+        recipe = _recipe_far_away(path, overrides)
+    else:
+        recipe = checked_recipe(read_settings_file(Path(path), overrides))
     _check_files(recipe)
+    return recipe
+
+
+def _recipe_far_away(url: str, overrides: Sequence[str]) -> Recipe:
+    try:
+        content = inputs.read_bytes(url)
+    except OSError as error:
+        raise unreadable(url, error) from error
+    recipe = checked_recipe(settings_of(content, url, Path(), overrides))
+    recipe._far_away = inputs.parent(inputs.place_in("", url))
     return recipe
 
 
@@ -356,33 +388,69 @@ def _with_inherited_languages(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**raw, "sources": filled}
 
 
+@contextmanager
+def _within_reach(recipe: Recipe, key: Key) -> Iterator[None]:
+    """Within, what a filesystem far away says against the place at `key` is a `SettingsError`."""
+    try:
+        yield
+    except OSError as error:
+        raise recipe.error(key, f"{error.filename}: {error.strerror}") from error
+
+
+def _on_this_machine(recipe: Recipe, key: Key, place: str) -> Path:
+    """A file as it is here, fetched where it is far away. Raises `SettingsError` where that fails."""
+    if not inputs.is_url(place):
+        return Path(place)
+    # Here, because it takes Beam along, which a recipe of this machine need not wait for.
+    from pipelines.staging import StagingError, staged
+
+    try:
+        return staged(place)
+    except StagingError as error:
+        raise recipe.error(key, str(error)) from error
+
+
 def _check_files(recipe: Recipe) -> None:
-    """Everything on disk that the recipe names is there."""
-    if recipe.model_directory is not None and not recipe.model_directory.is_dir():
-        remedy = "name the directory that `translate-mix model add` printed, or `small`"
-        raise recipe.error(("model",), f"no directory {recipe.model_directory}; {remedy}")
-    if (
-        recipe.identification not in (SHIPPED, CLD)
-        and recipe.identification_file is None
-        and not _HUB_NAME.fullmatch(recipe.identification)
-    ):
-        missing = recipe.path(recipe.identification)
-        remedy = "else `shipped`, `cld` or a hub name `owner/model`"
-        raise recipe.error(("identification",), f"no file {missing}; {remedy}")
+    """Everything on disk, or far away, that the recipe names is there."""
+    with _within_reach(recipe, ("model",)):
+        if not inputs.is_dir(recipe.model_directory):
+            remedy = "name the directory that `translate-mix model add` printed, or `small`"
+            raise recipe.error(("model",), f"no directory {recipe.model_directory}; {remedy}")
+    with _within_reach(recipe, ("identification",)):
+        if (
+            recipe.identification not in (SHIPPED, CLD)
+            and recipe.identification_file is None
+            and not _HUB_NAME.fullmatch(recipe.identification)
+        ):
+            missing = recipe.path(recipe.identification)
+            remedy = "else `shipped`, `cld` or a hub name `owner/model`"
+            raise recipe.error(("identification",), f"no file {missing}; {remedy}")
+    for index, spec in enumerate(recipe.quality):
+        written = spec.partition(":")[2]
+        with _within_reach(recipe, ("quality", index)):
+            if inputs.is_url(written) and not inputs.is_dir(recipe.path(written)):
+                raise recipe.error(("quality", index), f"no directory {written}")
     if recipe.thresholds_file is not None:
         try:
-            load_thresholds(recipe.thresholds_file)
+            load_thresholds(_on_this_machine(recipe, ("thresholds",), recipe.thresholds_file))
         except ThresholdsError as error:
             remedy = f"{error}; name a table that `translate-mix calibrate` wrote"
             raise recipe.error(("thresholds",), remedy) from error
     if recipe.answers_file is not None:
         try:
-            read_answers(recipe.answers_file)
+            read_answers(_on_this_machine(recipe, ("answers", "file"), recipe.answers_file))
         except AnswersError as error:
             raise recipe.error(("answers", "file"), str(error)) from error
-    if recipe.root is not None and not recipe.path(recipe.root).is_dir():
-        remedy = f"no folder {recipe.path(recipe.root)}; the data sets are elsewhere: --set root=FOLDER"
-        raise recipe.error(("root",), remedy)
+    if recipe.root is not None:
+        with _within_reach(recipe, ("root",)):
+            if not inputs.is_dir(recipe.path(recipe.root)):
+                remedy = (
+                    f"no folder {recipe.path(recipe.root)}; the data sets are elsewhere: --set root=FOLDER"
+                )
+                raise recipe.error(("root",), remedy)
+    if recipe.download is not None and inputs.is_url(recipe.path(recipe.download.cache)):
+        remedy = "downloads take turns by locks, which a store has none of; name a folder of this machine, or"
+        raise recipe.error(("download", "cache"), f"{remedy} one that all workers mount (`/mnt/...`)")
     for index, source in enumerate(recipe.sources):
         if source.reads_urls and recipe.download is None:
             remedy = "its pictures are URLs; allow their download with `download: {cache: FOLDER}`"
@@ -390,9 +458,11 @@ def _check_files(recipe: Recipe) -> None:
         for key, place in places_of(type(source)).items():
             written = getattr(source, key)
             if written is not None:
-                _check_place(recipe, ("sources", index, key), place, written)
+                with _within_reach(recipe, ("sources", index, key)):
+                    _check_place(recipe, ("sources", index, key), place, written)
         images = getattr(source, "images", None)
-        archived = images is not None and not recipe.source_path(images).is_dir()
+        with _within_reach(recipe, ("sources", index, "images")):
+            archived = images is not None and not inputs.is_dir(recipe.source_path(images))
         if recipe.images == "reference" and (archived or source.reads_urls or source.format == "webdataset"):
             what = f"the pictures of `{source.name}` are no files that a path could name"
             remedy = f"{what}; take `embed`, or `shared`"
@@ -404,14 +474,14 @@ def _check_place(recipe: Recipe, key: Key, place: Place, written: str) -> None:
     path = recipe.source_path(written)
     start = "relative paths start at the recipe's folder" if recipe.root is None else "paths start at `root`"
     if place.kind == "pictures":
-        if not path.is_dir() and not recipe.files(written):
+        if not inputs.is_dir(path) and not recipe.files(written):
             raise recipe.error(key, f"no folder or archive {path}; {start}")
     elif not recipe.files(written):
-        if path.is_dir():
+        if inputs.is_dir(path):
             globs = "" if place.kind == "file" else " or a glob in it"
             raise recipe.error(key, f"{path} is a folder; name a file{globs}")
         raise recipe.error(key, f"no file {path}; {start}")
-    elif place.kind == "file" and not path.is_file():
+    elif place.kind == "file" and not inputs.is_file(path):
         raise recipe.error(key, f"{path} is a glob; name one file")
 
 

@@ -45,11 +45,13 @@ from pipelines.manifest import (
     read_manifest,
 )
 from pipelines.ownership import WORK, locked
+from pipelines.preview import preview_rows
 from pipelines.reasons import are_judged, short_reasons
 from pipelines.recipe import Recipe, SettingsError, checked_recipe
 from pipelines.resharding import JudgedFile, Layout, RefilterFailed, opened, stage_language
 from pipelines.rows import row_reason
 from pipelines.sink import ShardFile
+from pipelines.staging import staged
 from pipelines.summary import LanguageCounts, language_name, total
 from translation.answers import unescaped
 from translation.filters import Policy, ScoreTable, Thresholds, load_thresholds, verdicts
@@ -201,7 +203,7 @@ def _recipe(manifest: Manifest, directory: str, overrides: Sequence[str]) -> Rec
 def _thresholds(recipe: Recipe) -> Thresholds:
     """The table that ships, or that the recipe names, from the working directory."""
     try:
-        return load_thresholds(recipe.thresholds_file)
+        return load_thresholds(None if recipe.thresholds_file is None else staged(recipe.thresholds_file))
     except ThresholdsError as error:
         remedy = (
             f"{error}; name a table that `translate-mix calibrate` wrote with `--set thresholds=FILE`, "
@@ -321,9 +323,19 @@ def _replace(
         if after.answers != before.answers:
             write_text(journal.staged(directory, ANSWERS_FILE), table)
             others.insert(0, ANSWERS_FILE)
+    unchanged = frozenset(before.files)
+
+    def place(file: ShardFile) -> str:
+        """Where a file of the new mix stands until the journal is carried out."""
+        return (
+            join(directory, *file.path.split("/"))
+            if file in unchanged
+            else journal.staged(directory, file.path)
+        )
+
     write_text(
         journal.staged(directory, CARD),
-        dataset_card(after, recipe.name, after.licences),
+        dataset_card(after, recipe.name, after.licences, preview_rows(after.files, place)),
     )
     write_text(journal.staged(directory, MANIFEST), manifest_text(after))
     new = [file.path for file in after.files if file not in before.files]

@@ -17,11 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 from numpy.typing import NDArray
 
-from pipelines.filesystem import OutputError, is_local, join, make_directory
+from pipelines.filesystem import OutputError, is_local, join, make_directory, open_binary
 from pipelines.images import EMBED
 from pipelines.journal import staged
 from pipelines.ownership import WORK
@@ -102,7 +100,7 @@ def opened(directory: str, file: ShardFile) -> Iterator[pq.ParquetFile]:
     """
     path = join(directory, *file.path.split("/"))
     try:
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+        with open_binary(path) as stream:
             parquet = pq.ParquetFile(stream)
             if parquet.metadata.num_rows != file.rows:
                 raise RefilterFailed(

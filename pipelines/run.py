@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-import apache_beam as beam
 import ctranslate2
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from rich.console import Console
@@ -27,11 +27,34 @@ from rich.console import Console
 from pipelines.blocks import buckets_for
 from pipelines.downloading import DownloadSettings, allow_downloads
 from pipelines.engines import EngineOptions, computed_by, cores_per_worker, workers_here
-from pipelines.filesystem import OutputError, is_local, join, make_directory, remove, remove_matching
+from pipelines.filesystem import (
+    OutputError,
+    is_local,
+    join,
+    make_directory,
+    remove,
+    remove_matching,
+    set_filesystem_options,
+)
+from pipelines.jobs import run_graph
 from pipelines.journal import discard
 from pipelines.judging import Judging, local_spec
-from pipelines.manifest import ANSWERS_FILE, MANIFEST, Manifest, Signature, is_finished, read_manifest
-from pipelines.options import beam_options, has_accelerators, is_local_runner, workers_elsewhere
+from pipelines.manifest import (
+    ANSWERS_FILE,
+    MANIFEST,
+    REPORT_FILE,
+    Manifest,
+    Signature,
+    is_finished,
+    read_manifest,
+)
+from pipelines.options import (
+    beam_options,
+    check_runner_options,
+    has_accelerators,
+    is_local_runner,
+    workers_elsewhere,
+)
 from pipelines.ownership import LOCK, WORK, locked
 from pipelines.plan_progress import ReadingProgress
 from pipelines.plan_table import plan_line
@@ -96,12 +119,14 @@ def run_mix(
         RunFailed: anything that stops a run once it has begun.
     """
     options = beam_options(beam_arguments)
-    # Before the sources are read, which may take minutes.
-    _check_output(output, overwrite)
+    set_filesystem_options(options)
     cores = cores_per_worker(options)
     wanted = parse_threads(threads) if threads else Threads(intra=cores)
     if wanted is None and workers_elsewhere(options):
         raise ValueError("--threads auto measures this machine, and the workers are others; give numbers")
+    # Before the sources are read, which may take minutes.
+    check_runner_options(options)
+    _check_output(output, overwrite)
     plan, planned = make_plan(recipe, output, device, options, console, quiet)
     if recipe.download is not None:
         _allow_downloads(recipe, recipe.download)
@@ -117,11 +142,11 @@ def run_mix(
                 work = Path(output, WORK)
                 display = ProgressDisplay(work / PROGRESS, planned, plan.text_buckets, console, quiet)
                 with display, _workers_output_in(work / WORKERS_LOG):
-                    _run(plan, options)
+                    run_graph(options, partial(translate_mix, plan=plan), console, quiet)
                 done = display.finished
                 remembered = f"; {done.remembered:,} of {done.texts:,} texts came from the memory"
             else:
-                _run(plan, options)
+                run_graph(options, partial(translate_mix, plan=plan), console, quiet)
             _close_memory(plan.engine.memory, console)
         except Exception as error:
             text = "".join(traceback.format_exception(error))
@@ -142,16 +167,11 @@ def _allow_downloads(recipe: Recipe, download: Download) -> None:
         allow_private_addresses=download.private_addresses,
     )
     try:
-        allow_downloads(recipe.path(download.cache), settings)
+        allow_downloads(Path(recipe.path(download.cache)), settings)
     except OSError as error:
         raise recipe.error(
             ("download", "cache"), f"cannot be written to: {error.strerror or error}"
         ) from error
-
-
-def _run(plan: MixPlan, options: PipelineOptions) -> None:
-    with beam.Pipeline(options=options) as pipeline:
-        translate_mix(pipeline, plan)
 
 
 def make_plan(
@@ -410,6 +430,7 @@ def _owned(output: str, overwrite: bool) -> Iterator[None]:
             # The manifest goes first: without it the rest is an unfinished run. Stores have no locks.
             remove(join(output, MANIFEST))
             remove(join(output, ANSWERS_FILE))
+            remove(join(output, REPORT_FILE))
             make_directory(output)
             discard(output)
             remove_matching(output, (f"{DATA}/*", f"{REJECTED}/*", IMAGES), _SHARD)
@@ -419,6 +440,7 @@ def _owned(output: str, overwrite: bool) -> Iterator[None]:
             # The manifest goes first: without it the rest is an unfinished run.
             (directory / MANIFEST).unlink(missing_ok=True)
             (directory / ANSWERS_FILE).unlink(missing_ok=True)
+            (directory / REPORT_FILE).unlink(missing_ok=True)
             # A journal would put the files of the mix that was there over the new ones.
             discard(output)
             for path in _shards_of_earlier_runs(directory):
@@ -487,12 +509,21 @@ _CAUSE = re.compile(
 )
 
 
+_DATAFLOW_FAILED = re.compile(r"Dataflow pipeline failed\. State: (\w+), Error:\n(?:None$)?", re.MULTILINE)
+_IN_WORDS = {
+    "Channel closed prematurely.": "a worker process ended before its work did: it was killed, as the system "
+    "does with those that need too much memory; the same command goes on from here",
+}
+
+
 def _explain(text: str, log: Path | None) -> str:
     """The first cause of a traceback in one line; the whole of it goes to `log`."""
+    text = _DATAFLOW_FAILED.sub(r"the job ended in state \1: ", text)
     # Beam hands an exception of a worker over as the text of its traceback, innermost first.
     causes = [match["message"] for pattern in (_OUTPUT, _CAUSE) for match in pattern.finditer(text)]
     cause = next((cause for cause in causes if not cause.startswith("[Errno")), None)
     cause = re.sub(r" \[while running '.*", "", cause or next(iter(causes), text.strip().splitlines()[-1]))
+    cause = _IN_WORDS.get(cause, cause).rstrip(": ")
     if log is None:
         return cause
     try:

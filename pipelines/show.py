@@ -13,14 +13,12 @@ from pathlib import PurePath
 from typing import Any
 
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.filesystem import join
+from pipelines.filesystem import join, open_binary
 from pipelines.manifest import Manifest, read_manifest
 from pipelines.reasons import short_reasons, text_reason
 from pipelines.sink import ShardFile
@@ -250,7 +248,7 @@ def _read_file(path: str, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
 @contextmanager
 def _parquet(path: str) -> Iterator[pq.ParquetFile]:
     try:
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
+        with open_binary(path) as handle:
             yield pq.ParquetFile(handle)
     except (OSError, ValueError) as error:
         raise ValueError(

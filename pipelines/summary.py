@@ -183,6 +183,7 @@ def _next(ordered: Sequence[LanguageCounts], directory: str | PurePath) -> list[
     """Where the mix is and how to look at it."""
     path = shlex.quote(str(directory))
     lines = ["", f"The mix: {directory}", f"Look at it:  translate-mix show {path}"]
+    lines.append(f"In a browser:  translate-mix report {path}")
     if any(count.rejected for count in ordered):
         lines.append(f"What was rejected, and why:  translate-mix show {path} --rejected")
     example = _example_language(ordered)

@@ -24,6 +24,7 @@ from pipelines.assignment import (
 )
 from pipelines.examples import Example, Reject, Text
 from pipelines.hashing import Hashes, hashes_of
+from pipelines.inputs import is_url
 from pipelines.phrases import phrases
 from pipelines.processes import processes
 from pipelines.recipe import Recipe
@@ -115,8 +116,17 @@ def tallies(
         return
     # The largest first, so that no process is left alone with it at the end.
     ordered = sorted(parts, key=size_of, reverse=True)
-    with processes(workers) as pool:
+    with processes(workers, _filesystem_options(ordered)) as pool:
         yield from zip(ordered, pool.map(tally_piece, [recipe] * len(ordered), ordered), strict=True)
+
+
+def _filesystem_options(parts: Sequence[Piece]) -> dict[str, Any] | None:
+    if not any(is_url(piece.path) for piece in parts):
+        return None
+    # Here, because it takes Beam along, which files of this machine do not need.
+    from pipelines.filesystem import filesystem_options
+
+    return filesystem_options()
 
 
 def size_of(piece: Piece) -> int:

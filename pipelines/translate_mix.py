@@ -24,6 +24,7 @@ from pipelines.manifest import (
     merge_counts,
     write_manifest,
 )
+from pipelines.preview import preview_rows
 from pipelines.reading import (
     LEFT_OUT,
     LIKENESSES,
@@ -96,9 +97,9 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
         unique.examples
         | "Group by picture" >> beam.GroupByKey()
         | "Check images"
-        >> beam.ParDo(CheckImages(recipe.max_image_pixels, recipe.deduplicate, buckets)).with_outputs(
-            REJECTS, LIKENESSES, main="examples"
-        )
+        >> beam.ParDo(
+            CheckImages(recipe.max_image_pixels, recipe.deduplicate, buckets, plan.progress_directory)
+        ).with_outputs(REJECTS, LIKENESSES, main="examples")
     )
     kept = (
         {"examples": checked.examples, LIKENESSES: checked[LIKENESSES]}
@@ -207,7 +208,8 @@ def _write_card_and_manifest(
     )
     check_nothing_lost(manifest)
     check_files_stand(plan.directory, manifest)
-    card = dataset_card(manifest, plan.recipe.name, plan.licences)
+    shown = preview_rows(manifest.files, lambda file: join(plan.directory, *file.path.split("/")))
+    card = dataset_card(manifest, plan.recipe.name, plan.licences, shown)
     write_text(join(plan.directory, "README.md"), card, within=plan.directory)
     write_manifest(plan.directory, manifest)
     yield from ()

@@ -11,9 +11,17 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
 
-from pipelines.filesystem import PARTIAL, cause_of, digest_of, exists, is_local, join, open_binary
+from pipelines.filesystem import (
+    PARTIAL,
+    cause_of,
+    digest_of,
+    exists,
+    files_matching,
+    is_local,
+    join,
+    open_binary,
+)
 from pipelines.images import EMBED
 from pipelines.manifest import (
     ANSWERS_FILE,
@@ -140,9 +148,8 @@ def _files(directory: str) -> list[str]:
         root = Path(directory)
         found = [path for folder in FOLDERS for path in (root / folder).rglob("*")]
         return sorted(path.relative_to(root).as_posix() for path in (*found, *root.glob(f".*{PARTIAL}")))
-    matches = FileSystems.match([join(directory, folder, "**") for folder in FOLDERS])
     start = len(join(directory, ""))
-    return sorted(found.path[start:] for match in matches for found in match.metadata_list)
+    return sorted(path[start:] for path in files_matching(join(directory, one, "**") for one in FOLDERS))
 
 
 def _of_others(directory: str, manifest: Manifest) -> Iterator[str]:

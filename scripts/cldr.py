@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import subprocess
-import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from scripts import packages
 from translation.languages import Language
 
 VERSION = "48.2.0"
@@ -30,16 +29,8 @@ def parsed_options(description: str | None, table: str) -> argparse.Namespace:
 
 
 def fetch(package: str, folder: Path) -> Path:
-    """The unpacked npm package, downloaded once with `npm pack`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    archive, unpacked = folder / f"{package}-{VERSION}.tgz", folder / f"{package}-{VERSION}"
-    if not archive.exists():
-        command = ["npm", "pack", "--silent", f"{package}@{VERSION}"]
-        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    if not unpacked.exists():
-        with tarfile.open(archive) as tar:
-            tar.extractall(unpacked, filter="data")
-    return unpacked / "package"
+    """The unpacked npm package, downloaded once."""
+    return packages.fetch(f"npm:{package}@{VERSION}", folder)
 
 
 def locale(language: Language) -> str:

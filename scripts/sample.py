@@ -1,7 +1,7 @@
 """Builds the sample that ships: emoji pictures with their CLDR names, as captions, questions and talks.
 
     apt-get install fonts-noto-color-emoji
-    python scripts/small_model/names.py --output build/small
+    python -m scripts.small_model.names --output build/small
     python scripts/sample.py --names build/small --font NotoColorEmoji.ttf --output pipelines/sample
 
 Every text that gets translated is a CLDR name that the small model was trained on (split `train` of

@@ -42,8 +42,8 @@ def exit_with(program: str, call: Callable[[], int], interrupted: str = "interru
     """Ends the process with a command's exit code; a ValueError that it raises is a wrong command line."""
     try:
         code = call()
-    except KeyboardInterrupt:
-        complain(program, interrupted)
+    except KeyboardInterrupt as interrupt:
+        complain(program, interrupt.args[0] if interrupt.args else interrupted)
         code = INTERRUPTED
     except BrokenPipeError:
         # `translate-mix show DIR | head`: nobody reads on, not even what is still in the buffer.

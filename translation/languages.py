@@ -18,6 +18,7 @@ from types import MappingProxyType
 ENGLISH = "eng_Latn"
 
 _UNSPACED_SCRIPTS = frozenset({"Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan"})
+_RIGHT_TO_LEFT_SCRIPTS = frozenset({"Arabic", "Hebrew"})
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Language:
     """mC4/mT5 code, `iw` for Hebrew; None outside mC4."""
     name: str
     """The English name, the only one that prompts use; FLORES-200's outside the default mix."""
+    autonym: str | None
+    """Its name in itself, CLDR's; None where CLDR has none."""
     aliases: tuple[str, ...]
     """Other codes, macro codes and names (`_` for a space): `heb`, `zh-CN`, `Northern_Kurdish`."""
     scripts: tuple[str, ...]
@@ -51,6 +54,11 @@ class Language:
     def spaced(self) -> bool:
         """Words and sentences are written with spaces between them."""
         return not _UNSPACED_SCRIPTS & set(self.scripts)
+
+    @property
+    def right_to_left(self) -> bool:
+        """Lines of it begin at the right."""
+        return bool(_RIGHT_TO_LEFT_SCRIPTS & set(self.scripts))
 
     @property
     def english(self) -> bool:
@@ -85,6 +93,7 @@ def _parse(row: dict[str, str]) -> Language:
         bcp47=row["bcp47"],
         mc4=row["mc4_code"] or None,
         name=row["name"],
+        autonym=row["autonym"] or None,
         aliases=tuple(row["aliases"].split()),
         scripts=tuple(row["scripts"].split()),
         mc4_share=float(row["mc4_share_percent"]) if row["mc4_share_percent"] else None,

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -60,6 +61,12 @@ _NAME = re.compile(
 
 _CONNECTIONS = 16
 
+_OBJECT_STORES = ("gcs", "s3", "abfs")
+"""Arrow's names of filesystems without folders, where a file appears once all of it has arrived."""
+
+_GCS_PATIENCE_S = 120
+"""For which a request that fails is repeated; left to itself Arrow goes on for a quarter of an hour."""
+
 
 class MemoryFolderError(RuntimeError):
     """The folder of a translation memory cannot be read or written; names the file and the cause."""
@@ -96,21 +103,27 @@ class SegmentFolder:
     """A folder of segments on a local or remote filesystem."""
 
     def __init__(self, folder: str) -> None:
-        """Raises MemoryFolderError if there is no filesystem for the scheme of `folder`."""
+        """Raises MemoryFolderError if no filesystem knows the scheme of `folder`, or its store fails."""
         self.folder = folder
         self.local = "://" not in folder
+        self._flat = False
+        """An object store: nothing needs to be made before a file is written, or renamed after it."""
         self._made = False
         """Whether the folder is there; where it is far away, this need not be asked for every file."""
         if self.local:
             self._files, self._path = fs.LocalFileSystem(), str(Path(folder).absolute())
             return
         try:
-            self._files, self._path = fs.FileSystem.from_uri(folder)
+            self._files, self._path = fs.FileSystem.from_uri(_uri(folder))
+            self._flat = self._files.type_name in _OBJECT_STORES
         except pa.ArrowInvalid:
             try:
                 self._files, self._path = fs.FileSystem.from_uri(f"fsspec+{folder}")
             except (ImportError, ValueError) as error:
                 raise MemoryFolderError(f"{folder}: no filesystem for this scheme: {error}") from error
+        except OSError as error:
+            # To find a bucket's region, its store is asked at once.
+            raise MemoryFolderError(f"cannot read {folder}: {_cause(error)}") from error
 
     def names(self) -> list[str]:
         """Of all files in it, in order; none where there is no folder."""
@@ -201,9 +214,9 @@ class SegmentFolder:
 
     def write_bytes(self, name: str, data: bytes | pa.Buffer) -> None:
         """Writes a file in one step; see `write`."""
-        temporary = f".{name}.{uuid.uuid4().hex}{PARTIAL}"
+        temporary = name if self._flat else f".{name}.{uuid.uuid4().hex}{PARTIAL}"
         try:
-            if self.local or not self._made:
+            if self.local or not (self._made or self._flat):
                 self._files.create_dir(self._path, recursive=True)
                 self._made = True
             if self.local:
@@ -214,13 +227,17 @@ class SegmentFolder:
             else:
                 with self._files.open_output_stream(self._join(temporary)) as stream:
                     stream.write(data)
-            self._files.move(self._join(temporary), self._join(name))
+            if temporary != name:
+                self._files.move(self._join(temporary), self._join(name))
             if self.local:
                 sync_folder(self._path)
         except OSError as error:
-            self._discard(temporary)
+            if temporary != name:
+                self._discard(temporary)
+            no_bucket = self._flat and isinstance(error, FileNotFoundError)
+            cause = "there is no such bucket" if no_bucket else _cause(error)
             raise MemoryFolderError(
-                f"cannot write {self.folder}/{name}: {_cause(error)}{self._room(error)}"
+                f"cannot write {self.folder}/{name}: {cause}{self._room(error)}"
             ) from error
 
     def remove(self, names: Iterable[str]) -> None:
@@ -352,5 +369,16 @@ def _salvaged(data: pa.Buffer, digest: str) -> pa.Table | None:
     return pa.concat_tables(whole) if whole else None
 
 
+def _uri(folder: str) -> str:
+    """As Arrow wants it: URLs of this program are not encoded."""
+    scheme, _, path = folder.partition("://")
+    patience = f"?retry_limit_seconds={_GCS_PATIENCE_S}" if scheme in ("gs", "gcs") else ""
+    return f"{scheme}://{quote(path, safe='/@:')}{patience}"
+
+
 def _cause(error: OSError) -> str:
-    return error.strerror or str(error).split(". Detail:")[0]
+    """Without what only the client library's developers know to read."""
+    text = re.split(r"\. Detail:| error_info=", error.strerror or str(error))[0]
+    text = text.rpartition("with a last message of ")[2]
+    # Some stores answer with pages.
+    return os.strerror(errno.EACCES) if error.errno == errno.EACCES else " ".join(text.split())

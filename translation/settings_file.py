@@ -63,14 +63,33 @@ def read_settings_file(path: Path, overrides: Sequence[str] = ()) -> SettingsFil
     Raises:
         SettingsError: the file is unreadable, no YAML mapping, has a key twice, or an override does not fit.
     """
-    values, lines = _parse(_read(path), str(path))
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise unreadable(str(path), error) from error
+    return settings_of(content, str(path), path.absolute().parent, overrides)
+
+
+def settings_of(content: bytes, file: str, folder: Path, overrides: Sequence[str] = ()) -> SettingsFile:
+    """As `read_settings_file`, of what was read already; `file` stands in messages.
+
+    Raises:
+        SettingsError: as there.
+    """
+    values, lines = _parse(_text(content, file), file)
     if values is None:
         values = {}
     if not isinstance(values, dict):
         remedy = "must be a mapping of keys (`name: ...`)"
-        raise SettingsError(str(path), 1, "", None, remedy)
+        raise SettingsError(file, 1, "", None, remedy)
     overridden = frozenset(_override(values, override) for override in overrides)
-    return SettingsFile(str(path), path.absolute().parent, values, lines, overridden)
+    return SettingsFile(file, folder, values, lines, overridden)
+
+
+def unreadable(file: str, error: OSError) -> SettingsError:
+    """What to say of a settings file that cannot be read."""
+    remedy = f"cannot be read: {error.strerror or error}; name a YAML file"
+    return SettingsError(file, None, "", None, remedy)
 
 
 def override_values(values: Mapping[str, Any], file: str, overrides: Sequence[str]) -> SettingsFile:
@@ -85,16 +104,13 @@ def override_values(values: Mapping[str, Any], file: str, overrides: Sequence[st
     )
 
 
-def _read(path: Path) -> str:
+def _text(content: bytes, file: str) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        remedy = f"cannot be read: {error.strerror or error}; name a YAML file"
-        raise SettingsError(str(path), None, "", None, remedy) from error
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
+        line = content.count(b"\n", 0, error.start) + 1
         raise SettingsError(
-            str(path), line, "", None, f"no UTF-8 at byte {error.start}; save it as UTF-8"
+            file, line, "", None, f"no UTF-8 at byte {error.start}; save it as UTF-8"
         ) from error
 
 

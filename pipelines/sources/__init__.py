@@ -28,7 +28,7 @@ from pipelines.sources import (
     vqav2,
     webdataset,
 )
-from pipelines.sources.pieces import Piece, SourceError
+from pipelines.sources.pieces import Piece, SourceError, disk_failures
 from pipelines.tasks import examples_of
 
 __all__ = ["Piece", "SourceError", "pieces", "read_piece", "read_records"]
@@ -70,13 +70,17 @@ def pieces(recipe: Recipe) -> list[Piece]:
     """The independent pieces of work of all sources, in order; opens each file to check its layout.
 
     Raises:
-        SettingsError: a file is not in the source's format, or lacks a column that the recipe names.
+        SettingsError: a file cannot be read, is not in the source's format, or lacks a column that the recipe
+            names.
     """
-    return [
-        piece
-        for index, source in enumerate(recipe.sources)
-        for piece in READERS[source.format].pieces(recipe, index, source)
-    ]
+    found: list[Piece] = []
+    for index, source in enumerate(recipe.sources):
+        try:
+            found.extend(READERS[source.format].pieces(recipe, index, source))
+        except OSError as error:
+            cause = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise recipe.error(("sources", index), cause) from error
+    return found
 
 
 def read_records(recipe: Recipe, piece: Piece) -> Iterator[Record | Reject]:
@@ -86,7 +90,8 @@ def read_records(recipe: Recipe, piece: Piece) -> Iterator[Record | Reject]:
         SourceError: the file cannot be read on, although it could be opened before.
     """
     source = recipe.sources[piece.source]
-    return READERS[source.format].read(recipe, source, piece)
+    with disk_failures(piece):
+        yield from READERS[source.format].read(recipe, source, piece)
 
 
 def read_piece(recipe: Recipe, piece: Piece) -> Iterator[Example | Reject]:

@@ -58,7 +58,7 @@ def read(recipe: Recipe, source: AokvqaSource, piece: Piece) -> Iterator[Record 
     with opened(piece) as file:
         first = first_objects(file, None, PROBES)
         numbers = [one.get("image_id") for one in first]
-        pictures = CocoPictures(picture_store(str(recipe.source_path(source.images))), numbers)
+        pictures = CocoPictures(picture_store(recipe.source_path(source.images)), numbers)
         for position, _, value in list_objects(source, piece, file):
             if isinstance(value, Reject):
                 yield value

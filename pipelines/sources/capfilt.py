@@ -63,5 +63,5 @@ def read(recipe: Recipe, source: CapfiltSource, piece: Piece) -> Iterator[Record
 def _pictures(recipe: Recipe, source: CapfiltSource) -> tuple[str, Callable[[str], Picture]]:
     """The key of a record that names its picture, and what finds that."""
     if source.images is not None:
-        return "image", picture_store(str(recipe.source_path(source.images))).picture
+        return "image", picture_store(recipe.source_path(source.images)).picture
     return "url", pictures_at_urls(recipe)

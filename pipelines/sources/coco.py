@@ -65,7 +65,7 @@ def read(recipe: Recipe, source: CocoSource, piece: Piece) -> Iterator[Record | 
     memory about twice the size of the file; records then come in the order of their first captions. In
     Karpathy's layout nothing is held.
     """
-    store = picture_store(str(recipe.source_path(source.images)))
+    store = picture_store(recipe.source_path(source.images))
     with opened(piece) as file:
         if source.splits is None:
             yield from _official(source, store, piece, file)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from typing import TypeGuard
 
-from pipelines.images import BadImage
 from pipelines.records import Picture
 from pipelines.sources.pictures import PictureStore
 from pipelines.sources.records import BadRecord, shown
@@ -86,9 +84,4 @@ def _names(store: PictureStore, numbers: Sequence[int]) -> tuple[str, ...]:
 
 
 def _is_there(store: PictureStore, name: str, number: int) -> bool:
-    try:
-        locator = store.picture(name.format(number)).locator
-    except BadImage:
-        return False
-    # A member of an archive was looked up already, a file in a folder was not.
-    return "#" in locator.rpartition("/")[2] or os.path.exists(locator)
+    return store.holds(name.format(number))

@@ -101,7 +101,7 @@ def _other_layout(head: bytes) -> str:
 
 def read(recipe: Recipe, source: Flickr30kSource, piece: Piece) -> Iterator[Record | Reject]:
     """One record per picture where its lines stand together, as they do in all layouts."""
-    store = picture_store(str(recipe.source_path(source.images)))
+    store = picture_store(recipe.source_path(source.images))
     with opened(piece) as file:
         layout = _layout(piece, file.read(HEAD).removeprefix(BOM))
         if layout == "iglue":

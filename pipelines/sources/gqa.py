@@ -25,7 +25,7 @@ def pieces(recipe: Recipe, index: int, source: GqaSource) -> list[Piece]:
 
 def read(recipe: Recipe, source: GqaSource, piece: Piece) -> Iterator[Record | Reject]:
     """One record per question."""
-    store = picture_store(str(recipe.source_path(source.images)))
+    store = picture_store(recipe.source_path(source.images))
     with opened(piece) as file:
         for position, key, value in list_objects(source, piece, file):
             if isinstance(value, Reject):

@@ -10,11 +10,12 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from pipelines.archives import BadArchive, BadMember, tar_members, zip_members
 from pipelines.examples import Reject
 from pipelines.images import folder_locator, tar_locator, zip_locator
+from pipelines.inputs import files_below, first_file, folders_in, is_dir, is_url, name_of
 from pipelines.names import NameTable, names_of
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import ImagenetSource
@@ -48,6 +49,8 @@ class _File:
     """Its number in the folder or zip, or the byte of the tar that it starts at."""
     locator: str | None
     """None for what is no plain file: a folder, a link."""
+    unit: str
+    """What the position counts: `file`, `member` or `byte`."""
 
 
 def pieces(recipe: Recipe, index: int, source: ImagenetSource) -> list[Piece]:
@@ -59,8 +62,8 @@ def pieces(recipe: Recipe, index: int, source: ImagenetSource) -> list[Piece]:
     """
     names = names_of(recipe, index)
     try:
-        files = [Path(file) for file in picture_files(str(recipe.source_path(source.images)))]
-        if not files[0].is_dir():
+        files = picture_files(recipe.source_path(source.images))
+        if not is_dir(files[0]):
             for file in files:
                 _check_archive(file, names)
             return whole_files(recipe, index, files)
@@ -75,77 +78,97 @@ def pieces(recipe: Recipe, index: int, source: ImagenetSource) -> list[Piece]:
     ]
 
 
-def _folder_of_classes(folder: Path, names: NameTable) -> Path:
+def _folder_of_classes(folder: str, names: NameTable) -> str:
     """Where the folders of the classes stand: the folder itself, or `train` or `val` in it."""
-    candidates = [one for one in (folder, *(folder / part for part in _PARTS)) if one.is_dir()]
-    found = [one for one in candidates if not names.synsets.keys().isdisjoint(_folders(one))]
+    candidates = [one for one in (folder, *(f"{folder}/{part}" for part in _PARTS)) if is_dir(one)]
+    found = [one for one in candidates if _has_class(one, names)]
     if len(found) == 1:
         return found[0]
     if found:
-        raise UnusableImages(f"{folder} holds several parts; name {' or '.join(map(str, found))}")
+        raise UnusableImages(f"{folder} holds several parts; name {' or '.join(found)}")
     there = ", ".join(_folders(folder)[:5]) or "no folder"
     raise UnusableImages(f"{folder} has no folder of a class, such as {_example(names)}; there: {there}")
+
+
+def _has_class(folder: str, names: NameTable) -> bool:
+    if not is_url(folder):
+        return not names.synsets.keys().isdisjoint(_folders(folder))
+    # Nearly always the first folder is one of a class, or none is named like one.
+    first = first_file(f"{folder}/n")
+    if first is None:
+        return False
+    synset = first[len(folder) + 1 :].partition("/")[0]
+    return synset in names.synsets or any(is_dir(f"{folder}/{one}") for one in names.synsets)
 
 
 def _example(names: NameTable) -> str:
     return next(iter(names.synsets))
 
 
-def _folders(folder: Path) -> list[str]:
+def _folders(folder: str) -> list[str]:
+    if is_url(folder):
+        return [name for name in folders_in(folder) if not name.startswith(".")]
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _check_archive(path: Path, names: NameTable) -> None:
+def _check_archive(path: str, names: NameTable) -> None:
     first = list(islice(_members(path), _LOOKED_AT))
     inner = next((one.name for one in first if one.name.lower().endswith(".tar")), None)
     if inner is not None:
         raise UnusableImages(
-            f"{path.name} holds an archive for each class ({inner}, ...); unpack it, and name those: "
+            f"{name_of(path)} holds an archive for each class ({inner}, ...); unpack it, and name those: "
             "`FOLDER/*.tar`"
         )
     if len(first) < _LOOKED_AT and not any(_class_of(one, path) in names.synsets for one in first):
         there = f"{first[0].folder}/{first[0].name}".lstrip("/") if first else "nothing"
         raise UnusableImages(
-            f"{path.name}: neither its name nor a folder in it is a class, such as {_example(names)}; it "
+            f"{name_of(path)}: neither its name nor a folder in it is a class, such as {_example(names)}; it "
             f"holds {there}"
         )
 
 
-def _class_of(file: _File, path: Path) -> str:
+def _class_of(file: _File, path: str) -> str:
     """WordNet's id as it is written: the folder, or the name of an archive without folders."""
-    return file.folder.rpartition("/")[2] or path.stem
+    return file.folder.rpartition("/")[2] or PurePosixPath(path).stem
 
 
 def read(recipe: Recipe, source: ImagenetSource, piece: Piece) -> Iterator[Record | Reject]:
     """The records and rejects of the piece, in the order of folders and names, or of the archive."""
     names = names_of(recipe, piece.source)
-    path = Path(piece.path)
     with disk_failures(piece):
-        if path.is_dir():
-            for folder in _folders_of_piece(piece, path, names):
-                yield from _records(source, piece, _files(path, folder), names)
+        if is_dir(piece.path):
+            for folder in _folders_of_piece(piece, names):
+                yield from _records(source, piece, _files(piece.path, folder), names)
         else:
-            yield from _of_archive(source, piece, path, names)
+            yield from _of_archive(source, piece, piece.path, names)
 
 
-def _folders_of_piece(piece: Piece, path: Path, names: NameTable) -> list[str]:
+def _folders_of_piece(piece: Piece, names: NameTable) -> list[str]:
     """Those of its classes that are there, and for the first piece those of no class."""
     own = frozenset(islice(names.synsets, piece.start, piece.end))
-    return [one for one in _folders(path) if one in own or (piece.start == 0 and one not in names.synsets)]
+    if is_url(piece.path) and piece.start > 0:
+        # Far away, all folders can be listed only with all pictures.
+        return sorted(own)
+    there = _folders(piece.path)
+    return [one for one in there if one in own or (piece.start == 0 and one not in names.synsets)]
 
 
-def _files(path: Path, folder: str) -> list[_File]:
-    with os.scandir(path / folder) as entries:
-        found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+def _files(path: str, folder: str) -> list[_File]:
+    if is_url(path):
+        inside = (name.partition("/") for name in files_below(f"{path}/{folder}"))
+        found = sorted({(name, bool(slash)) for name, slash, _ in inside if not name.startswith(".")})
+    else:
+        with os.scandir(f"{path}/{folder}") as entries:
+            found = sorted((one.name, one.is_dir()) for one in entries if not one.name.startswith("."))
     return [
-        _File(folder, name, number, None if is_folder else folder_locator(str(path), f"{folder}/{name}"))
+        _File(folder, name, number, None if is_folder else folder_locator(path, f"{folder}/{name}"), "file")
         for number, (name, is_folder) in enumerate(found)
     ]
 
 
 def _of_archive(
-    source: ImagenetSource, piece: Piece, path: Path, names: NameTable
+    source: ImagenetSource, piece: Piece, path: str, names: NameTable
 ) -> Iterator[Record | Reject]:
     held: list[_File] = []
     broken: ValueError | None = None
@@ -164,20 +187,20 @@ def _of_archive(
         yield broken_off(rejected)
 
 
-def _members(path: Path) -> Iterator[_File]:
+def _members(path: str) -> Iterator[_File]:
     """The files of an archive, in its order."""
-    if path.suffix.lower() == ".zip":
-        for position, member in enumerate(zip_members(str(path))):
+    if path.lower().endswith(".zip"):
+        for position, member in enumerate(zip_members(path)):
             folder, _, name = member.rpartition("/")
             if not name.startswith(".") and not member.startswith("__MACOSX/"):
-                yield _File(folder, name, position, zip_locator(str(path), member))
+                yield _File(folder, name, position, zip_locator(path, member), "member")
         return
     for file in tar_members(path):
         folder, _, name = file.name.removeprefix("./").rpartition("/")
         plain = file.link is None and not file.sparse
         if not name.startswith("."):
-            locator = tar_locator(str(path), file.offset, file.size) if plain else None
-            yield _File(folder, name, file.position, locator)
+            locator = tar_locator(path, file.offset, file.size) if plain else None
+            yield _File(folder, name, file.position, locator, "byte")
 
 
 def _records(
@@ -186,7 +209,7 @@ def _records(
     """Of the files of one folder."""
     if not files:
         return
-    synset = _class_of(files[0], Path(piece.path))
+    synset = _class_of(files[0], piece.path)
     if synset not in names.synsets:
         why = f"{synset!r} is no class of `classes`; what is in it was left out, files: {len(files):,}"
         yield _reject(source, piece, files[0], why)
@@ -214,9 +237,9 @@ def _records(
 
 
 def _place(piece: Piece, file: _File) -> Place:
-    if Path(piece.path).is_dir():
+    if file.unit == "file":
         return Place(f"{piece.label}/{file.folder}", "file", file.position, f"{piece.stem}.{file.folder}")
-    return piece.place("member" if piece.path.lower().endswith(".zip") else "byte", file.position)
+    return piece.place(file.unit, file.position)
 
 
 def _reject(source: ImagenetSource, piece: Piece, file: _File, why: str) -> Reject:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from pipelines import inputs
 from pipelines.sources.json_lines import BOM, Broken, accepted, excerpt
 
 MAX_RECORD = 64 * 1024 * 1024
@@ -71,7 +72,7 @@ def items(file: BinaryIO, path: str | None = None, *, block: int = BLOCK) -> Ite
     return _Records(file, start, is_object, path is not None, block).read()
 
 
-def first_item(path: Path, list_path: str | None = None) -> Item | None:
+def first_item(path: str | Path, list_path: str | None = None) -> Item | None:
     """The first record, read as `items` does; None where the list is empty.
 
     Reads little of the list, but all that stands before it.
@@ -79,13 +80,13 @@ def first_item(path: Path, list_path: str | None = None) -> Item | None:
     Raises:
         NoSuchList: as for `items`.
     """
-    with open(path, "rb") as file:
+    with inputs.open_input(path, inputs.PEEK) as file:
         return next(items(file, list_path), None)
 
 
-def top_level_keys(path: Path, limit: int = 1024 * 1024) -> list[str] | None:
+def top_level_keys(path: str | Path, limit: int = 1024 * 1024) -> list[str] | None:
     """The keys of the object at the top that start in the first `limit` bytes; None where there is none."""
-    with open(path, "rb") as file:
+    with inputs.open_input(path, inputs.PEEK) as file:
         start, first = _first_character(file)
         if first != b"{":
             return None

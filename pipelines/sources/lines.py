@@ -6,10 +6,11 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from pipelines.examples import Reject
+from pipelines.inputs import StoreError, open_input
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import Source
 from pipelines.records import Place
@@ -38,7 +39,7 @@ def plain_files(recipe: Recipe, index: int) -> Iterator[tuple[Piece, bytes]]:
     key = ("sources", index, recipe.sources[index].main)
     for piece in distinct_stems(whole_files(recipe, index)):
         try:
-            with open(piece.path, "rb") as file:
+            with open_input(piece.path, HEAD) as file:
                 head = file.read(HEAD)
         except OSError as error:
             raise recipe.error(key, f"{piece.label}: {error.strerror}") from error
@@ -55,8 +56,8 @@ def check_images(recipe: Recipe, index: int) -> None:
     images: str | None = getattr(recipe.sources[index], "images", None)
     if images is not None:
         try:
-            picture_files(str(recipe.source_path(images)))
-        except UnusableImages as error:
+            picture_files(recipe.source_path(images))
+        except (UnusableImages, StoreError) as error:
             raise recipe.error(("sources", index, "images"), str(error)) from error
 
 
@@ -64,7 +65,9 @@ def distinct_stems(pieces: list[Piece]) -> list[Piece]:
     """The pieces of whole files, with suffixes in their stems where else two of them would be equal."""
     if len({piece.stem for piece in pieces}) == len(pieces):
         return pieces
-    return [dataclasses.replace(piece, stem=piece.stem + Path(piece.path).suffix) for piece in pieces]
+    return [
+        dataclasses.replace(piece, stem=piece.stem + PurePosixPath(piece.path).suffix) for piece in pieces
+    ]
 
 
 def byte_ranges(piece: Piece) -> Iterator[Piece]:
@@ -94,7 +97,7 @@ def json_line_pieces(recipe: Recipe, index: int) -> list[Piece]:
 def opened(piece: Piece) -> Iterator[BinaryIO]:
     """The file of a piece, to be read within; a failure of the disk or an archive is a `SourceError`."""
     try:
-        with disk_failures(piece), open(piece.path, "rb") as file:
+        with disk_failures(piece), open_input(piece.path) as file:
             yield file
     except UnusableImages as error:
         raise SourceError(str(error)) from error

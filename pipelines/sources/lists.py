@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
-from pathlib import Path
 from typing import BinaryIO, Literal
 
 from pipelines.examples import Reject
@@ -49,7 +48,7 @@ def list_pieces(
 def check_list(recipe: Recipe, key: Key, piece: Piece, path: str | None) -> None:
     """That a file has the list of records `path`. Raises `SettingsError`."""
     try:
-        json_lists.first_item(Path(piece.path), path)
+        json_lists.first_item(piece.path, path)
     except json_lists.NoSuchList as error:
         raise recipe.error(key, f"{piece.label}: {error}") from error
     except OSError as error:

@@ -28,7 +28,7 @@ def read(recipe: Recipe, source: LlavaSource, piece: Piece) -> Iterator[Record |
     The 150k and the 665k file use an id for several conversations about a picture, so a hash of what is said
     stands behind it.
     """
-    store = picture_store(str(recipe.source_path(source.images)))
+    store = picture_store(recipe.source_path(source.images))
     with opened(piece) as file:
         names = [one.get("image") for one in first_objects(file, None, PROBES)]
         pictures = CocoPictures(store, [number_of_name(name) for name in names if isinstance(name, str)])

@@ -9,7 +9,8 @@ from functools import lru_cache
 from itertools import islice
 
 from pipelines.examples import Reject
-from pipelines.images import BadImage, image_bytes, image_id, relative_image_path
+from pipelines.images import image_id, relative_image_path
+from pipelines.inputs import open_input
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import Nlvr2Source
 from pipelines.records import Picture, Place, Record, Stated
@@ -47,7 +48,7 @@ def pieces(recipe: Recipe, index: int, source: Nlvr2Source) -> list[Piece]:
 
 def read(recipe: Recipe, source: Nlvr2Source, piece: Piece) -> Iterator[Record | Reject]:
     """One record per statement."""
-    images = str(recipe.source_path(source.images))
+    images = recipe.source_path(source.images)
     store = picture_store(images)
     with opened(piece) as file:
         layout = _layout(images, piece.path)
@@ -134,12 +135,15 @@ def _split(value: dict[str, object]) -> str:
     return parts["split"] if parts else ""
 
 
+def _path(layout: str, value: dict[str, object], name: str) -> str:
+    # A record without the folder's name goes by the rest of the path.
+    return f"{layout.format(group=_group(value), split=_split(value))}{name}".lstrip("/")
+
+
 def _picture(store: PictureStore, layout: str, value: dict[str, object], name: str) -> Picture:
     """The picture where the layout has it; its id does not depend on the layout."""
     group = _group(value)
-    # A record without the folder's name goes by the rest of the path.
-    path = f"{layout.format(group=group, split=_split(value))}{name}".lstrip("/")
-    found = store.picture(path)
+    found = store.picture(_path(layout, value, name))
     # MaRVL's names are unique in their concepts only.
     return Picture(found.locator, image_id(f"{group}/{name}" if _is_marvl(value) and group else name))
 
@@ -153,7 +157,7 @@ def _layout(images: str, path: str) -> str:
     """
     store = picture_store(images)
     found = dict.fromkeys(_LAYOUTS, 0)
-    with open(path, "rb") as file:
+    with open_input(path) as file:
         for _, value in islice(json_lines.lines(file, 0, 2**62), PROBES):
             if not isinstance(value, dict):
                 continue
@@ -162,13 +166,5 @@ def _layout(images: str, path: str) -> str:
             except ValueError:
                 continue
             for layout in _LAYOUTS:
-                found[layout] += all(_is_there(store, layout, value, name) for name in names)
+                found[layout] += all(store.holds(_path(layout, value, name)) for name in names)
     return max(found, key=lambda layout: found[layout])
-
-
-def _is_there(store: PictureStore, layout: str, value: dict[str, object], name: str) -> bool:
-    try:
-        image_bytes(_picture(store, layout, value, name).locator)
-    except BadImage:
-        return False
-    return True

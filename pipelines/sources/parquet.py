@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.examples import Reject
-from pipelines.images import Cell, coco_id, content_id
+from pipelines.images import Cell, coco_id, content_id, parquet_file
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import ParquetSource
 from pipelines.records import Picture, Place, Record
@@ -46,7 +46,7 @@ def pieces(recipe: Recipe, index: int, source: ParquetSource) -> list[Piece]:
     found: list[Piece] = []
     for piece, _ in plain_files(recipe, index):
         try:
-            with pq.ParquetFile(piece.path) as file:
+            with parquet_file(piece.path) as file:
                 schema, groups = file.schema_arrow, file.num_row_groups
         except (OSError, pa.ArrowException) as error:
             remedy = f"{piece.label} is no readable Parquet file: {_one_line(error)}"
@@ -125,7 +125,7 @@ def read(recipe: Recipe, source: ParquetSource, piece: Piece) -> Iterator[Record
     """The records and rejects of the piece's row groups."""
     row = -1
     try:
-        with pq.ParquetFile(piece.path) as file:
+        with parquet_file(piece.path) as file:
             row = sum(file.metadata.row_group(group).num_rows for group in range(piece.start))
             picture = _picture_of(recipe, source, piece, file.schema_arrow)
             for group in range(piece.start, piece.end):

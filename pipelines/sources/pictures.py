@@ -18,10 +18,12 @@ from pipelines.images import (
     folder_locator,
     image_id,
     relative_image_path,
+    spellings,
     tar_locator,
     url_locator,
     zip_locator,
 )
+from pipelines.inputs import files_below, is_dir, is_file, is_url, matching
 from pipelines.records import Picture
 
 STORES = 64
@@ -38,22 +40,35 @@ def picture_files(images: str) -> list[str]:
     """The folder or archives that `images` names, checked to exist, not to be whole; archives sorted.
 
     Args:
-        images: absolute; a folder, a `.zip` or `.tar` file, or a pattern of such files (`train-*.tar`).
+        images: absolute, or a URL; a folder, a `.zip` or `.tar` file, or a pattern of such files
+            (`train-*.tar`).
 
     Raises:
         UnusableImages: nothing is there, or something else.
+        OSError: a store far away gives no answer.
     """
-    if os.path.isdir(images):
-        return [os.path.abspath(images)]
-    found = [images] if os.path.exists(images) else sorted(glob.glob(images, recursive=True))
+    if is_dir(images):
+        return [_absolute(images)]
+    found = [images] if is_file(images) else _named(images)
     if not found:
         raise UnusableImages(f"no folder or file {images}; name a folder, a .zip or .tar file, or a pattern")
     for path in found:
-        if not os.path.isfile(path) or not path.lower().endswith(_ARCHIVES):
+        if not path.lower().endswith(_ARCHIVES) or not (is_url(path) or os.path.isfile(path)):
             raise UnusableImages(
                 f"{path} is no .zip or uncompressed .tar file; unpack it and name the folder"
             )
-    return [os.path.abspath(path) for path in found]
+    return [_absolute(path) for path in found]
+
+
+def _named(pattern: str) -> list[str]:
+    """What a pattern names; on this machine folders and the like too, which are no archives."""
+    if is_url(pattern):
+        return matching(pattern)
+    return [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True))
+
+
+def _absolute(place: str) -> str:
+    return place if is_url(place) else os.path.abspath(place)
 
 
 @lru_cache(maxsize=STORES)
@@ -76,25 +91,26 @@ def url_picture(cache: str, url: str) -> Picture:
         digest = hashlib.sha256(url.encode()).hexdigest()
     except UnicodeEncodeError as error:
         raise BadImage("URL holds half of a surrogate pair") from error
-    return Picture(url_locator(os.path.abspath(cache), url), digest[:32])
+    return Picture(url_locator(_absolute(cache), url), digest[:32])
 
 
 class PictureStore:
     """The pictures of a source, found by the paths that the source writes.
 
-    The members of archives are listed when the first picture is asked for, in each process anew; a list
-    holds names and places, no content.
+    The members of archives are listed when the first picture is asked for, those of a folder far away when it
+    must first be known what is there; in each process anew. A list holds names and places, no content.
 
     Args:
         images: as of `picture_files`.
 
     Raises:
-        UnusableImages: as `picture_files`.
+        UnusableImages, OSError: as `picture_files`.
     """
 
     def __init__(self, images: str) -> None:
         self._files = picture_files(images)
-        self._folder = self._files[0] if os.path.isdir(self._files[0]) else None
+        self._folder = self._files[0] if is_dir(self._files[0]) else None
+        self._there: frozenset[str] | None = None
         self._members: dict[str, _Found] | None = None
         self._tops: tuple[str, ...] = ()
         self._listing = threading.Lock()
@@ -113,6 +129,28 @@ class PictureStore:
         if self._folder is not None:
             return Picture(folder_locator(self._folder, relative), image_id(relative))
         return Picture(self._locator(relative), image_id(relative))
+
+    def holds(self, written: str) -> bool:
+        """Whether a picture of this path is there; in a folder, whatever it holds.
+
+        Raises:
+            UnusableImages: an archive is damaged.
+            OSError: a store far away gives no answer.
+        """
+        try:
+            picture = self.picture(written)
+        except BadImage:
+            return False
+        if self._folder is None:
+            return True
+        if not is_url(self._folder):
+            return any(os.path.exists(path) for path in spellings(picture.locator.removesuffix("#file")))
+        with self._listing:
+            if self._there is None:
+                # Once and for all: asking for each picture would take days.
+                names = files_below(self._folder)
+                self._there = frozenset(unicodedata.normalize("NFC", name) for name in names)
+            return unicodedata.normalize("NFC", relative_image_path(written)) in self._there
 
     def _locator(self, relative: str) -> str:
         members = self._listed()

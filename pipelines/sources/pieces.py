@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from pipelines.inputs import is_dir, is_url, name_of, stamp
 from pipelines.recipe import Recipe
 from pipelines.records import Place
 
@@ -36,34 +37,40 @@ class Piece:
 
 @contextmanager
 def disk_failures(piece: Piece) -> Iterator[None]:
-    """Within, a failure of the disk is a `SourceError`."""
+    """Within, a failure of the disk, or of a store far away, is a `SourceError`."""
     try:
         yield
     except OSError as error:
-        raise SourceError(f"{piece.path}: cannot be read on: {error.strerror or error}") from error
+        other = f"{error.filename}: " if error.filename not in (None, piece.path) else ""
+        raise SourceError(f"{piece.path}: cannot be read on: {other}{error.strerror or error}") from error
 
 
-def whole_files(recipe: Recipe, index: int, files: Sequence[Path] | None = None) -> list[Piece]:
+def whole_files(recipe: Recipe, index: int, files: Sequence[str] | None = None) -> list[Piece]:
     """One piece per file of a source, `start` 0, `end` its size in bytes.
 
     Args:
         files: if they are others than those of the source's main key.
     """
     files = recipe.source_files(index) if files is None else files
-    top = Path(os.path.commonpath([path.parent for path in files])) if files else recipe.folder
+    # Without the `gs://`, which no path has.
+    paths = [PurePosixPath(file.partition("://")[2] if is_url(file) else file) for file in files]
+    top = os.path.commonpath([path.parent for path in paths]) if paths else ""
     return [
         Piece(
             source=index,
-            path=str(path),
-            label=_label(path, recipe.folder),
+            path=file,
+            label=_label(file, recipe.folder),
             stem=path.relative_to(top).with_suffix("").as_posix().replace("/", "."),
             start=0,
-            end=path.stat().st_size,
+            end=0 if is_dir(file) else stamp(file).size,
         )
-        for path in files
+        for file, path in zip(files, paths, strict=True)
     ]
 
 
-def _label(path: Path, folder: Path) -> str:
-    resolved, folder = Path(os.path.normpath(path)), Path(os.path.normpath(folder.absolute()))
-    return resolved.relative_to(folder).as_posix() if resolved.is_relative_to(folder) else path.name
+def _label(place: str, folder: str) -> str:
+    if is_url(place) or is_url(folder):
+        inside = place.startswith(f"{folder.rstrip('/')}/")
+        return place[len(folder.rstrip("/")) + 1 :] if inside else name_of(place)
+    path, top = Path(os.path.normpath(place)), Path(os.path.normpath(folder))
+    return path.relative_to(top).as_posix() if path.is_relative_to(top) else path.name

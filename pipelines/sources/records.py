@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.examples import TRUNCATED, Reject
 from pipelines.images import BadImage
+from pipelines.inputs import parent
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import RecordSource, Source
 from pipelines.records import Asked, Captioned, Picture, Place, Record, Talk, Written
@@ -132,8 +132,8 @@ def picture_of_cell(recipe: Recipe, source: RecordSource, piece: Piece) -> Calla
         by_name, what = pictures_at_urls(recipe), "URL"
     else:
         images = source.images
-        folder = Path(piece.path).parent if images is None else recipe.source_path(images)
-        by_name, what = picture_store(str(folder)).picture, "path"
+        folder = parent(piece.path) if images is None else recipe.source_path(images)
+        by_name, what = picture_store(folder).picture, "path"
 
     def picture(value: object) -> Picture:
         if not isinstance(value, str):
@@ -146,7 +146,7 @@ def picture_of_cell(recipe: Recipe, source: RecordSource, piece: Piece) -> Calla
 def pictures_at_urls(recipe: Recipe) -> Callable[[str], Picture]:
     """What makes the picture of a URL, in the cache of a recipe that allows downloads; raises `BadImage`."""
     assert recipe.download is not None, "checked with the recipe"
-    return partial(url_picture, str(recipe.path(recipe.download.cache)))
+    return partial(url_picture, recipe.path(recipe.download.cache))
 
 
 def record_of(

@@ -32,7 +32,7 @@ def pieces(recipe: Recipe, index: int, source: SnliVeSource) -> list[Piece]:
 
 def read(recipe: Recipe, source: SnliVeSource, piece: Piece) -> Iterator[Record | Reject]:
     """One record per pair; those that the annotators did not agree on go by the first of their labels."""
-    store = picture_store(str(recipe.source_path(source.images)))
+    store = picture_store(recipe.source_path(source.images))
     with opened(piece) as file:
         for place, value in json_objects(source, piece, file):
             if isinstance(value, Reject):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from pipelines.examples import Reject
+from pipelines.inputs import pattern_expression
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import TextSource
 from pipelines.records import Record, Written
@@ -15,7 +16,6 @@ from pipelines.sources.records import BadRecord, clean_text
 from translation.languages import Language, UnknownLanguage, resolve
 
 _SLOT = "{language}"
-_GLOB = re.compile(r"\*\*/|\*\*?|\?|\[[!^]?\]?[^\]/]*\]")
 
 
 def pieces(recipe: Recipe, index: int, source: TextSource) -> list[Piece]:
@@ -57,7 +57,7 @@ def _language_of_path(
     """The language that `{language}` stands for in the path of a file; None where the recipe has no slot."""
     if _SLOT not in source.path:
         return None
-    pattern = str(recipe.source_path(source.path))
+    pattern = recipe.source_path(source.path)
     found = re.fullmatch(_expression(pattern), piece.path, re.DOTALL)
     if found is None:
         raise recipe.error(key, f"{piece.label}: `{_SLOT}` stands for different texts in its path")
@@ -72,22 +72,5 @@ def _expression(pattern: str) -> str:
 
     It is the longest text that fits: `{language}-*.txt` takes all of `sr-Latn` from `sr-Latn-00.txt`.
     """
-    parts = [_of_glob(part) for part in pattern.split(_SLOT)]
+    parts = [pattern_expression(part) for part in pattern.split(_SLOT)]
     return f"{parts[0]}(?P<language>[^/]+){'(?P=language)'.join(parts[1:])}"
-
-
-def _of_glob(glob: str) -> str:
-    written, end = "", 0
-    for found in _GLOB.finditer(glob):
-        written += re.escape(glob[end : found.start()])
-        end = found.end()
-        if found[0] == "**/":
-            written += "(?:.+/)?"
-        elif found[0].startswith("*"):
-            written += "[^/]*"
-        elif found[0] == "?":
-            written += "[^/]"
-        else:
-            inner = found[0][1:-1].replace("\\", "\\\\")
-            written += f"[{'^' + inner[1:] if inner.startswith('!') else inner}]"
-    return written + re.escape(glob[end:])

@@ -46,7 +46,7 @@ def read(recipe: Recipe, source: Vqav2Source, piece: Piece) -> Iterator[Record |
     with opened(piece) as questions, opened(other) as annotations:
         first = first_objects(questions, "questions", PROBES)
         numbers = [one.get("image_id") for one in first]
-        pictures = CocoPictures(picture_store(str(recipe.source_path(source.images))), numbers)
+        pictures = CocoPictures(picture_store(recipe.source_path(source.images)), numbers)
         waiting: tuple[dict[str, _Half | Reject], dict[str, _Half | Reject]] = ({}, {})
         for step in zip_longest(
             _halves(source, piece, questions, "questions", _question),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
@@ -11,6 +11,7 @@ import orjson
 from pipelines.archives import BadArchive, Sample, samples
 from pipelines.examples import Reject
 from pipelines.images import tar_locator
+from pipelines.inputs import open_ranges, read_at
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import JsonlSource, WebdatasetSource
 from pipelines.records import Picture, Place, Record
@@ -63,11 +64,11 @@ def read(recipe: Recipe, source: WebdatasetSource, piece: Piece) -> Iterator[Rec
     """The records and rejects of the samples in the shard."""
     kinds = _record_sources(source)
     position = 0
-    with disk_failures(piece), open(piece.path, "rb", buffering=0) as file:
+    with disk_failures(piece), open_ranges(piece.path) as file:
         try:
             for sample in samples(piece.path):
                 position = sample.position
-                members = _Members(file.fileno(), sample)
+                members = _Members(file, sample)
                 for one in kinds:
                     yield from _records(one, piece, members)
         except BadArchive as error:
@@ -98,7 +99,7 @@ def _record_sources(source: WebdatasetSource) -> list[JsonlSource]:
 class _Members:
     """The files of one sample, each read when it is asked for."""
 
-    def __init__(self, file: int, sample: Sample) -> None:
+    def __init__(self, file: io.FileIO | io.BufferedReader, sample: Sample) -> None:
         self._file = file
         self.sample = sample
         self._json: Mapping[str, object] | None = None
@@ -156,7 +157,7 @@ class _Members:
         offset, size = place
         if size > MAX_MEMBER:
             raise BadRecord(f"`.{extension}` has {size:,} bytes, at most {MAX_MEMBER:,}")
-        return os.pread(self._file, size, offset), offset
+        return read_at(self._file, offset, size), offset
 
 
 def _records(source: JsonlSource, piece: Piece, members: _Members) -> Iterator[Record | Reject]:

@@ -13,12 +13,12 @@ from scripts.identifier.labels import script_of, scripts_of
 MINIMUM_SHARE = 0.7
 """Letters in the label's own scripts, of all letters: names such as LibreOffice stay Latin anywhere."""
 
-_TAG = re.compile(r"</?[A-Za-z!][^<>]{0,400}>")
+TAG = re.compile(r"</?[A-Za-z!][^<>]{0,400}>")
 _LINK = re.compile(r"\[(?:https?:)?//\S+ ([^\]]*)\]|\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]")
-_PLURAL = re.compile(
+PLURAL = re.compile(
     r"\{\{\s*(?:PLURAL|plural|GENDER|GRAMMAR)|\{[^{}]*,\s*(?:plural|select|selectordinal)\b|->"
 )
-_PLACEHOLDER = re.compile(
+PLACEHOLDER = re.compile(
     r"\{\{[^{}]*\}\}"  # {{name}}
     r"|\$?\{[^{}]*\}"  # {name}, ${name}, { $count }
     r"|%\([A-Za-z_ ]+\)[-+#0-9.]*[A-Za-z]"  # %(name)s
@@ -27,11 +27,11 @@ _PLACEHOLDER = re.compile(
     r"|&[a-z]+[A-Za-z.]+;"  # DTD entities
     r"|@@[A-Z_]+@@|__[A-Za-z]+__"
 )
-_URL = re.compile(r"(?:https?|ftp)://\S+|www\.\S+|\S+@\S+\.\S+|\b[\w-]+\.(?:com|org|net)\b(?:/\S*)?")
-_CJK_MNEMONIC = re.compile(r"\((?:[~_&]\s?)?[A-Z0-9]\)|\([~_&][a-zA-Z0-9]\)|（[~_&]?[A-Z0-9]）")
-_MNEMONIC = re.compile(r"[~&](?=\w)|(?<![A-Za-z0-9])_(?=[^\W\d_])|(?<=[^\W\d_])_(?=[^\W\d_])|~$")
-_ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})|\\[nrt]|\\(?=[\"'])")
-_INVISIBLE = re.compile(
+URL = re.compile(r"(?:https?|ftp)://\S+|www\.\S+|\S+@\S+\.\S+|\b[\w-]+\.(?:com|org|net)\b(?:/\S*)?")
+CJK_MNEMONIC = re.compile(r"\((?:[~_&]\s?)?[A-Z0-9]\)|\([~_&][a-zA-Z0-9]\)|（[~_&]?[A-Z0-9]）")
+MNEMONIC = re.compile(r"[~&](?=\w)|(?<![A-Za-z0-9])_(?=[^\W\d_])|(?<=[^\W\d_])_(?=[^\W\d_])|~$")
+ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})|\\[nrt]|\\(?=[\"'])")
+INVISIBLE = re.compile(
     "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\x00-\x1f\x7f-\x9f\ue000-\uf8ff*`|]+"
 )
 _CATALOGUE_MARK = re.compile(r"[~_&%{}<>\[\]$#\\@/(（]|->|www\.|\.(?:com|org|net)")
@@ -47,17 +47,17 @@ def clean(text: str) -> str:
     """
     if not _CATALOGUE_MARK.search(text):
         return _settle(text)
-    if _PLURAL.search(text):
+    if PLURAL.search(text):
         return ""
-    text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else " ", text)
-    text = _PLACEHOLDER.sub(" ", html.unescape(_TAG.sub(" ", text)))
+    text = ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else " ", text)
+    text = PLACEHOLDER.sub(" ", html.unescape(TAG.sub(" ", text)))
     text = _LINK.sub(lambda found: found[1] or found[2] or " ", text)
-    text = _URL.sub(" ", _TAG.sub(" ", text))
-    return _settle(_MNEMONIC.sub("", _CJK_MNEMONIC.sub("", text)))
+    text = URL.sub(" ", TAG.sub(" ", text))
+    return _settle(MNEMONIC.sub("", CJK_MNEMONIC.sub("", text)))
 
 
 def _settle(text: str) -> str:
-    text = unicodedata.normalize("NFC", " ".join(_INVISIBLE.sub(" ", text).split()))
+    text = unicodedata.normalize("NFC", " ".join(INVISIBLE.sub(" ", text).split()))
     return text.strip(" :;,-–—=/\\…()[]{}<>\"'“”„«»·•#+")
 
 

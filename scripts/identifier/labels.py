@@ -93,7 +93,8 @@ def main_script(text: str) -> str | None:
     scripts = [script for script in map(script_of, text) if script]
     if not scripts:
         return None
-    return "Kana" if "Kana" in scripts else max(set(scripts), key=scripts.count)
+    # Of two with as many letters the first one in the text.
+    return "Kana" if "Kana" in scripts else max(dict.fromkeys(scripts), key=scripts.count)
 
 
 @cache

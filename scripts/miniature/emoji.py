@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.miniature.packages import fetch
+from scripts import cldr
 from scripts.miniature.pictures import Picture, tidy
-from scripts.small_model.names import CLDR_LOCALES, names_of, wanted
+from scripts.packages import fetch
+from scripts.small_model.names import names_of, wanted
 from translation.languages import default_languages
 
 NAMES_LICENCE = "names Unicode-3.0 (CLDR)"
@@ -56,7 +57,7 @@ def read(drawings: Drawings, cache: Path) -> Iterator[Picture]:
     entries = json.loads((fetch(NOTO.package, cache) / "emoji.json").read_text(encoding="utf-8"))
     english = names_of("en", cache)
     tables = {
-        language.nllb: names_of(CLDR_LOCALES.get(language.nllb, language.bcp47), cache)
+        language.nllb: names_of(cldr.locale(language), cache)
         for language in default_languages()
         if not language.english
     }

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, BlipImageProcessor, GgufConfig
 
-from scripts.miniature.packages import check, fetch
+from scripts.packages import check, fetch
 from training.efficientnet_lite import EfficientNetLiteConfig, EfficientNetLiteModel
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts.miniature.packages import fetch
 from scripts.miniature.pictures import Picture, tidy
+from scripts.packages import fetch
 from translation.languages import UnknownLanguage, resolve
 
 PACKAGE = "debian:tuxpaint-stamps-default"

@@ -1,8 +1,8 @@
 """Builds the training data of the small model: CLDR emoji names, English paired with up to 95 languages.
 
-    python scripts/small_model/names.py --output build/small
+    python -m scripts.small_model.names --output build/small
 
-Fetches three npm packages by name (pinned below), keeps the English names that a picture can
+Fetches three npm packages by name, keeps the English names that a picture can
 carry (animals, food, objects, places, ...), and writes `pairs.jsonl`: one English name and one
 translation a line, with its emoji, category and split. Every 16th name is held out in all
 languages, so that the card can say what the model does on names it never saw.
@@ -13,24 +13,16 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import subprocess
-import tarfile
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from scripts import cldr, packages
 from translation.languages import default_languages
 
-PACKAGES = {
-    "cldr-annotations-full": "48.2.0",  # Unicode-3.0
-    "cldr-annotations-derived-full": "48.2.0",  # Unicode-3.0
-    "emoji-datasource-google": "16.0.0",  # code MIT, art Apache-2.0
-}
-"""npm packages and versions, with their licences."""
-
-CLDR_LOCALES = {"nob_Latn": "no", "zho_Hans": "zh", "kmr_Latn": "ku"}
-"""Where CLDR's folder is not the registry's BCP-47 tag."""
+EMOJI = "npm:emoji-datasource-google@16.0.0"
+"""Code MIT, art Apache-2.0."""
 
 CATEGORIES = {"Animals & Nature", "Food & Drink", "Activities", "Objects", "Travel & Places"}
 SUBCATEGORIES = {"heart", "cat-face", "body-parts", "person"}
@@ -44,6 +36,8 @@ ROLES = {
 MINIMUM_LANGUAGES = 80
 """A name must exist in this many languages: rarer ones are mostly recent additions."""
 HELD_OUT_EVERY = 16
+LOANS = {"nld_Latn", "dan_Latn"}
+"""Languages in which many names are the English ones."""
 DOCUMENTED = {"red apple"}
 """Never held out: the documentation translates it."""
 
@@ -63,23 +57,6 @@ class NamePair:
     """File name of the picture in `emoji-datasource-google`."""
 
 
-def fetch(package: str, version: str, folder: Path) -> Path:
-    """The unpacked npm package, downloaded once with `npm pack`."""
-    archive = folder / f"{package}-{version}.tgz"
-    unpacked = folder / f"{package}-{version}"
-    if not archive.exists():
-        subprocess.run(
-            ["npm", "pack", "--silent", f"{package}@{version}"],
-            cwd=folder,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-    if not unpacked.exists():
-        with tarfile.open(archive) as tar:
-            tar.extractall(unpacked, filter="data")
-    return unpacked / "package"
-
-
 def names_of(locale: str, folder: Path) -> dict[str, str]:
     """Emoji -> short name ('tts') of one CLDR locale; empty where CLDR has none."""
     names: dict[str, str] = {}
@@ -87,7 +64,7 @@ def names_of(locale: str, folder: Path) -> dict[str, str]:
         ("cldr-annotations-full", "annotations"),
         ("cldr-annotations-derived-full", "annotationsDerived"),
     ):
-        path = fetch(package, PACKAGES[package], folder) / inner / locale / "annotations.json"
+        path = cldr.fetch(package, folder) / inner / locale / "annotations.json"
         if not path.exists():
             continue
         table = json.loads(path.read_text(encoding="utf-8"))[inner]["annotations"]
@@ -118,11 +95,11 @@ def held_out(english: str) -> bool:
 
 def build(folder: Path) -> Iterator[NamePair]:
     """All pairs, in the order of the emoji data source, then of the registry."""
-    source = fetch("emoji-datasource-google", PACKAGES["emoji-datasource-google"], folder)
+    source = packages.fetch(EMOJI, folder)
     entries = json.loads((source / "emoji.json").read_text(encoding="utf-8"))
     english = names_of("en", folder)
     tables = {
-        language.nllb: names_of(CLDR_LOCALES.get(language.nllb, language.bcp47), folder)
+        language.nllb: names_of(cldr.locale(language), folder)
         for language in default_languages()
         if not language.english
     }
@@ -138,7 +115,7 @@ def build(folder: Path) -> Iterator[NamePair]:
             continue
         seen.add(name)
         for code, translated in found.items():
-            if translated == name and len(name) > 3 and code not in ("nld_Latn", "dan_Latn"):
+            if translated == name and len(name) > 3 and code not in LOANS:
                 # CLDR leaves English where nobody translated; loan words lose little by it.
                 continue
             yield NamePair(

@@ -1,9 +1,9 @@
 """Gives the small model its vocabulary shortlists.
 
-    python scripts/small_model/shortlists.py --pairs build/small/pairs.jsonl --model translation/models/small
+    python -m scripts.small_model.shortlists --data build/small-model/data/pairs.parquet --model DIR
 
-A list comes from CLDR's names that the model was taught in a language, and from what the model itself, with
-its whole vocabulary, makes of the English ones. The last line of standard output is one JSON object: per
+A list comes from the texts that the model was taught in a language, and from what the model itself, with its
+whole vocabulary, makes of English names. The last line of standard output is one JSON object: per
 language, and in the mean, the share of names that come out the same with the list, taught ones and held-out
 ones, chrF against CLDR's names with and without it, and how much faster it is.
 """
@@ -23,7 +23,9 @@ from statistics import fmean
 
 from sacrebleu.metrics.chrf import CHRF
 
-from scripts.small_model.card import Pair, read_pairs
+from scripts.small_model.data import TRAIN
+from scripts.small_model.examples import read_pairs
+from scripts.small_model.measure import NAMES, TRAINED, Pair, read_data
 from translation.decoder import Threads
 from translation.engine import Engine
 from translation.languages import ENGLISH
@@ -35,10 +37,12 @@ GREEDY = Decoding(beam_size=1, max_output_tokens=128)
 """For what the model makes of all names: the same pieces as with a beam, in a quarter of the time."""
 SAMPLE = 240
 """Taught English names that the build compares with: about a minute in all on 2 cores."""
-FREQUENT = 2_000
-"""Of 8,204 entries. With 500 and without what the model makes of all names, 1.1 % of them changed."""
+FREQUENT = 4_000
+"""Of about 24,000 entries."""
+TRANSLATED = 300
+"""Taught names of a language that the model translates to add what it uses itself."""
 MEASURED = 120
-"""Taught names of a language whose translations are compared; of the held-out ones all are."""
+"""Names of a language, taught ones and held-out ones, whose translations are compared."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def own_translations(engine: Engine, pairs: Sequence[Pair]) -> dict[str, list[st
     """By language what the model makes of the taught names: from English, and into English."""
     requests = [Request(pair.english, ENGLISH, pair.code) for pair in pairs]
     # Into English every name of every language would take as long as all the rest.
-    requests += [Request(pair.name, pair.code, ENGLISH) for pair in pairs[::20]]
+    requests += [Request(pair.text, pair.code, ENGLISH) for pair in pairs[::20]]
     made: dict[str, list[str]] = defaultdict(list)
     for request, one in zip(requests, engine.translate(requests, full=True), strict=True):
         made[request.target].append(one.text)
@@ -79,7 +83,7 @@ def agreement(engine: Engine, pairs: Sequence[Pair]) -> Agreement:
     between = time.perf_counter()
     short = [one.text for one in engine.translate(requests)]
     ended = time.perf_counter()
-    references = [[pair.name for pair in pairs]]
+    references = [[pair.text for pair in pairs]]
     return Agreement(
         len(pairs),
         round(fmean(one == other for one, other in zip(full, short, strict=True)), 4),
@@ -89,34 +93,46 @@ def agreement(engine: Engine, pairs: Sequence[Pair]) -> Agreement:
     )
 
 
-def measured(engine: Engine, pairs: Sequence[Pair]) -> dict[str, dict[str, dict[str, float]]]:
+def measured(
+    engine: Engine, taught: Sequence[Pair], held_out: Sequence[Pair]
+) -> dict[str, dict[str, dict[str, float]]]:
     """By language, of those that have a list, and kind of names."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for code in sorted(engine.shortlisted - {ENGLISH}):
-        own = sorted((pair for pair in pairs if pair.code == code), key=lambda pair: _place(pair.english))
-        kinds = {
-            "taught": [pair for pair in own if pair.trained][-MEASURED:],
-            "held_out": [pair for pair in own if not pair.trained],
-        }
+        kinds = {"taught": chosen(taught, code)[-MEASURED:], "held_out": chosen(held_out, code)[-MEASURED:]}
         found[code] = {kind: vars(agreement(engine, some)) for kind, some in kinds.items() if some}
         print(code, json.dumps(found[code]), file=sys.stderr, flush=True)
     return found
 
 
+def chosen(pairs: Sequence[Pair], code: str) -> list[Pair]:
+    """The pairs of a language in an order that has nothing to do with what they mean."""
+    return sorted((pair for pair in pairs if pair.code == code), key=lambda pair: _place(pair.english))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--pairs", type=Path, required=True, help="as names.py writes them")
+    parser.add_argument("--data", type=Path, required=True, help="pairs.parquet of data.py")
     parser.add_argument("--model", type=Path, required=True, help="directory of the model; changed in place")
     parser.add_argument("--threads", type=int, default=1, help="batches at the same time")
     parsed = parser.parse_args()
-    pairs = read_pairs(parsed.pairs)
-    taught = [pair for pair in pairs if pair.trained]
+    sets, _ = read_data(parsed.data)
     threads = Threads(inter=parsed.threads, intra=1)
     with Engine(parsed.model, GREEDY, threads=threads, shortlist=False) as engine:
-        texts = own_translations(engine, taught)
-    for pair in taught:
-        texts[pair.code].append(pair.name)
-        texts[ENGLISH].append(pair.english)
+        taught, held_out = (
+            [pair for pair in sets[name] if pair.code in engine.languages] for name in (TRAINED, NAMES)
+        )
+        known = [
+            pair
+            for code in sorted(engine.languages - {ENGLISH})
+            for pair in chosen(taught, code)[:TRANSLATED]
+        ]
+        texts = own_translations(engine, known)
+        everything = read_pairs(parsed.data, TRAIN)
+        for code, text in zip(everything.codes, everything.targets, strict=True):
+            if code in engine.languages:
+                texts[code].append(text)
+    texts[ENGLISH] += sorted(set(everything.sources))
     build_shortlists(
         parsed.model,
         texts,
@@ -127,7 +143,7 @@ def main() -> None:
         progress=lambda line: print(line, file=sys.stderr, flush=True),
     )
     with Engine(parsed.model, DECODING, threads=threads) as engine:
-        found = measured(engine, pairs)
+        found = measured(engine, taught, held_out)
     means = {
         f"{kind}_{figure}": round(fmean(one[kind][figure] for one in found.values() if kind in one), 4)
         for kind in ("taught", "held_out")

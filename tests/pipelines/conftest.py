@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.pipelines.remote_folder import FOLDER, RemoteFolder, forget
+
 PICTURES = 24
 LANGUAGES = ["deu_Latn", "fra_Latn", "jpn_Jpan", "rus_Cyrl", "hin_Deva"]
 
@@ -68,3 +70,13 @@ def make_recipe() -> Callable[[Path], Path]:
 @pytest.fixture
 def tiny_recipe(tmp_path: Path) -> Path:
     return write_recipe(tmp_path / "tiny")
+
+
+@pytest.fixture
+def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RemoteFolder:
+    """An empty folder of a filesystem that is not this machine's."""
+    folder = tmp_path / "far" / "bucket"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv(FOLDER, str(folder.parent))
+    forget()
+    return RemoteFolder(folder)

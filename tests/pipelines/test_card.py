@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from PIL import Image
 
 from pipelines.card import dataset_card
 from pipelines.manifest import Manifest, Signature
+from pipelines.preview import PreviewRow
 from pipelines.sink import ShardFile
 from pipelines.summary import LanguageCounts
 from translation.filters import NO_SCORES
@@ -83,6 +86,29 @@ def manifest_of(shards: tuple[tuple[str, str, str, int], ...], signature: Signat
     return Manifest(signature, {}, sum(count.read for count in counts), tuple(counts), files)
 
 
+RECIPE = {
+    "languages": {"english_share": 0.4, "weights": "uniform"},
+    "round_trip": "short",
+    "validation": 0.02,
+    "filters": {
+        "lid": {"min": "calibrated"},
+        "copy": {"max": "calibrated"},
+        "placeholders": {"min": 1.0},
+        "length_ratio": {"min": None, "max": 2.5},
+        "metricx": {"max": None},
+    },
+    "sources": [{"name": "coco", "tasks": ["caption", "matching"]}, {"name": "questions", "tasks": ["vqa"]}],
+}
+PREVIEW = (
+    PreviewRow("deu_Latn", "caption", "Beschreibe | das Bild.", "rot [x](y)\nzwei", "a *red* <b>"),
+    PreviewRow("heb_Hebr", "caption", "Caption in Hebrew:", "\u202eאדום", "red"),
+)
+
+
+def recipe_of(shards: tuple[tuple[str, str, str, int], ...]) -> Manifest:
+    return replace(manifest_of(shards), recipe=RECIPE)
+
+
 @pytest.fixture
 def mix(tmp_path: Path) -> Path:
     directory = tmp_path / "mix"
@@ -90,7 +116,7 @@ def mix(tmp_path: Path) -> Path:
         path = directory / kind / code / f"{split}-00000-of-00001.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(rows(code, split, number), schema=row_schema()), path)
-    card = dataset_card(manifest_of(SHARDS), "my mix", LICENCES)
+    card = dataset_card(manifest_of(SHARDS), "my mix", LICENCES, PREVIEW)
     (directory / "README.md").write_text(card, encoding="utf-8")
     (directory / "manifest.json").write_text("{}", encoding="utf-8")
     return directory
@@ -147,6 +173,9 @@ def test_there_is_no_configuration_without_accepted_rows(mix: Path, load_dataset
 def test_the_front_matter_says_languages_size_and_licence() -> None:
     front = front_matter(dataset_card(manifest_of(SHARDS), "my: mix", {}))
     assert front["language"] == ["de", "en", "zh"]
+    assert front["language_details"] == ["de", "en", "zh-Hans"]
+    assert front["multilinguality"] == ["multilingual", "translation"]
+    assert front["annotations_creators"] == ["machine-generated"]
     assert front["pretty_name"] == "my: mix"
     assert front["size_categories"] == ["n<1K"]
     assert front["license"] == "other"
@@ -161,7 +190,7 @@ def test_the_front_matter_says_languages_size_and_licence() -> None:
 
 @pytest.mark.parametrize(
     ("number", "size"),
-    [(999, "n<1K"), (1000, "1K<n<10K"), (5_070_000, "1M<n<10M"), (100_000_000, "n>100M")],
+    [(999, "n<1K"), (1000, "1K<n<10K"), (5_070_000, "1M<n<10M"), (100_000_000, "100M<n<1B")],
 )
 def test_the_size_is_in_the_hubs_words(number: int, size: str) -> None:
     card = dataset_card(manifest_of((("data", "deu_Latn", "train", number),)), "mix", {})
@@ -170,13 +199,111 @@ def test_the_size_is_in_the_hubs_words(number: int, size: str) -> None:
 
 def test_counts_signature_and_licences_stand_in_the_text() -> None:
     card = dataset_card(manifest_of(SHARDS), "my mix", LICENCES)
-    assert "| deu_Latn | German | 4 | 4 | 0 |  |" in card
-    assert "| swh_Latn | Swahili | 5 | 0 | 5 | language |" in card
-    assert "| **total** |  | 15 | 10 | 5 | language |" in card
+    assert "| deu_Latn | German | 4 | 4 | 0 | 100.0% |  |" in card
+    assert "| swh_Latn | Swahili | 5 | 0 | 5 | 0.0% | language |" in card
+    assert "| **total** |  | 15 | 10 | 5 | 66.7% | language |" in card
+    assert "15 rows read = 10 accepted + 5 rejected: 66.7% were kept." in card
+    assert "| language | 5 | 33.3% |" in card
     assert f"`{SIGNATURE}`" in card
     assert "| source coco \\| captions | CC BY 4.0 |" in card
     assert "No row was accepted in: Swahili." in card
     assert "10 rows (40% of them English)" in card
+
+
+def test_every_configuration_loads(mix: Path, load_dataset: Any) -> None:
+    for config in front_matter((mix / "README.md").read_text(encoding="utf-8"))["configs"]:
+        assert sum(map(len, load_dataset(str(mix), config["config_name"]).values())) > 0
+
+
+def test_the_hubs_own_reader_takes_the_front_matter() -> None:
+    hub = pytest.importorskip("huggingface_hub", reason="an extra")
+    card = dataset_card(recipe_of(SHARDS), "my mix", LICENCES, PREVIEW)
+    data = hub.DatasetCard(card).data
+    assert isinstance(data, hub.DatasetCardData)
+    # What it does not know it takes as extra keys; these are the hub's, of its specification.
+    assert set(data.to_dict()) <= KEYS
+    assert data.license == "other"
+    assert data.to_dict()["license_details"] == "model small: Unicode-3.0; source coco | captions: CC BY 4.0"
+    assert data.task_categories == ["image-text-to-text", "image-to-text", "visual-question-answering"]
+    assert data.source_datasets == ["coco", "questions"]
+    for key, allowed in VALUES.items():
+        assert set(getattr(data, key)) <= allowed, key
+    assert all(re.fullmatch("[a-z]{2,3}", code) for code in data.language)
+
+
+KEYS = {
+    "language",
+    "language_details",
+    "license",
+    "license_name",
+    "license_details",
+    "tags",
+    "annotations_creators",
+    "language_creators",
+    "multilinguality",
+    "pretty_name",
+    "size_categories",
+    "source_datasets",
+    "task_categories",
+    "configs",
+}
+"""Of https://github.com/huggingface/hub-docs/blob/main/datasetcard.md, and one of DatasetCardData."""
+
+VALUES = {
+    "annotations_creators": {
+        "found",
+        "crowdsourced",
+        "expert-generated",
+        "machine-generated",
+        "no-annotation",
+    },
+    "language_creators": {"found", "crowdsourced", "expert-generated", "machine-generated", "other"},
+    "multilinguality": {"monolingual", "multilingual", "translation", "other"},
+    "size_categories": {"n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B"},
+}
+"""What `huggingface_hub.DatasetCardData` documents."""
+
+
+def test_one_licence_of_all_parts_is_the_data_sets() -> None:
+    alike = {"model m": "CC-BY-4.0", "source coco": "cc by 4.0"}
+    front = front_matter(dataset_card(manifest_of(SHARDS), "mix", alike))
+    assert front["license"] == "cc-by-4.0"
+    assert not {"license_name", "license_details"} & front.keys()
+
+
+@pytest.mark.parametrize("licence", ["CC-BY-NC-4.0", "not stated in the recipe"])
+def test_licences_that_differ_or_are_unknown_are_other(licence: str) -> None:
+    front = front_matter(dataset_card(manifest_of(SHARDS), "mix", {"a": "CC-BY-4.0", "b": licence}))
+    assert (front["license"], front["license_name"]) == ("other", "see-licences")
+    front = front_matter(dataset_card(manifest_of(SHARDS), "mix", {"b": "not stated in the recipe"}))
+    assert front["license"] == "other"
+
+
+def test_rows_are_shown_as_text_not_as_markup() -> None:
+    card = dataset_card(manifest_of(SHARDS), "mix", {}, PREVIEW)
+    assert "| deu_Latn | Beschreibe \\| das Bild. | a \\*red\\* &lt;b&gt; | rot \\[x\\](y) zwei |" in card
+    assert '| heb_Hebr | Caption in Hebrew: | red | <span dir="rtl">אדום</span> |' in card
+    assert "## Preview" not in dataset_card(manifest_of(SHARDS), "mix", {})
+
+
+def test_how_it_was_made_names_round_trip_filters_and_bounds() -> None:
+    card = dataset_card(recipe_of(SHARDS), "mix", {})
+    assert "- round trip: short answers were translated back into English and compared" in card
+    assert "- filters with bounds fitted per language on human translations: `lid`, `copy`" in card
+    assert "- filters with one bound for all: `placeholders` ≥ 1, `length_ratio` ≤ 2.5" in card
+    assert "- languages: 40% English, the rest uniform" in card
+    assert "- held out by picture for validation: 2.0%" in card
+
+
+def test_nllb_is_cited_and_its_limits_are_named_only_where_it_translated() -> None:
+    nllb = Signature(**{**SIGNATURE.__dict__, "model": "facebook/nllb-200-distilled-600M"})
+    with_nllb = dataset_card(manifest_of(SHARDS, nllb), "mix", {})
+    assert "@article{nllb2022," in with_nllb
+    assert "not for commercial use" in with_nllb
+    without = dataset_card(manifest_of(SHARDS), "mix", {})
+    assert "@article{nllb2022," not in without
+    assert "@inproceedings{geigle2024mblip," in without
+    assert "version = {0.1.0}" in without
 
 
 def test_the_small_model_is_named_as_a_stand_in_and_only_then() -> None:

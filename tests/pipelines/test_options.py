@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions
 
-from pipelines.options import beam_options, has_accelerators, workers_elsewhere
 from pipelines.engines import cores_per_worker
+from pipelines.options import beam_options, has_accelerators, workers_elsewhere
 from translation.tuning import available_cores
 
 

@@ -18,6 +18,17 @@ def test_work_is_done_in_other_processes_that_leave_control_c_to_the_first() -> 
         assert pool.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
 
 
+def _endpoint() -> object:
+    from pipelines.filesystem import filesystem_options
+
+    return filesystem_options().get("s3_endpoint_url")
+
+
+def test_accounts_and_endpoints_of_stores_reach_other_processes() -> None:
+    with processes(1, {"s3_endpoint_url": "http://127.0.0.1:9"}) as pool:
+        assert pool.submit(_endpoint).result() == "http://127.0.0.1:9"
+
+
 def test_work_that_has_not_begun_is_dropped_when_the_user_fails() -> None:
     waiting: list[Future[None]] = []
 

@@ -50,6 +50,7 @@ def test_it_counts_texts_languages_and_what_is_kept(folder: Path, planned: Plan)
     display = ProgressDisplay(folder, planned, BUCKETS, Console(quiet=True), quiet=True)
     with display:
         progress.record(str(folder), progress.READ, 100)
+        progress.record(str(folder), progress.CHECKED, 90)
         progress.record(str(folder), progress.BATCHES, 40, 0, 30)
         progress.record(str(folder), progress.BATCHES, 10, 10, 10)
         progress.record(str(folder), progress.BUCKETS, 0)
@@ -58,7 +59,9 @@ def test_it_counts_texts_languages_and_what_is_kept(folder: Path, planned: Plan)
         # In the middle of being written.
         with next(folder.glob(f"{progress.WRITTEN}-*")).open("a") as file:
             file.write("9")
-    assert display.finished == Finished(read=100, texts=50, remembered=10, kept=40, languages=2, written=7)
+    assert display.finished == Finished(
+        read=100, checked=90, texts=50, remembered=10, kept=40, languages=2, written=7
+    )
     assert display.finished.keep_rate == 0.8
 
 

@@ -62,8 +62,8 @@ def test_loads_with_defaults_and_resolved_languages(folder: Path) -> None:
     assert isinstance(talks, JsonlSource)
     assert talks.column("id") == "key"
     assert talks.column("conversation") == "conversations"
-    assert [path.name for path in recipe.source_files(1)] == ["talks-1.jsonl", "talks-2.jsonl"]
-    assert recipe.path("images/") == folder / "images"
+    assert [Path(path).name for path in recipe.source_files(1)] == ["talks-1.jsonl", "talks-2.jsonl"]
+    assert recipe.path("images/") == str(folder / "images")
 
 
 def test_without_codes_all_default_languages_but_english(folder: Path) -> None:
@@ -83,7 +83,7 @@ def test_overrides_are_yaml_and_reach_into_lists(folder: Path) -> None:
             "seed=1_000",
         ],
     )
-    assert [path.name for path in recipe.source_files(0)] == ["other.json"]
+    assert [Path(path).name for path in recipe.source_files(0)] == ["other.json"]
     assert recipe.filters.script == AtLeast(0.7)
     assert recipe.filters.length_ratio == Between(0.3, Policy().length_ratio.max)
     assert (recipe.translation.beam_size, recipe.seed) == (1, 1000)
@@ -111,7 +111,7 @@ def test_survives_pickling_with_its_folder_and_lines(folder: Path) -> None:
     recipe = load_recipe(folder / "recipe.yaml")
     copy = pickle.loads(pickle.dumps(recipe))
     assert copy == recipe
-    assert copy.path("x") == folder / "x"
+    assert copy.path("x") == str(folder / "x")
     error = pickle.loads(pickle.dumps(copy.error(("sources", 1, "columns", "id"), "no such column")))
     assert str(error) == f'{folder}/recipe.yaml:15: sources.1.columns.id is "key": no such column'
 
@@ -271,9 +271,10 @@ def test_model_and_identification_may_be_local(folder: Path) -> None:
     (folder / "nllb").mkdir()
     (folder / "lid.bin").write_bytes(b"x")
     local = load_recipe(folder / "recipe.yaml", ["model=nllb", "identification=lid.bin"])
-    assert (local.model_directory, local.identification_file) == (folder / "nllb", folder / "lid.bin")
+    assert local.model_directory == str(folder / "nllb")
+    assert local.identification_file == str(folder / "lid.bin")
     hub = load_recipe(folder / "recipe.yaml", ["identification=cis-lmu/glotlid"])
-    assert (hub.model_directory, hub.identification_file) == (model_directory(SMALL), None)
+    assert (hub.model_directory, hub.identification_file) == (str(model_directory(SMALL)), None)
 
 
 @pytest.mark.parametrize("spec", ["shipped", "cld"])
@@ -290,7 +291,7 @@ def test_thresholds_may_be_a_table_beside_the_recipe(folder: Path) -> None:
     assert load_recipe(folder / "recipe.yaml").thresholds_file is None
     (folder / "mine.tsv").write_text(load_thresholds(None).text(), encoding="utf-8")
     recipe = load_recipe(folder / "recipe.yaml", ["thresholds=mine.tsv"])
-    assert recipe.thresholds_file == folder / "mine.tsv"
+    assert recipe.thresholds_file == str(folder / "mine.tsv")
     assert recipe.digest != load_recipe(folder / "recipe.yaml").digest
 
 
@@ -342,7 +343,7 @@ def test_a_model_may_stand_in_the_working_directory(
     (tmp_path / "elsewhere" / "models" / "nllb").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "elsewhere")
     recipe = load_recipe(folder / "recipe.yaml", ["model=models/nllb"])
-    assert recipe.model_directory == tmp_path / "elsewhere" / "models" / "nllb"
+    assert recipe.model_directory == str(tmp_path / "elsewhere" / "models" / "nllb")
 
 
 def test_a_model_that_was_not_added_says_how(folder: Path) -> None:

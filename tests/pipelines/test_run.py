@@ -309,7 +309,10 @@ def test_files_of_others_survive_a_run_that_replaces_a_mix(tiny_recipe: Path, tm
     assert run("run", tiny_recipe, "--output", mix, *options).returncode == 0
     (mix / "data" / "mine.csv").write_text("x", encoding="utf-8")
     (mix / "data" / "eng_Latn" / "notes.txt").write_text("x", encoding="utf-8")
+    # One of the mix that was there.
+    (mix / "report.html").write_text("x", encoding="utf-8")
     assert run("run", tiny_recipe, "--output", mix, *options, "--overwrite").returncode == 0
+    assert not (mix / "report.html").exists()
     assert (mix / "data" / "mine.csv").exists()
     assert (mix / "data" / "eng_Latn" / "notes.txt").exists()
 

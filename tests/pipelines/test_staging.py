@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.pipelines.remote_folder import RemoteFolder
 
 from pipelines import staging
 from pipelines.staging import StagingError, staged, staging_directory
+from tests.pipelines.remote_folder import RemoteFolder
 
 
 @pytest.fixture(autouse=True)

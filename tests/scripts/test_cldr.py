@@ -25,9 +25,8 @@ def test_locales_are_tags_but_for_those_that_cldr_names_otherwise() -> None:
 
 
 def test_a_package_that_is_there_is_not_fetched_again(tmp_path: Path) -> None:
-    (tmp_path / f"cldr-x-{VERSION}.tgz").touch()
-    (tmp_path / f"cldr-x-{VERSION}").mkdir()
-    assert fetch("cldr-x", tmp_path) == tmp_path / f"cldr-x-{VERSION}" / "package"
+    (tmp_path / f"npm-cldr-x-{VERSION}").mkdir()
+    assert fetch("cldr-x", tmp_path) == tmp_path / f"npm-cldr-x-{VERSION}" / "package"
 
 
 def test_the_table_goes_where_the_package_has_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,6 +119,20 @@ def test_bare_iso_code_means_a_script_of_its_own_language(language: Language) ->
     assert resolve(language.nllb[:3]).nllb[:3] == language.nllb[:3]
 
 
+def test_default_languages_have_a_name_in_their_own_letters() -> None:
+    for language in default_languages():
+        letters = "".join(rf"\p{{Script={script}}}" for script in language.scripts)
+        assert regex.fullmatch(rf"[{letters}\p{{Common}}\p{{M}}]+", language.autonym or ""), language.nllb
+
+
+@pytest.mark.parametrize(
+    ("code", "autonym", "right_to_left"),
+    [("de", "Deutsch", False), ("ur", "اردو", True), ("yi", "ייִדיש", True), ("zh", "简体中文", False)],
+)
+def test_names_in_the_language_itself_and_direction(code: str, autonym: str, right_to_left: bool) -> None:
+    assert (resolve(code).autonym, resolve(code).right_to_left) == (autonym, right_to_left)
+
+
 def test_fields_are_filled_and_free_of_repetition(language: Language) -> None:
     assert language.name == language.name.strip() != ""
     assert regex.fullmatch(r"[a-z]{2,3}(-[A-Z][a-z]{3})?", language.bcp47)

@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
+from pipelines import inputs
 from pipelines.examples import Example, Reject
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.sources import pieces, read_piece
+from pipelines.sources.pictures import picture_store
+from tests.pipelines.remote_folder import FOLDER, url_of
 
 Records = list[Example | Reject]
 MakeRecipe = Callable[..., Recipe]
@@ -31,7 +35,35 @@ def make_recipe(tmp_path: Path) -> MakeRecipe:
 
 
 def read_all(recipe: Recipe) -> Records:
+    """What a recipe's sources hold; checked to be the same where all of it is far away."""
+    found = _read(recipe)
+    folder = Path(recipe.folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER, str(folder.parent))
+        patch.setattr(inputs, "WAITS_S", ())
+        forget_files()
+        there = recipe.model_copy()
+        there._far_away = url_of(folder, folder.parent)
+        assert [_here(record, there.folder, recipe.folder) for record in _read(there)] == found
+    return found
+
+
+def _read(recipe: Recipe) -> Records:
     return [record for piece in pieces(recipe) for record in read_piece(recipe, piece)]
+
+
+def _here(record: Example | Reject, url: str, folder: str) -> Example | Reject:
+    """A record that was read far away, with the paths of this machine."""
+    if isinstance(record, Reject):
+        return record
+    image, second = ((one or "").replace(url, folder) or None for one in (record.image, record.second_image))
+    return replace(record, image=image, second_image=second)
+
+
+def forget_files() -> None:
+    """Drops what a process remembers of files far away, which change only in tests."""
+    for remembered in (inputs._remembered_stamp, inputs._kept_open, picture_store):
+        remembered.cache_clear()
 
 
 def examples(records: Records) -> list[Example]:

@@ -64,6 +64,9 @@ def test_scripts_by_letters() -> None:
     assert main_script("LibreOffice для всех") == "Latn"
     assert main_script("для всех Fox") == "Cyrl"
     assert main_script("漢字とカナ") == "Kana"
+    # Of two with as many letters the first, in every run.
+    assert main_script("абв abc") == "Cyrl"
+    assert main_script("abc абв") == "Latn"
     assert main_script("12 – 3") is None
     assert scripts_of("jpn_Jpan") == {"Kana", "Hani"}
     assert scripts_of("bre_Latn") == {"Latn"}

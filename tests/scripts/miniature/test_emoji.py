@@ -53,9 +53,8 @@ def cache(tmp_path: Path) -> Path:
     source = tmp_path / "npm-emoji-datasource-google-16.0.0/package/emoji.json"
     source.write_text(json.dumps(entries), encoding="utf-8")
     for package, folder in (("full", "annotations"), ("derived-full", "annotationsDerived")):
-        unpacked = tmp_path / f"cldr-annotations-{package}-{VERSION}"
+        unpacked = tmp_path / f"npm-cldr-annotations-{package}-{VERSION}"
         unpacked.mkdir()
-        (tmp_path / f"{unpacked.name}.tgz").touch()
         for locale, table in names.items() if package == "full" else ():
             path = unpacked / "package" / folder / locale / "annotations.json"
             path.parent.mkdir(parents=True)

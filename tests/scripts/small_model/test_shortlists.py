@@ -8,10 +8,13 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from scripts.small_model import shortlists
-from scripts.small_model.card import Pair
+from scripts.small_model.data import SCHEMA
+from scripts.small_model.measure import Pair
 from translation.decoder import Threads
 from translation.engine import Engine
 from translation.languages import ENGLISH
@@ -29,14 +32,14 @@ def names() -> list[str]:
 
 
 def test_own_translations_are_by_target_and_go_both_ways() -> None:
-    pairs = [Pair("dog", "deu_Latn", "Hund", True), Pair("red heart", "swh_Latn", "moyo mwekundu", True)]
+    pairs = [Pair("dog", "deu_Latn", "Hund"), Pair("red heart", "swh_Latn", "moyo mwekundu")]
     with Engine(MODEL, shortlists.GREEDY, threads=Threads(intra=1)) as engine:
         made = shortlists.own_translations(engine, pairs)
     assert made == {"deu_Latn": ["Hund"], "swh_Latn": ["moyo mwekundu"], ENGLISH: ["dog"]}
 
 
 def test_agreement_without_a_list_is_whole() -> None:
-    pairs = [Pair("dog", "deu_Latn", "Hund", True), Pair("bicycle", "deu_Latn", "Rad", True)]
+    pairs = [Pair("dog", "deu_Latn", "Hund"), Pair("bicycle", "deu_Latn", "Rad")]
     with Engine(MODEL, shortlists.DECODING, threads=Threads(intra=1), shortlist=False) as engine:
         found = shortlists.agreement(engine, pairs)
     assert (found.names, found.same) == (2, 1.0)
@@ -50,12 +53,13 @@ def test_a_model_gets_lists_and_figures(
     model = tmp_path / "model"
     shutil.copytree(MODEL, model)
     rows = [
-        {"english": name, "nllb_code": code, "name": "X", "split": "train" if place else "held_out"}
+        {"source": name, "target": "X", "nllb_code": code, "origin": "cldr-names", "licence": "CC0-1.0",
+         "kind": "name", "split": "train" if place else "held_out"}
         for place, name in enumerate(names)
         for code in CODES
-    ]
-    (tmp_path / "pairs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    arguments = ["shortlists.py", "--pairs", str(tmp_path / "pairs.jsonl"), "--model", str(model)]
+    ]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), tmp_path / "pairs.parquet")
+    arguments = ["shortlists.py", "--data", str(tmp_path / "pairs.parquet"), "--model", str(model)]
     monkeypatch.setattr(sys, "argv", arguments)
     shortlists.main()
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -6,37 +6,49 @@ import argparse
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from scripts.small_model.train import batches, encode, parser, train, train_sentencepiece
+from scripts.small_model.data import SCHEMA
+from scripts.small_model.state import STATE, averaged, save_snapshot
+from scripts.small_model.train import learning_rate, parser, train
 from translation.convert import add_model
 from translation.decoder import Threads
 from translation.engine import Engine
 from translation.translations import Decoding, Request
 
-PAIRS = [
-    {"english": english, "nllb_code": code, "name": name, "split": "train"}
-    for english, names in {
-        "cat": {"deu_Latn": "Katze", "fra_Latn": "chat"},
-        "dog": {"deu_Latn": "Hund", "fra_Latn": "chien"},
-        "red apple": {"deu_Latn": "roter Apfel", "fra_Latn": "pomme rouge"},
-        "tree": {"deu_Latn": "Baum", "fra_Latn": "arbre"},
-    }.items()
-    for code, name in names.items()
-]
+NAMES = {
+    "cat": {"deu_Latn": "Katze", "fra_Latn": "chat", "jpn_Jpan": "猫"},
+    "dog": {"deu_Latn": "Hund", "fra_Latn": "chien", "jpn_Jpan": "犬"},
+    "red apple": {"deu_Latn": "roter Apfel", "fra_Latn": "pomme rouge", "jpn_Jpan": "赤いリンゴ"},
+    "tree": {"deu_Latn": "Baum", "fra_Latn": "arbre", "jpn_Jpan": "木"},
+    "bird": {"deu_Latn": "Vogel", "fra_Latn": "oiseau", "jpn_Jpan": "鳥"},
+}
 
 
-def arguments(folder: Path, steps: int) -> argparse.Namespace:
-    folder.mkdir(exist_ok=True)
-    data = folder / "pairs.jsonl"
-    data.write_text("".join(json.dumps(pair) + "\n" for pair in PAIRS), encoding="utf-8")
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "pairs.parquet"
+    records = [
+        {"source": english, "target": name, "nllb_code": code, "origin": "test", "licence": "CC0-1.0",
+         "kind": "name", "split": "held_out" if english == "bird" else "train"}
+        for english, names in NAMES.items() for code, name in names.items()
+    ]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(records, schema=SCHEMA), path)
+    return path
+
+
+def arguments(data: Path, folder: Path, steps: int, *others: str) -> argparse.Namespace:
     options = (
-        f"--data {data} --output {folder} --steps {steps} --decay-steps 2 --warmup-steps 2 --tokens 40"
-        " --vocabulary 120 --width 48 --encoder-layers 1 --decoder-layers 1 --report-steps 1000"
-        " --candidates 10"
+        f"--data {data} --output {folder} --steps {steps} --decay-steps 2 --warmup-steps 2 --tokens 60"
+        " --round 20 --vocabulary 420 --width 16 --heads 2 --feed-forward 32 --encoder-layers 1"
+        " --decoder-layers 1 --report-steps 3 --save-steps 3 --snapshot-steps 2 --evaluate-steps 4"
+        " --averaged 2 --evaluated 6"
     )
-    return parser().parse_args(options.split())
+    return parser().parse_args([*options.split(), *others])
 
 
 @pytest.fixture(autouse=True)
@@ -44,40 +56,66 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
-    train(arguments(tmp_path / "whole", 9))
-    # The fall of the learning rate depends on the last step, so stop before it begins.
-    first = arguments(tmp_path / "parts", 9)
-    first.stop_after = 5
-    train(first)
-    train(arguments(tmp_path / "parts", 9))
-    whole, parts = (
-        torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "parts")
-    )
-    assert whole["step"] == parts["step"] == 9
-    for name, weights in whole["model"].items():
-        assert torch.equal(weights, parts["model"][name]), name
+def test_a_stopped_training_goes_on_as_if_it_had_not_been(data: Path, tmp_path: Path) -> None:
+    train(arguments(data, tmp_path / "whole", 9))
+    train(arguments(data, tmp_path / "parts", 9, "--stop-after", "5"))
+    train(arguments(data, tmp_path / "parts", 9))
+    whole, parts = (load_file(tmp_path / name / STATE) for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, parts[name]), name
+    exported = [load_file(tmp_path / name / "hf/model.safetensors") for name in ("whole", "parts")]
+    assert all(torch.equal(exported[0][name], exported[1][name]) for name in exported[0])
 
 
-def test_the_result_is_converted_and_translates(tmp_path: Path) -> None:
-    train(arguments(tmp_path / "run", 4))
+def test_what_was_done_after_the_last_checkpoint_is_done_again(data: Path, tmp_path: Path) -> None:
+    train(arguments(data, tmp_path / "whole", 9))
+    run = tmp_path / "killed"
+    train(arguments(data, run, 9, "--stop-after", "3"))
+    # As a kill leaves it: reports and a snapshot of steps that no checkpoint has, the last line cut.
+    save_snapshot(run, torch.nn.Linear(1, 1), 4, 2)
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 6, "loss": 0.0}\n{"step": 7, "lo')
+    train(arguments(data, run, 9))
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == sorted({line["step"] for line in lines})
+    assert all(line.get("loss") != 0.0 for line in lines)
+    one, other = (load_file(tmp_path / name / STATE) for name in ("whole", "killed"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_other_settings_or_data_do_not_go_on(data: Path, tmp_path: Path) -> None:
+    train(arguments(data, tmp_path, 3))
+    with pytest.raises(ValueError, match=r"state\.safetensors: began with other settings or data"):
+        train(arguments(data, tmp_path, 6, "--seed", "2"))
+
+
+def test_the_learning_rate_falls_at_the_end_or_when_nothing_rises(data: Path, tmp_path: Path) -> None:
+    options = arguments(data, tmp_path, 100)
+    assert [learning_rate(step, None, options) for step in (0, 1, 50, 98, 99)] == [0.5, 1, 1, 1, 0.5]
+    assert [learning_rate(step, 50, options) for step in (50, 51, 52)] == [1, 0.5, 0]
+    # With a rate of nothing no evaluation is better than the first one.
+    still = arguments(data, tmp_path, 100, "--rate", "0", "--muon-rate", "0", "--patience", "2")
+    progress = train(still)
+    assert (progress.best_step, progress.fall, progress.step) == (4, 12, 14)
+
+
+def test_snapshots_are_averaged_and_old_ones_go(tmp_path: Path) -> None:
+    layer = torch.nn.Linear(1, 1, bias=False)
+    for step, value in ((1, 100.0), (2, 1.0), (3, 3.0)):
+        torch.nn.init.constant_(layer.weight, value)
+        save_snapshot(tmp_path, layer, step, 2)
+    assert [path.stem for path in sorted((tmp_path / "snapshots").iterdir())] == ["00000002", "00000003"]
+    assert averaged(tmp_path, 2)["weight"].item() == 2.0
+    assert averaged(tmp_path, 1)["weight"].item() == 3.0
+
+
+def test_the_result_is_converted_and_translates_any_character(data: Path, tmp_path: Path) -> None:
+    train(arguments(data, tmp_path / "run", 4))
     description = add_model(str(tmp_path / "run" / "hf"), tmp_path / "model")
     assert description.name == "small"
-    assert description.languages == ("deu_Latn", "eng_Latn", "fra_Latn")
+    assert description.languages == ("deu_Latn", "eng_Latn", "fra_Latn", "jpn_Jpan")
     with Engine(tmp_path / "model", Decoding(max_output_tokens=8), threads=Threads(intra=1)) as engine:
-        engine.translate([Request("cat", "eng_Latn", "deu_Latn")])
-
-
-def test_batches_depend_on_seed_and_epoch_alone(tmp_path: Path) -> None:
-    import sentencepiece
-
-    vocabulary = train_sentencepiece(PAIRS, tmp_path, 120)
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(vocabulary))
-    examples = encode(PAIRS, processor, {"eng_Latn": 900, "deu_Latn": 901, "fra_Latn": 902})
-
-    def epoch(number: int) -> list[list[list[int]]]:
-        return [[e.target for e in batch] for batch in batches(examples, 40, 1.0, 1, number)]
-
-    assert epoch(0) == epoch(0)
-    assert epoch(0) != epoch(1)
-    assert sorted(t for batch in epoch(0) for t in batch) == sorted(e.target for e in examples)
+        requests = [Request("cat", "eng_Latn", "deu_Latn"), Request("鑿 ⵣ", "jpn_Jpan", "eng_Latn")]
+        made = list(engine.translate(requests))
+    assert len(made) == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.miniature.packages import check, fetch
+from scripts.packages import check, fetch
 
 
 @pytest.fixture

@@ -11,13 +11,14 @@ import zipfile
 from pathlib import Path
 
 
-def fetch(package: str, folder: Path) -> Path:
+def fetch(package: str, folder: Path, label: str | None = None) -> Path:
     """The folder of an unpacked package; what was downloaded before is not downloaded again.
 
     Args:
         package: `pypi:NAME==VERSION` (its wheel, without what it needs), `npm:NAME@VERSION`, or
             `debian:NAME`, in the version that the machine's sources offer.
-        folder: where archives and unpacked packages are kept.
+        folder: where unpacked packages are kept.
+        label: name of the package's own folder there; registry, name and version if not given.
 
     Raises:
         ValueError: another registry.
@@ -26,11 +27,12 @@ def fetch(package: str, folder: Path) -> Path:
     registry, _, name = package.partition(":")
     if registry not in ("pypi", "npm", "debian"):
         raise ValueError(f"{package}: the registry is none of pypi, npm and debian")
-    label = name.lstrip("@").replace("/", "-").replace("==", "-").replace("@", "-")
-    target = folder / f"{registry}-{label}"
+    if label is None:
+        label = f"{registry}-{name.lstrip('@').replace('/', '-').replace('==', '-').replace('@', '-')}"
+    target = folder / label
     if target.exists():
         return target / "package" if registry == "npm" else target
-    partial = folder / f"{registry}-{label}.partial"
+    partial = folder / f"{label}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     archives = partial / "archives"
@@ -55,6 +57,20 @@ def fetch(package: str, folder: Path) -> Path:
     return target / "package" if registry == "npm" else target
 
 
+def fetch_all(prefix: str, folder: Path) -> list[Path]:
+    """The folders of all Debian packages whose names begin alike, each in a folder of its own name.
+
+    Raises:
+        RuntimeError: the client fails, or there is none.
+    """
+    found = _call(["apt-cache", "search", "--names-only", f"^{prefix}"], Path())
+    # The search answers with packages that provide a matching name, too.
+    names = sorted(line.split()[0] for line in found.splitlines() if line.startswith(prefix))
+    if not names:
+        raise RuntimeError(f"debian:{prefix}: no package of this prefix; run `apt-get update` first")
+    return [fetch(f"debian:{name}", folder, name) for name in names]
+
+
 def check(path: Path, sha256: str) -> None:
     """Compares a file with what it is known to be.
 
@@ -77,7 +93,8 @@ def _only(folder: Path, pattern: str, package: str) -> Path:
     return found[0].resolve()
 
 
-def _call(command: list[str], folder: Path) -> None:
+def _call(command: list[str], folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[:7])}: exit {done.returncode}: {done.stderr[-500:]}")
+    return done.stdout

@@ -1,0 +1,41 @@
+"""What share of a mix each language was to have, by the recipe in its manifest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from pipelines.recipe import Recipe
+from pipelines.recipe_sources import Nlvr2Source, Source, TextSource
+from translation.row import UNDETERMINED
+
+
+def planned_rows(recipe: Recipe, sources: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
+    """NLLB code -> rows that the language policy gives it, of those that were read.
+
+    Args:
+        sources: source -> language -> rows that were read.
+    """
+    policies = {source.name: source for source in recipe.sources}
+    planned: Counter[str] = Counter()
+    for name, read in sources.items():
+        known = {code: rows for code, rows in read.items() if code != UNDETERMINED}
+        source = policies.get(name)
+        if source is None or _is_given(source):
+            planned.update(known)
+            continue
+        rows = sum(known.values())
+        shares = (source.languages or recipe.languages).policy().shares()
+        for code, share in shares.items():
+            planned[code] += rows * share  # type: ignore[assignment]
+    return dict(planned)
+
+
+def _is_given(source: Source) -> bool:
+    """Whether something else than the policy decides on the language of rows.
+
+    That is the texts' own language, or a share of answers that stay English.
+    """
+    if isinstance(source, TextSource):
+        return source.language is not None or "{language}" in source.path
+    return isinstance(source, Nlvr2Source) or source.english_answers > 0

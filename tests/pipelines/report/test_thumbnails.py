@@ -1,0 +1,118 @@
+"""Small pictures: of every kind that a mix holds, within their size, without what the original tells."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64decode
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.images import FORMATS, BadImage
+from pipelines.manifest import read_manifest
+from pipelines.report.gallery import Gallery
+from pipelines.report.thumbnails import thumbnail
+from tests.pipelines.report.small_mix import picture, row, write_mix
+
+PIXELS = 40_000_000
+
+
+def shown(data: bytes, allowance: int = 12_000) -> Image.Image:
+    url = thumbnail(data, PIXELS, allowance)
+    assert url is not None
+    head, _, encoded = url.partition(",")
+    assert head == "data:image/webp;base64"
+    assert len(b64decode(encoded)) <= allowance
+    opened = Image.open(io.BytesIO(b64decode(encoded)))
+    opened.load()
+    return opened
+
+
+def noise(size: tuple[int, int], kind: str = "JPEG") -> bytes:
+    values = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, kind)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format(kind: str) -> None:
+    assert shown(picture("red", (400, 300), kind)).size == (176, 132)
+
+
+def test_small_pictures_are_not_enlarged() -> None:
+    assert shown(picture("red", (20, 10))).size == (20, 10)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
+def test_every_mode(mode: str) -> None:
+    file = io.BytesIO()
+    Image.new(mode, (30, 20)).save(file, "JPEG" if mode == "CMYK" else "PNG")
+    assert shown(file.getvalue()).size == (30, 20)
+
+
+def test_transparency_stays() -> None:
+    file = io.BytesIO()
+    Image.new("RGBA", (30, 20), (0, 0, 0, 0)).save(file, "PNG")
+    assert shown(file.getvalue()).getpixel((5, 5))[3] == 0  # type: ignore[index]
+
+
+def test_it_is_turned_as_the_original_says_and_says_nothing_of_it() -> None:
+    whole = Image.new("RGB", (40, 20))
+    exif = whole.getexif()
+    exif[0x0112] = 6
+    exif[0x010F] = "Camera of somebody"
+    file = io.BytesIO()
+    whole.save(file, "JPEG", exif=exif)
+    small = shown(file.getvalue())
+    assert small.size == (20, 40)
+    assert not small.getexif()
+    assert "exif" not in small.info
+
+
+def test_it_gets_smaller_until_it_fits() -> None:
+    large, small = shown(noise((600, 400)), 20_000), shown(noise((600, 400)), 1_500)
+    assert small.size[0] < large.size[0]
+    assert thumbnail(noise((600, 400)), PIXELS, 50) is None
+
+
+def test_bad_and_huge_pictures_are_refused() -> None:
+    with pytest.raises(BadImage, match="unknown format"):
+        thumbnail(b"<svg/>", PIXELS, 12_000)
+    with pytest.raises(BadImage, match="too many pixels"):
+        thumbnail(picture("red", (200, 100)), 19_999, 12_000)
+    with pytest.raises(BadImage, match="broken or truncated"):
+        thumbnail(noise((200, 100))[:2000], PIXELS, 12_000)
+
+
+def test_a_gallery_shares_its_bytes_and_counts_what_did_not_fit(tmp_path: Path) -> None:
+    manifest = read_manifest(str(write_mix(tmp_path / "mix", [row("deu_Latn", 0)])))
+    crowded = Gallery(str(tmp_path), manifest, PIXELS, pictures=1_000_000)
+    assert crowded.show({"bytes": noise((300, 200)), "path": "a.jpg"}) == (
+        None,
+        "picture left out for the size of the report",
+    )
+    assert crowded.left_out == 1
+    url, why = Gallery(str(tmp_path), manifest, PIXELS, 1).show({"bytes": noise((300, 200)), "path": "a.jpg"})
+    assert url
+    assert not why
+
+
+def test_a_mix_that_embeds_its_pictures_reads_none_from_elsewhere(tmp_path: Path) -> None:
+    manifest = read_manifest(str(write_mix(tmp_path / "mix", [row("deu_Latn", 0)])))
+    (tmp_path / "private.png").write_bytes(picture())
+    found = Gallery(str(tmp_path), manifest, PIXELS, 1).show(
+        {"bytes": None, "path": str(tmp_path / "private.png")}
+    )
+    assert found == (None, "picture not in the mix: private.png")
+
+
+def test_nothing_is_downloaded(tmp_path: Path) -> None:
+    manifest = read_manifest(str(write_mix(tmp_path / "mix", [row("deu_Latn", 0)], images="reference")))
+    path = f"{tmp_path}#url=http%3A%2F%2F127.0.0.1%3A9%2Fa.png"
+    assert Gallery(str(tmp_path), manifest, PIXELS, 1).show({"bytes": None, "path": path}) == (
+        None,
+        "picture not in the mix: a.png",
+    )

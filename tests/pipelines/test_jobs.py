@@ -1,0 +1,55 @@
+"""What is told of jobs; tests/cloud has whole ones."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from rich.console import Console
+
+from pipelines.jobs import _heard, _Listener, run_graph
+from pipelines.options import beam_options
+
+DATAFLOW = logging.getLogger("apache_beam.runners.dataflow.dataflow_runner")
+
+
+def printed(quiet: bool = False) -> tuple[_Listener, io.StringIO]:
+    text = io.StringIO()
+    return _Listener(Console(file=text, width=200, highlight=False), quiet), text
+
+
+def test_a_graph_runs_to_its_end_on_this_machine(tmp_path: Path) -> None:
+    def build(pipeline: beam.Pipeline) -> None:
+        pipeline | beam.Create(["one"]) | beam.Map(lambda name: (tmp_path / name).touch())
+
+    run_graph(beam_options([]), build, Console(file=io.StringIO()), quiet=True)
+    assert (tmp_path / "one").exists()
+
+
+def test_states_and_messages_of_a_job_are_lines_and_tracebacks_are_not() -> None:
+    listener, text = printed()
+    with _heard(listener):
+        DATAFLOW.info("Job %s is in state %s", "job-7", "JOB_STATE_RUNNING")
+        DATAFLOW.info("2026-01-01 00:00:00+00:00: JOB_MESSAGE_BASIC: [Stage] Worker pool started.")
+        DATAFLOW.error("2026-01-01 00:00:01+00:00: JOB_MESSAGE_ERROR: Traceback:\n  line 1\nValueError: x\n")
+        DATAFLOW.info("Console URL: somewhere")
+    assert text.getvalue().splitlines() == [
+        "job    job-7 is running",
+        "       basic: [Stage] Worker pool started.",
+        "       error: ValueError: x",
+    ]
+    assert len(listener.errors) == 1
+
+
+def test_a_quiet_listener_keeps_errors_of_any_runner_once(caplog: pytest.LogCaptureFixture) -> None:
+    listener, text = printed(quiet=True)
+    with _heard(listener):
+        for _ in range(2):
+            logging.getLogger().error("ValueError: of another runner")
+        DATAFLOW.info("Job %s is in state %s", "job-7", "JOB_STATE_RUNNING")
+    logging.getLogger().error("after the job")
+    assert listener.errors == ["ValueError: of another runner"]
+    assert not text.getvalue()
