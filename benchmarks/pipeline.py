@@ -242,6 +242,7 @@ def _work(worker: str, folder: Path, workers: int) -> int:
     seconds = time.monotonic() - began
     spent = os.times()
     cpu = spent.user + spent.system + spent.children_user + spent.children_system
+    assert manifest is not None
     print(json.dumps({"seconds": seconds, "cpu_s": cpu, "engine_s": engine_s, "accepted": manifest.accepted}))
     return 0
 

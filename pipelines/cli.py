@@ -339,7 +339,7 @@ _complain = partial(complain, "translate-mix")
 def _run(parsed: argparse.Namespace) -> int:
     from pipelines.examples import TRUNCATED
     from pipelines.filesystem import OutputError, join, set_filesystem_options
-    from pipelines.manifest import ANSWERS_FILE
+    from pipelines.manifest import ANSWERS_FILE, MANIFEST
     from pipelines.options import beam_options
     from pipelines.recipe import SettingsError, load_recipe, sample_recipe
     from pipelines.run import RunFailed, run_mix
@@ -368,6 +368,9 @@ def _run(parsed: argparse.Namespace) -> int:
     except (SettingsError, ValueError) as error:
         _complain(error)
         return WRONG
+    if manifest is None:
+        console.print(f"submitted; {join(parsed.output, MANIFEST)} will be its last file", soft_wrap=True)
+        return DONE
     render_summary(manifest.counts, parsed.output, console)
     if manifest.left_out:
         console.print(left_out_line(manifest.left_out), soft_wrap=True)

@@ -27,10 +27,11 @@ class JobLog(Exception):
 
 def run_graph(
     options: PipelineOptions, build: Callable[[beam.Pipeline], None], console: Console, quiet: bool
-) -> None:
-    """Runs the graph that `build` makes to its end.
+) -> bool:
+    """Runs the graph that `build` makes to its end; whether that has come.
 
-    Of a Dataflow job its address, states and messages are printed.
+    It has not if `--no_wait_until_finish` or `--template_location` asks for the submission alone. Of a
+    Dataflow job its address, states and messages are printed.
 
     Args:
         quiet: print the address alone.
@@ -42,23 +43,30 @@ def run_graph(
     if is_local_runner(options):
         with beam.Pipeline(options=options) as pipeline:
             build(pipeline)
-        return
+        return True
+    standard, cloud = options.view_as(StandardOptions), options.view_as(GoogleCloudOptions)
+    waits = not (standard.no_wait_until_finish or cloud.template_location)
     # So that its address is known before the end.
-    options.view_as(StandardOptions).no_wait_until_finish = True
+    standard.no_wait_until_finish = True
     with _heard(_Listener(console, quiet)) as listener:
         goes_on = ""
         try:
             with beam.Pipeline(options=options) as pipeline:
                 build(pipeline)
-            if is_dataflow(options):
-                goes_on = _tell(pipeline.result, options.view_as(GoogleCloudOptions), console)
-            pipeline.result.wait_until_finish()
+            if cloud.template_location:
+                # There is no job yet, which could be told of.
+                console.print(f"template {cloud.template_location}", soft_wrap=True, markup=False)
+            elif is_dataflow(options):
+                goes_on = _tell(pipeline.result, cloud, console)
+            if waits:
+                pipeline.result.wait_until_finish()
         except KeyboardInterrupt as interrupt:
             raise KeyboardInterrupt(*([goes_on] if goes_on else [])) from interrupt
         except Exception as error:
             if listener.errors:
                 raise error from JobLog("\n".join(listener.errors))
             raise
+    return waits
 
 
 def _tell(result: PipelineResult, cloud: GoogleCloudOptions, console: Console) -> str:

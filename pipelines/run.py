@@ -104,8 +104,8 @@ def run_mix(
     quiet: bool = False,
     device: str = "auto",
     threads: str = "",
-) -> Manifest:
-    """Builds the mix in `output` and returns its manifest.
+) -> Manifest | None:
+    """Builds the mix in `output` and returns its manifest; None if options of Beam only submit the job.
 
     Args:
         device: `cpu`, `cuda` or `auto`.
@@ -146,7 +146,8 @@ def run_mix(
                 done = display.finished
                 remembered = f"; {done.remembered:,} of {done.texts:,} texts came from the memory"
             else:
-                run_graph(options, partial(translate_mix, plan=plan), console, quiet)
+                if not run_graph(options, partial(translate_mix, plan=plan), console, quiet):
+                    return None
             _close_memory(plan.engine.memory, console)
         except Exception as error:
             text = "".join(traceback.format_exception(error))

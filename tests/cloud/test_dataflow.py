@@ -163,6 +163,37 @@ def test_an_interrupted_command_leaves_the_job_and_says_how_to_end_it(
     assert not [path for method, path in dataflow.requests if method == "PUT"]
 
 
+def test_a_command_that_need_not_wait_says_what_comes_last(google: GoogleCloud, command: Command) -> None:
+    over = threading.Event()
+
+    def work(_: dict[str, Any]) -> str:
+        over.wait()
+        return "JOB_STATE_DONE"
+
+    dataflow = Dataflow(work)
+    with dataflow.serve() as address:
+        done = google.program.call(
+            *command(address), "--sdk_container_image", IMAGE, "--no_wait_until_finish"
+        )
+        over.set()
+    assert "job    job-7: https://console.cloud.google.com/" in done.stdout
+    assert f"submitted; gs://{BUCKET}/mix/manifest.json will be its last file" in done.stdout
+
+
+def test_the_launcher_of_a_template_writes_a_job_and_starts_none(
+    google: GoogleCloud, command: Command
+) -> None:
+    dataflow = Dataflow(lambda _: "JOB_STATE_DONE")
+    with dataflow.serve() as address:
+        done = google.program.call(
+            *command(address),
+            *("--sdk_container_image", IMAGE, "--template_location", f"gs://{BUCKET}/templates/ours"),
+        )
+    assert f"template gs://{BUCKET}/templates/ours" in done.stdout
+    assert IMAGE in google.store.read("templates/ours").decode()
+    assert not [path for method, path in dataflow.requests if method == "POST"]
+
+
 @pytest.mark.parametrize(
     ("left_out", "said"),
     [
