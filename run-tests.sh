@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need into .venv (torch among it, for the model converter), then checks style, types and
-# behaviour. Arguments go to pytest: ./run-tests.sh tests/translation -k engine
+# behaviour, in two processes. Arguments go to pytest: ./run-tests.sh tests/translation -k engine
 set -euo pipefail
 cd "$(dirname "$0")"
 python=${PYTHON:-python3}
@@ -9,4 +9,6 @@ python=${PYTHON:-python3}
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy
-.venv/bin/python -m pytest "$@"
+# Two processes with two threads each would wait for each other.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+.venv/bin/python -m pytest -n 2 --dist loadfile "$@"
