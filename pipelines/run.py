@@ -124,7 +124,12 @@ def run_mix(
     wanted = parse_threads(threads) if threads else Threads(intra=cores)
     if wanted is None and workers_elsewhere(options):
         raise ValueError("--threads auto measures this machine, and the workers are others; give numbers")
-    # Before the sources are read, which may take minutes.
+    # Before the sources are read, which may take minutes; the runner's own look may ask the cloud.
+    if workers_elsewhere(options) and is_local(output):
+        raise ValueError(
+            f"{output}: is on this machine, and the workers of {options.view_as(StandardOptions).runner} are "
+            "not; --output gs://BUCKET/mix"
+        )
     check_runner_options(options)
     _check_output(output, overwrite)
     plan, planned = make_plan(recipe, output, device, options, console, quiet)
@@ -189,7 +194,7 @@ def make_plan(
     parts = tuple(pieces(recipe))
     elsewhere = workers_elsewhere(options)
     if elsewhere:
-        _check_within_reach(recipe, output, parts, options)
+        _check_within_reach(recipe, parts, options)
         if device == "auto":
             device = "cuda" if has_accelerators(options) else "cpu"
     decoding = recipe.translation
@@ -267,20 +272,13 @@ def make_plan(
     return plan, planned
 
 
-def _check_within_reach(
-    recipe: Recipe, output: str, parts: Sequence[Piece], options: PipelineOptions
-) -> None:
+def _check_within_reach(recipe: Recipe, parts: Sequence[Piece], options: PipelineOptions) -> None:
     """Refuses what workers on other machines, or in containers, cannot see.
 
     Raises:
-        ValueError: the output is on this machine.
-        SettingsError: a source is.
+        SettingsError: a source is on this machine.
     """
     runner = options.view_as(StandardOptions).runner
-    if is_local(output):
-        raise ValueError(
-            f"{output}: is on this machine, and the workers of {runner} are not; --output gs://BUCKET/mix"
-        )
     local = next((piece for piece in parts if is_local(piece.path)), None)
     if local is not None:
         raise recipe.error(
