@@ -210,7 +210,9 @@ def render(measured: Measured, console: Console) -> None:
     head, *rows = _table(measured, brief=True)
     table = RichTable(box=None)
     for place, name in enumerate(head):
-        table.add_column(name, justify="left" if place < 2 else "right", no_wrap=place < 2)
+        # Paths of systems give way to names of languages.
+        least = max(len(row[0]) for row in (head, *rows)) if place == 0 else None
+        table.add_column(name, justify="left" if place < 2 else "right", no_wrap=place < 2, min_width=least)
     for row in rows:
         table.add_row(*row)
     console.print(table)
