@@ -16,8 +16,10 @@ from translation.languages import ENGLISH
 PIECES = "sentencepiece.bpe.model"
 TEXTS = 6_000
 """Of a language, at most, that the pieces are learnt from: so that large ones do not take them all."""
+MANY_CHARACTERS = ("_Hans", "_Jpan", "_Hang")
+"""Scripts of so many characters that all texts count: what a part lacks would be spelt in bytes."""
 ENGLISH_TEXTS = 100_000
-COVERAGE = 0.9999
+COVERAGE = 0.99995
 """Of all characters; rarer ones (most of them Chinese) are written in bytes."""
 MARKS = ".,;:!?'\"()-–—…{}0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """Characters that must have pieces of their own."""
@@ -43,7 +45,8 @@ def train_sentencepiece(
     lines: list[str] = []
     for code in sorted(by_code):
         texts = by_code[code]
-        lines += choice.sample(texts, TEXTS) if len(texts) > TEXTS else texts
+        every = len(texts) <= TEXTS or code.endswith(MANY_CHARACTERS)
+        lines += texts if every else choice.sample(texts, TEXTS)
     unique = sorted(set(english))
     lines += choice.sample(unique, ENGLISH_TEXTS) if len(unique) > ENGLISH_TEXTS else unique * 5
     lines += [MARKS] * 20
