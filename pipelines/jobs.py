@@ -66,6 +66,8 @@ def run_graph(
             if listener.errors:
                 raise error from JobLog("\n".join(listener.errors))
             raise
+        finally:
+            standard.no_wait_until_finish = not waits
     return waits
 
 

@@ -60,7 +60,7 @@ from pipelines.plan_progress import ReadingProgress
 from pipelines.plan_table import plan_line
 from pipelines.planning import Plan, plan_mix
 from pipelines.processes import READER_KILLED
-from pipelines.progress import ProgressDisplay
+from pipelines.progress import Finished, ProgressDisplay
 from pipelines.recipe import Download, Recipe
 from pipelines.rows import Provenance
 from pipelines.shared_images import IMAGES
@@ -86,6 +86,10 @@ from translation.tuning import measure, parse_threads
 DISTRIBUTION = "translate-mix"
 LOOSE_SEGMENTS = 64
 """Segments of single batches that a finished run leaves; with more of them they are merged."""
+TRIES = 3
+"""Of a run that loses workers: what kills them once, such as a lack of memory, may do so again."""
+LOST_WORKER = "Channel closed prematurely."
+"""What Beam's runners say of it."""
 PROGRESS, WORKERS_LOG = "progress", "workers.log"
 ERROR_LOG = "run-error.txt"
 
@@ -139,20 +143,12 @@ def run_mix(
         _print_configuration(recipe, plan, workers_elsewhere(options), console)
         console.print(plan_line(planned))
     started = time.monotonic()
-    remembered = ""
     with _owned(output, overwrite):
         try:
             plan = _with_memory(plan, wanted, cores, console, quiet)
-            if is_local(output):
-                work = Path(output, WORK)
-                display = ProgressDisplay(work / PROGRESS, planned, plan.text_buckets, console, quiet)
-                with display, _workers_output_in(work / WORKERS_LOG):
-                    run_graph(options, partial(translate_mix, plan=plan), console, quiet)
-                done = display.finished
-                remembered = f"; {done.remembered:,} of {done.texts:,} texts came from the memory"
-            else:
-                if not run_graph(options, partial(translate_mix, plan=plan), console, quiet):
-                    return None
+            ended, done = _run_to_the_end(plan, planned, options, console, quiet)
+            if not ended:
+                return None
             _close_memory(plan.engine.memory, console)
         except Exception as error:
             text = "".join(traceback.format_exception(error))
@@ -160,8 +156,34 @@ def run_mix(
                 raise KeyboardInterrupt from error
             raise RunFailed(_explain(text, Path(output, ERROR_LOG) if is_local(output) else None)) from error
     if not quiet:
+        remembered = f"; {done.remembered:,} of {done.texts:,} texts came from the memory" if done else ""
         console.print(f"done in {time.monotonic() - started:,.1f} s{remembered}")
     return read_manifest(output)
+
+
+def _run_to_the_end(
+    plan: MixPlan, planned: Plan, options: PipelineOptions, console: Console, quiet: bool
+) -> tuple[bool, Finished | None]:
+    """Runs the graph, again if a worker was killed; what `run_graph` says, and how far it came, if known.
+
+    Beam's own runners end with the first worker that they lose. What it had translated stands in the memory.
+    """
+    build = partial(translate_mix, plan=plan)
+    for left in reversed(range(TRIES)):
+        try:
+            if not is_local(plan.directory):
+                return run_graph(options, build, console, quiet), None
+            work = Path(plan.directory, WORK)
+            display = ProgressDisplay(work / PROGRESS, planned, plan.text_buckets, console, quiet)
+            with display, _workers_output_in(work / WORKERS_LOG):
+                ended = run_graph(options, build, console, quiet)
+            return ended, display.finished
+        except Exception as error:
+            if not left or LOST_WORKER not in "".join(traceback.format_exception(error)):
+                raise
+            console.print("[yellow]a worker process was killed; going on with what the memory holds[/]")
+            _clear(plan.directory)
+    raise AssertionError("the last try returns or raises")
 
 
 def _allow_downloads(recipe: Recipe, download: Download) -> None:
@@ -426,24 +448,12 @@ def _owned(output: str, overwrite: bool) -> Iterator[None]:
     directory = Path(output)
     try:
         if not is_local(output):
-            # The manifest goes first: without it the rest is an unfinished run. Stores have no locks.
-            remove(join(output, MANIFEST))
-            remove(join(output, ANSWERS_FILE))
-            remove(join(output, REPORT_FILE))
-            make_directory(output)
-            discard(output)
-            remove_matching(output, (f"{DATA}/*", f"{REJECTED}/*", IMAGES), _SHARD)
+            # Stores have no locks.
+            _clear(output)
             yield
             return
         with locked(directory):
-            # The manifest goes first: without it the rest is an unfinished run.
-            (directory / MANIFEST).unlink(missing_ok=True)
-            (directory / ANSWERS_FILE).unlink(missing_ok=True)
-            (directory / REPORT_FILE).unlink(missing_ok=True)
-            # A journal would put the files of the mix that was there over the new ones.
-            discard(output)
-            for path in _shards_of_earlier_runs(directory):
-                path.unlink()
+            _clear(output)
             yield
     except OSError as error:
         raise RunFailed(f"cannot write to {output}: {error.strerror or error}") from error
@@ -451,6 +461,21 @@ def _owned(output: str, overwrite: bool) -> Iterator[None]:
         raise RunFailed(str(error)) from error
     shutil.rmtree(directory / WORK, ignore_errors=True)
     (directory / ERROR_LOG).unlink(missing_ok=True)
+
+
+def _clear(output: str) -> None:
+    """Takes away what earlier runs wrote but for the memory; raises OSError or OutputError."""
+    # The manifest goes first: without it the rest is an unfinished run.
+    for name in (MANIFEST, ANSWERS_FILE, REPORT_FILE):
+        remove(join(output, name))
+    make_directory(output)
+    # A journal would put the files of the mix that was there over the new ones.
+    discard(output)
+    if not is_local(output):
+        remove_matching(output, (f"{DATA}/*", f"{REJECTED}/*", IMAGES), _SHARD)
+        return
+    for path in _shards_of_earlier_runs(Path(output)):
+        path.unlink()
 
 
 def _check_output(output: str, overwrite: bool) -> None:
@@ -510,7 +535,7 @@ _CAUSE = re.compile(
 
 _DATAFLOW_FAILED = re.compile(r"Dataflow pipeline failed\. State: (\w+), Error:\n(?:None$)?", re.MULTILINE)
 _IN_WORDS = {
-    "Channel closed prematurely.": "a worker process ended before its work did: it was killed, as the system "
+    LOST_WORKER: "a worker process ended before its work did: it was killed, as the system "
     "does with those that need too much memory; the same command goes on from here",
 }
 

@@ -10,8 +10,11 @@ import apache_beam as beam
 import pytest
 from rich.console import Console
 
+from pipelines import run
 from pipelines.jobs import _heard, _Listener, run_graph
 from pipelines.options import beam_options
+from pipelines.recipe import load_recipe
+from pipelines.run import RunFailed, run_mix
 
 DATAFLOW = logging.getLogger("apache_beam.runners.dataflow.dataflow_runner")
 
@@ -53,3 +56,35 @@ def test_a_quiet_listener_keeps_errors_of_any_runner_once(caplog: pytest.LogCapt
     logging.getLogger().error("after the job")
     assert listener.errors == ["ValueError: of another runner"]
     assert not text.getvalue()
+
+
+def test_a_run_that_loses_workers_again_and_again_ends_and_says_what_to_do(
+    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[object] = []
+
+    def lost(*arguments: object) -> bool:
+        tries.append(arguments)
+        raise RuntimeError(run.LOST_WORKER)
+
+    monkeypatch.setattr(run, "run_graph", lost)
+    out = io.StringIO()
+    with pytest.raises(RunFailed, match="a worker process ended before its work did"):
+        run_mix(load_recipe(tiny_recipe), str(tmp_path / "mix"), [], Console(file=out), quiet=True)
+    assert len(tries) == run.TRIES
+    assert out.getvalue().count("a worker process was killed; going on") == run.TRIES - 1
+
+
+def test_another_failure_is_not_tried_again(
+    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[object] = []
+
+    def failing(*arguments: object) -> bool:
+        tries.append(arguments)
+        raise RuntimeError("the disk is full")
+
+    monkeypatch.setattr(run, "run_graph", failing)
+    with pytest.raises(RunFailed, match="the disk is full"):
+        run_mix(load_recipe(tiny_recipe), str(tmp_path / "mix"), [], Console(quiet=True), quiet=True)
+    assert len(tries) == 1
