@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines.store_errors import StoreError, http_status
 from translation.disk import sync_folder
 
 BLOCK = 2**20
@@ -35,10 +36,6 @@ _REFUSED = {401: "not signed in to the store, or for another account", 403: "no 
 
 class OutputError(RuntimeError):
     """Writing the output failed; the message names the file and the cause."""
-
-
-class StoreError(OSError):
-    """A remote store refused, or did not answer; clients of stores have no exceptions in common."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def exists(path: str) -> bool:
     Raises:
         OSError: the store refuses to say, or does not answer.
     """
-    with _of_store(path):
+    with errors_of_store(path):
         return bool(beam_filesystems().exists(path))
 
 
@@ -94,38 +91,25 @@ def files_matching(patterns: Iterable[str]) -> list[str]:
         OSError: the store refuses to say, or does not answer.
     """
     wanted = list(patterns)
-    with _of_store(wanted[0]):
+    with errors_of_store(wanted[0]):
         matches = beam_filesystems().match(wanted)
     return [str(one.path) for match in matches for one in match.metadata_list]
 
 
 @contextmanager
-def _of_store(path: str) -> Iterator[None]:
+def errors_of_store(path: str) -> Iterator[None]:
     """Exceptions of a store's client become OSErrors, which say what is wrong in words."""
     try:
         yield
     except Exception as error:
         if is_local(path):
             raise
-        status = _status(error)
+        status = http_status(error)
         if status == _NOT_FOUND:
             raise FileNotFoundError(errno.ENOENT, "there is no such file", path) from error
         if isinstance(error, OSError) and status is None:
             raise
-        raise StoreError(_REFUSED.get(status or 0) or cause_of(error)) from error
-
-
-def _status(error: BaseException | None) -> int | None:
-    """HTTP's, of what a store answered; it may stand in what an error was raised from, or holds."""
-    while error is not None:
-        response = getattr(error, "response", None)
-        for code in (getattr(error, "code", None), getattr(response, "status_code", None)):
-            if isinstance(code, int):
-                return int(code)
-        details = getattr(error, "exception_details", None)
-        held = next(iter(details.values())) if isinstance(details, Mapping) and details else None
-        error = held if isinstance(held, BaseException) else error.__cause__
-    return None
+        raise StoreError(errno.EIO, _REFUSED.get(status or 0) or cause_of(error), path) from error
 
 
 def make_directory(path: str) -> None:
@@ -258,7 +242,7 @@ def open_binary(path: str) -> BinaryIO:
     Raises:
         OSError: there is none, no permission, ...
     """
-    with _of_store(path):
+    with errors_of_store(path):
         file: BinaryIO = beam_filesystems().open(path, compression_type=CompressionTypes.UNCOMPRESSED)
     return file
 
@@ -281,7 +265,7 @@ def file_size(path: str) -> int:
     """
     if is_local(path):
         return os.stat(path).st_size
-    with _of_store(path):
+    with errors_of_store(path):
         found = beam_filesystems().match([path])[0].metadata_list
     if not found:
         raise FileNotFoundError(errno.ENOENT, "there is no such file", path)
@@ -300,7 +284,7 @@ def move(source: str, path: str) -> None:
             os.replace(source, path)
             sync_folder(Path(path).absolute().parent)
         else:
-            with _of_store(path):
+            with errors_of_store(path):
                 beam_filesystems().rename([source], [path])
     except OSError as error:
         raise failed_write(error, path) from error
@@ -316,7 +300,7 @@ def remove_matching(directory: str, folders: Iterable[str], name: re.Pattern[str
         patterns = [join(directory, *folder.split("/"), "*") for folder in folders]
         old = [path for path in files_matching(patterns) if name.fullmatch(FileSystems.split(path)[1])]
         if old:
-            with _of_store(directory):
+            with errors_of_store(directory):
                 beam_filesystems().delete(old)
     except OSError as error:
         raise failed_write(error, directory) from error
@@ -339,7 +323,7 @@ def remove(path: str) -> None:
                 return
             sync_folder(Path(path).absolute().parent)
         elif exists(path):
-            with _of_store(path):
+            with errors_of_store(path):
                 beam_filesystems().delete([path])
     except OSError as error:
         raise OutputError(f"cannot delete {path}: {cause_of(error)}") from error
@@ -355,7 +339,7 @@ def write_text(path: str, text: str, within: str | None = None) -> Written:
 
 
 def read_text(path: str) -> str:
-    with open_binary(path) as file, _of_store(path):
+    with open_binary(path) as file, errors_of_store(path):
         return file.read().decode()
 
 
@@ -380,7 +364,7 @@ def failed_write(error: BaseException, path: str, size: int = 0) -> OutputError:
 def _cause_of_failed_write(error: BaseException, path: str, size: int) -> str:
     cause, code = cause_of(error), getattr(error, "errno", None)
     if not is_local(path):
-        status = _status(error)
+        status = http_status(error)
         if status == _NOT_FOUND:
             bucket = "/".join(path.split("/")[:3])
             return f"there is no bucket {bucket}, or it cannot be seen from this account"

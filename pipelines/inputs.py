@@ -19,6 +19,8 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
+from pipelines.store_errors import StoreError, errors_within, status_of
+
 if TYPE_CHECKING:
     from apache_beam.io.filesystem import FileMetadata, FileSystem
 
@@ -48,13 +50,6 @@ _PASSING = frozenset({408, 425, 429})
 """Answers of a server between 400 and 499 that may be others later."""
 
 T = TypeVar("T")
-
-
-class StoreError(OSError):
-    """A store far away gave no answer, or one that says no; the message names the file, and what came."""
-
-    def __str__(self) -> str:
-        return f"{self.filename}: {self.strerror}"
 
 
 class Stamp(NamedTuple):
@@ -434,8 +429,8 @@ def _patiently(place: str, ask: Callable[[], T]) -> T:
 
 def _final(error: BaseException, place: str) -> OSError | None:
     """The error to raise at once; None where asking again may help."""
-    for one in _errors(error):
-        code = _status(one)
+    for one in errors_within(error):
+        code = status_of(one)
         if isinstance(one, FileNotFoundError) or code == 404:
             return FileNotFoundError(errno.ENOENT, "No such file", place)
         if isinstance(one, PermissionError) or code in (401, 403):
@@ -447,25 +442,6 @@ def _final(error: BaseException, place: str) -> OSError | None:
     return None
 
 
-def _errors(error: BaseException) -> Iterator[BaseException]:
-    """The error and those that it stands for."""
-    yield error
-    details = getattr(error, "exception_details", None)
-    for inner in (*(details or {}).values(), error.__cause__):
-        if isinstance(inner, BaseException):
-            yield from _errors(inner)
-
-
-def _status(error: BaseException) -> int | None:
-    """The status of HTTP that an error of a client names."""
-    for holder in (error, getattr(error, "response", None)):
-        for name in ("code", "status_code"):
-            code = getattr(holder, name, None)
-            if isinstance(code, int):
-                return int(code)
-    return None
-
-
 def _cause(error: BaseException) -> str:
-    *_, inner = _errors(error)
+    *_, inner = errors_within(error)
     return f"{type(inner).__name__}: {' '.join(str(inner).split())[:300]}"

@@ -130,10 +130,7 @@ def run_mix(
         raise ValueError("--threads auto measures this machine, and the workers are others; give numbers")
     # Before the sources are read, which may take minutes; the runner's own look may ask the cloud.
     if workers_elsewhere(options) and is_local(output):
-        raise ValueError(
-            f"{output}: is on this machine, and the workers of {options.view_as(StandardOptions).runner} are "
-            "not; --output gs://BUCKET/mix"
-        )
+        raise ValueError(f"{output}: {_out_of_reach(options)}; --output gs://BUCKET/mix")
     check_runner_options(options)
     _check_output(output, overwrite)
     plan, planned = make_plan(recipe, output, device, options, console, quiet)
@@ -300,20 +297,21 @@ def _check_within_reach(recipe: Recipe, parts: Sequence[Piece], options: Pipelin
     Raises:
         SettingsError: a source is on this machine.
     """
-    runner = options.view_as(StandardOptions).runner
     local = next((piece for piece in parts if is_local(piece.path)), None)
     if local is not None:
         raise recipe.error(
             ("sources", local.source),
-            f"{local.path} is on this machine, and the workers of {runner} are not; copy the data to a "
-            "bucket: --set root=gs://BUCKET/data",
+            f"{local.path} {_out_of_reach(options)}; copy the data to a bucket: --set root=gs://BUCKET/data",
         )
     if recipe.identification_file is not None and is_local(str(recipe.identification_file)):
         raise recipe.error(
             ("identification",),
-            f"{recipe.identification_file} is on this machine, and the workers of {runner} are not; copy it "
-            "to a bucket",
+            f"{recipe.identification_file} {_out_of_reach(options)}; copy it to a bucket",
         )
+
+
+def _out_of_reach(options: PipelineOptions) -> str:
+    return f"is on this machine, and the workers of {options.view_as(StandardOptions).runner} are not"
 
 
 def _planned(recipe: Recipe, parts: Sequence[Piece], console: Console, quiet: bool) -> Plan:

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from apache_beam.io.filesystem import BeamIOError, FileMetadata
-from apache_beam.io.filesystems import FileSystems
+from apache_beam.io.filesystem import FileMetadata
 
-from pipelines.filesystem import cause_of, is_local, open_binary
+from pipelines.filesystem import beam_filesystems, cause_of, errors_of_store, is_local
+from pipelines.inputs import open_input
 
 BLOCK = 2**24
 """Bytes that are copied at once."""
@@ -67,10 +67,11 @@ def staging_directory() -> Path:
 def _listed(url: str) -> list[FileMetadata]:
     """The file of this name, or all files below it."""
     try:
-        found = FileSystems.match([url])[0].metadata_list
-        if not found:
-            found = FileSystems.match([f"{url}/**"])[0].metadata_list
-    except (BeamIOError, OSError, ValueError) as error:
+        with errors_of_store(url):
+            found = beam_filesystems().match([url])[0].metadata_list
+            if not found:
+                found = beam_filesystems().match([f"{url}/**"])[0].metadata_list
+    except (OSError, ValueError) as error:
         raise StagingError(f"{url}: {cause_of(error)}") from error
     # Some stores have files of size 0 that stand for folders.
     files = [file for file in found if not file.path.endswith("/")]
@@ -92,12 +93,11 @@ def _fetch(url: str, files: Sequence[FileMetadata], new: Path) -> None:
         target = new / str(file.path)[len(url) + 1 :] if file.path != url else new
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open_binary(str(file.path)) as remote, target.open("wb") as local:
+            with open_input(str(file.path)) as remote, target.open("wb") as local:
                 shutil.copyfileobj(remote, local, BLOCK)
                 local.flush()
                 os.fsync(local.fileno())
-        except Exception as error:
-            # Clients of remote stores have exceptions of their own.
+        except OSError as error:
             raise StagingError(f"{file.path}: cannot be fetched to {target}: {cause_of(error)}") from error
         if target.stat().st_size != file.size_in_bytes:
             raise StagingError(

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from pipelines.examples import Reject
-from pipelines.inputs import StoreError, open_input
+from pipelines.inputs import open_input
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import Source
 from pipelines.records import Place
@@ -18,6 +18,7 @@ from pipelines.sources import json_lines
 from pipelines.sources.pictures import UnusableImages, picture_files
 from pipelines.sources.pieces import Piece, SourceError, disk_failures, whole_files
 from pipelines.sources.records import BadRecord, cell, fault, identifier, kind, reject
+from pipelines.store_errors import StoreError
 
 PIECE_BYTES = 32 * 1024 * 1024
 """Of one piece: some 100,000 captions."""

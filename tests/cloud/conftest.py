@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -86,15 +85,6 @@ class Program:
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done
-
-
-def files_of(mix: Path) -> dict[str, str]:
-    """Digests of all that a mix consists of but its memory."""
-    return {
-        path.relative_to(mix).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(mix.rglob("*"))
-        if path.is_file() and "memory" not in path.relative_to(mix).parts
-    }
 
 
 def segments_of(mix: Path) -> list[str]:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from tests.cloud.conftest import Program, files_of
+from tests.cloud.conftest import Program
 from tests.cloud.servers import BUCKET
+from tests.pipelines.mix_files import files_of
 from training.mixes import Mix
 from translation.memory_segments import SegmentFolder
 

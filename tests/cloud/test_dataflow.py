@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from tests.cloud.conftest import GoogleCloud, files_of
+from tests.cloud.conftest import GoogleCloud
 from tests.cloud.servers import BUCKET, Dataflow, wait_for
+from tests.pipelines.mix_files import files_of
 
 ACCELERATOR = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
 IMAGE = "europe-docker.pkg.dev/our-project/images/translate-mix:1"

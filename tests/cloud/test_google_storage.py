@@ -9,8 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.cloud.conftest import GoogleCloud, files_of, segments_of
+from tests.cloud.conftest import GoogleCloud, segments_of
 from tests.cloud.servers import BUCKET, wait_for
+from tests.pipelines.mix_files import files_of
 from training.mixes import Mix
 from translation.memory_segments import MemoryFolderError, SegmentFolder
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cloud.conftest import Program, files_of, segments_of
+from tests.cloud.conftest import Program, segments_of
 from tests.cloud.servers import WorkerPool, job_service, wait_for, worker_pool
+from tests.pipelines.mix_files import files_of
 
 
 @pytest.fixture(scope="module")

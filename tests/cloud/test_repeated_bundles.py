@@ -8,8 +8,9 @@ from pathlib import Path
 
 import psutil
 
-from tests.cloud.conftest import Program, files_of, segments_of
+from tests.cloud.conftest import Program, segments_of
 from tests.cloud.servers import wait_for
+from tests.pipelines.mix_files import files_of
 
 
 def test_bundles_that_run_twice_leave_the_same_mix_and_memory(

@@ -16,8 +16,9 @@ from pipelines.inputs import files_below, first_file, is_file, matching, read_by
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.sources import pieces, read_records
 from pipelines.sources.pictures import PictureStore
-from tests.cloud.conftest import GoogleCloud, files_of
+from tests.cloud.conftest import GoogleCloud
 from tests.cloud.servers import BUCKET
+from tests.pipelines.mix_files import files_of
 
 InEnvironment = Callable[[Mapping[str, str]], None]
 

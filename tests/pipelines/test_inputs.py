@@ -24,7 +24,6 @@ from pipelines.archives import samples, tar_members, zip_members
 from pipelines.examples import Reject
 from pipelines.images import BadImage, Cell, folder_locator, image_bytes, tar_locator, zip_locator
 from pipelines.inputs import (
-    StoreError,
     files_below,
     folders_in,
     is_dir,
@@ -41,6 +40,7 @@ from pipelines.inputs import (
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.sources import SourceError, pieces, read_records
 from pipelines.sources.pictures import PictureStore, UnusableImages, picture_store
+from pipelines.store_errors import StoreError
 from tests.pipelines.remote_folder import FOLDER, KeptFileSystem, StoreFault, forget, url_of
 
 

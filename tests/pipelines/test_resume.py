@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -18,6 +17,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.pipelines.mix_files import files_of
 from translation.memory import Memory
 from translation.memory_segments import SegmentFolder
 
@@ -26,6 +26,7 @@ PROGRAM = '''
 import hashlib, os
 import pipelines.translating as translating
 from pipelines.cli import main
+from tests.pipelines.mix_files import files_of
 from translation.engine import Engine
 
 translating.BATCH_TEXTS = 4
@@ -73,15 +74,6 @@ def kill_when(process: subprocess.Popen[str], output: Path, reached: Reached) ->
 
 def segments(number: int) -> Reached:
     return lambda output: len(list(output.glob("memory/*.parquet"))) >= number
-
-
-def files_of(mix: Path) -> dict[str, str]:
-    """Digests of all that a mix consists of but its memory."""
-    return {
-        path.relative_to(mix).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(mix.rglob("*"))
-        if path.is_file() and "memory" not in path.relative_to(mix).parts
-    }
 
 
 def calls_of(path: Path) -> Counter[str]:
