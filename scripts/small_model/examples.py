@@ -134,9 +134,10 @@ class Draws:
         into_english: float,
         seed: int,
     ) -> None:
+        """Encodes all pairs: `english` and `other` are their pieces."""
         self._pairs, self._codes, self._seed, self._into_english = pairs, codes, seed, into_english
         self._processor = processor
-        self._english, self._other = encode(pairs.sources, processor), encode(pairs.targets, processor)
+        self.english, self.other = encode(pairs.sources, processor), encode(pairs.targets, processor)
         self._cumulative = np.cumsum(probabilities(pairs, pictured))
 
     def __len__(self) -> int:
@@ -160,8 +161,8 @@ class Draws:
         others = iter(spellings)
         examples = []
         for row, into, other in zip(rows.tolist(), back.tolist(), varied.tolist(), strict=True):
-            english = np.asarray(next(others), dtype=np.int32) + 1 if other else self._english[row]
-            examples.append(self._example(english, self._other[row], self._pairs.codes[row], into))
+            english = np.asarray(next(others), dtype=np.int32) + 1 if other else self.english[row]
+            examples.append(self._example(english, self.other[row], self._pairs.codes[row], into))
         return examples
 
     def _example(self, english: Ids, other: Ids, code: str, into_english: bool) -> Example:

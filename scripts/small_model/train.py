@@ -30,6 +30,7 @@ from sacrebleu.metrics.chrf import CHRF
 from torch.nn import functional
 from transformers import M2M100Config, M2M100ForConditionalGeneration
 
+from scripts.small_model.candidates import Candidates
 from scripts.small_model.data import HELD_OUT, NAME, TRAIN
 from scripts.small_model.examples import (
     END,
@@ -43,8 +44,10 @@ from scripts.small_model.examples import (
     read_pairs,
     sample_of,
 )
+from scripts.small_model.initial import aligned_vectors, begin_with
 from scripts.small_model.optimizer import Muon
 from scripts.small_model.state import (
+    STATE,
     Progress,
     averaged,
     drop_snapshots_after,
@@ -105,9 +108,17 @@ def padded(rows: Sequence[Ids], device: str) -> torch.Tensor:
 
 
 def loss_of(
-    model: M2M100ForConditionalGeneration, batch: Sequence[Example], device: str, smoothing: float
+    model: M2M100ForConditionalGeneration,
+    batch: Sequence[Example],
+    device: str,
+    smoothing: float,
+    candidates: Candidates | None = None,
 ) -> torch.Tensor:
-    """Mean cross-entropy of the target tokens after the language code (which decoding is given), smoothed."""
+    """Mean cross-entropy of the target tokens after the language code (which decoding is given), smoothed.
+
+    Args:
+        candidates: which ids the softmax is over; all without it.
+    """
     source = padded([example.source for example in batch], device)
     target = padded([example.target for example in batch], device)
     first = torch.full_like(target[:, :1], END)
@@ -119,9 +130,11 @@ def loss_of(
     ).last_hidden_state[:, 1:]
     labels = target[:, 1:]
     real = labels.ne(PAD)
-    return functional.cross_entropy(
-        hidden[real] @ model.lm_head.weight.T, labels[real], label_smoothing=smoothing
-    )
+    states, labels, weight = hidden[real], labels[real], model.lm_head.weight
+    if candidates is None:
+        return functional.cross_entropy(states @ weight.T, labels, label_smoothing=smoothing)
+    ids, corrections, places = candidates.of(labels)
+    return functional.cross_entropy(states @ weight[ids].T + corrections, places, label_smoothing=smoothing)
 
 
 def learning_rate(step: int, fall: int | None, arguments: argparse.Namespace) -> float:
@@ -268,7 +281,17 @@ def train(arguments: argparse.Namespace) -> Progress:
     judged = sample_of(held, arguments.evaluated, lambda kind: True)
     remembered = sample_of(pairs, arguments.evaluated // 4, lambda kind: kind == NAME)
 
-    model = build_model(arguments, len(tokenizer)).to(device)
+    model = build_model(arguments, len(tokenizer))
+    if not (output / STATE).exists():
+        begin_with(
+            model,
+            aligned_vectors(
+                pairs.sources, draws.english, draws.other, len(tokenizer), arguments.width, arguments.seed
+            ),
+        )
+    model = model.to(device)
+    counts = np.bincount(np.concatenate([draws.english.ids, draws.other.ids]), minlength=len(tokenizer))
+    candidates = Candidates(counts, arguments.candidates, device) if arguments.candidates else None
     optimizers = optimizers_of(model, arguments)
     peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     progress = load_state(output, model, optimizers, digest)
@@ -319,7 +342,7 @@ def train(arguments: argparse.Namespace) -> Progress:
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate * scale
             with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-                loss = loss_of(model, batch, device, arguments.smoothing)
+                loss = loss_of(model, batch, device, arguments.smoothing, candidates)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optimizer in optimizers:
@@ -370,7 +393,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=200_000, help="at most (default: %(default)s)")
     parser.add_argument("--decay-steps", type=int, default=2000)
-    parser.add_argument("--warmup-steps", type=int, default=300)
+    parser.add_argument("--warmup-steps", type=int, default=100)
     parser.add_argument("--report-steps", type=int, default=50)
     parser.add_argument("--evaluate-steps", type=int, default=1000, help="a multiple of --snapshot-steps")
     parser.add_argument("--evaluated", type=int, default=800, help="held-out pairs, in both directions")
@@ -381,6 +404,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--tokens", type=int, default=6000, help="padded tokens of a batch, of both sides")
     parser.add_argument("--round", type=int, default=200_000, help="examples that are drawn at once")
     parser.add_argument("--vocabulary", type=int, default=24_000)
+    parser.add_argument(
+        "--candidates", type=int, default=3000,
+        help="ids drawn into the softmax beside those of the batch; 0: all (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--into-english", type=float, default=0.4, help="share of that direction")
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--heads", type=int, default=4)
