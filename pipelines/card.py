@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pipelines.images import REFERENCE
 from pipelines.preview import PreviewRow, markdown
 from pipelines.split import TRAIN, VALIDATION
 from pipelines.summary import LanguageCounts, counted, language_name, left_out_line, total
@@ -96,7 +97,7 @@ def dataset_card(
         left_out_line(manifest.left_out) if manifest.left_out else "",
         _making(manifest),
         _limits(manifest),
-        _licences(licences),
+        _licences(manifest, licences),
         _citation(manifest),
     )
     return f"---\n{front}---\n\n" + "\n\n".join(section for section in sections if section) + "\n"
@@ -165,8 +166,8 @@ def _introduction(manifest: Manifest) -> str:
     english = next((count.accepted for count in accepted if count.language == ENGLISH), 0)
     share = f" ({english / manifest.accepted:.0%} of them English)" if manifest.accepted else ""
     return (
-        f"Images with prompts and target texts in {len(accepted)} languages: {manifest.accepted:,} rows"
-        f"{share}. English image-text data was spread over the languages, "
+        f"Images with prompts and target texts in {counted(len(accepted), 'language')}: "
+        f"{counted(manifest.accepted, 'row')}{share}. English image-text data was spread over the languages, "
         "translated by machine, and filtered. Every row keeps the English it came from, its scores and its "
         "verdict."
     )
@@ -177,8 +178,11 @@ def _loading(manifest: Manifest) -> str:
     if not codes:
         return "No row was accepted: there is nothing to load. `rejected/` holds every row with its reason."
     code = next((code for code in codes if code != ENGLISH), codes[0])
-    where = _LOOKED_UP if manifest.images else ""
-    picture = "{'bytes': None, 'path': ID}" if manifest.images else "a PIL image, if they are embedded"
+    where, picture = "", "a PIL image"
+    if manifest.images:
+        where, picture = _LOOKED_UP, "{'bytes': None, 'path': ID}"
+    elif manifest.recipe.get("images") == REFERENCE:
+        where, picture = _ELSEWHERE, "a PIL image, while its file is there"
     return (
         "## Loading\n\n"
         "```python\n"
@@ -192,6 +196,11 @@ def _loading(manifest: Manifest) -> str:
         "with the pictures that `translate-mix refilter` needs to accept a row after all."
     )
 
+
+_ELSEWHERE = """\
+**The pictures are not in this data set.** A row has the path of its own where the mix was made.
+
+"""
 
 _LOOKED_UP = """Pictures are stored once for all rows, under `images/`; a row names its own by
 `image["path"]`:
@@ -346,7 +355,7 @@ def _limits(manifest: Manifest) -> str:
             "**Made with the small model, a stand-in for trying things out** that learnt a few names. "
             "Do not train on this; build the mix with an NLLB model.",
         )
-    elif "nllb" in manifest.signature.model.lower():
+    elif _is_nllb(manifest):
         limits.append(
             "NLLB's weights are for research and not for commercial use, and its authors advise against use "
             "in production, for domains such as medicine or law, and for long documents."
@@ -361,19 +370,24 @@ def _limits(manifest: Manifest) -> str:
     return "## Known limits\n\n" + "\n".join(f"- {limit}" for limit in limits)
 
 
-def _licences(licences: Mapping[str, str]) -> str:
+def _is_nllb(manifest: Manifest) -> bool:
+    return "nllb" in manifest.signature.model.lower()
+
+
+def _licences(manifest: Manifest, licences: Mapping[str, str]) -> str:
+    nllb = " NLLB's weights are CC-BY-NC-4.0." if _is_nllb(manifest) else ""
     lines = [f"| {_cell(part)} | {_cell(licence)} |" for part, licence in licences.items()]
     return (
         "## Licences\n\n"
         + "| made with, made from | licence |\n|---|---|\n"
         + "\n".join(lines)
         + "\n\nA translation has the licence of its source; the licence of the model may bind its output "
-        "too. NLLB's weights are CC-BY-NC-4.0."
+        f"too.{nllb}"
     )
 
 
 def _citation(manifest: Manifest) -> str:
-    nllb = _NLLB if "nllb" in manifest.signature.model.lower() else ""
+    nllb = _NLLB if _is_nllb(manifest) else ""
     software = _SOFTWARE.replace("VERSION", manifest.signature.version)
     return f"## Citation\n\n```bibtex\n{software}{_MBLIP}{nllb}```"
 

@@ -27,9 +27,11 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ExifTags import Base
 
 from pipelines.archives import BadArchive, BadMember, tar_bytes, zip_bytes
 from pipelines.downloading import DownloadError, downloaded
@@ -356,6 +358,25 @@ def check_image(data: bytes, max_pixels: int) -> None:
         # Pillow's decoders raise nearly anything on broken data: OSError, SyntaxError, struct.error, ...
         raise BadImage(f"broken or truncated: {type(error).__name__}: {error}") from error
     raise BadImage(f"too many pixels: {width} x {height} = {width * height:,}, at most {max_pixels:,}")
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """A picture turned as its EXIF says; the same one where that says nothing, or cannot be read."""
+    if picture.getexif().get(Base.Orientation, 1) == 1:
+        return picture
+    # Pillow would write the EXIF anew, which fails where another tag of it is broken.
+    for metadata in ("exif", "Raw profile type exif"):
+        picture.info.pop(metadata, None)
+    turned: Image.Image = ImageOps.exif_transpose(picture)
+    return turned
+
+
+def eight_bits(picture: Image.Image) -> Image.Image:
+    """A picture of 16 bits with its upper 8, where Pillow's conversion cuts all above 255; others stay."""
+    if picture.mode.startswith("I") or picture.mode == "F":
+        levels = np.asarray(picture, dtype=np.float32) / 257
+        return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+    return picture
 
 
 def _shown(text: str) -> str:

@@ -12,9 +12,11 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from apache_beam.runners.runner import PipelineResult
 from rich.console import Console
 
+from pipelines.job_names import cancelling, refusals_told
 from pipelines.options import is_dataflow, is_local_runner
 
-_DATAFLOW_LOGGER = "apache_beam.runners.dataflow.dataflow_runner"
+_DATAFLOW_LOGGER = "apache_beam.runners.dataflow"
+"""Above those of all parts of Beam's client of Dataflow."""
 
 _STATE = re.compile(r"Job (?P<job>\S+) is in state JOB_STATE_(?P<state>\w+)")
 _MESSAGE = re.compile(r"(?P<time>[^:]+:\S+): JOB_MESSAGE_(?P<importance>[A-Z]+): (?P<text>.*)", re.DOTALL)
@@ -38,6 +40,7 @@ def run_graph(
 
     Raises:
         KeyboardInterrupt: of a Dataflow job, which goes on, with a message that says so.
+        JobRefused: Dataflow has another job of that name.
         Exception: whatever the runner raises, from a `JobLog` with the errors that it logged before.
     """
     if is_local_runner(options):
@@ -51,7 +54,7 @@ def run_graph(
     with _heard(_Listener(console, quiet)) as listener:
         goes_on = ""
         try:
-            with beam.Pipeline(options=options) as pipeline:
+            with refusals_told(options), beam.Pipeline(options=options) as pipeline:
                 build(pipeline)
             if cloud.template_location:
                 # There is no job yet, which could be told of.
@@ -73,12 +76,12 @@ def run_graph(
 
 def _tell(result: PipelineResult, cloud: GoogleCloudOptions, console: Console) -> str:
     """Prints where the job can be watched; returns what to say of it if we leave it alone."""
-    job, place = result.job_id(), f"--region={cloud.region} --project={cloud.project}"
+    job = result.job_id()
     url = f"https://console.cloud.google.com/dataflow/jobs/{cloud.region}/{job}?project={cloud.project}"
     console.print(f"job    {job}: {url}", soft_wrap=True, markup=False)
     return (
         f"interrupted; the job goes on, and writes the manifest at its end: {url}\n"
-        f"it ends at once by: gcloud dataflow jobs cancel {job} {place}"
+        f"it ends at once by: {cancelling(cloud, job)}"
     )
 
 
@@ -101,7 +104,7 @@ class _Listener(logging.Handler):
 
 def _line(logger: str, text: str) -> str:
     """What is worth a line in the terminal; empty if nothing is."""
-    if logger != _DATAFLOW_LOGGER:
+    if not logger.startswith(_DATAFLOW_LOGGER):
         return ""
     if match := _STATE.match(text):
         return f"job    {match['job']} is {match['state'].lower()}"

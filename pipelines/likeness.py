@@ -9,9 +9,9 @@ from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from pipelines.images import FORMATS
+from pipelines.images import FORMATS, eight_bits, upright
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,12 +75,8 @@ def likeness(data: bytes) -> int | str:
 def _luminance(data: bytes) -> Image.Image:
     with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
         opened.draft("L", (_READ_SIDE, _READ_SIDE))
-        picture: Image.Image = ImageOps.exif_transpose(opened)
-        if picture.mode.startswith("I") or picture.mode == "F":
-            # 16 bits: Pillow's own conversion cuts everything above 255.
-            levels = np.asarray(picture, dtype=np.float32) / 257
-            picture = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
-        elif picture.has_transparency_data:
+        picture = eight_bits(upright(opened))
+        if picture.has_transparency_data:
             shown = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown)
         return picture.convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)

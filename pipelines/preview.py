@@ -7,7 +7,6 @@ import html
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 
 import pyarrow.parquet as pq
 import regex
@@ -22,10 +21,11 @@ LANGUAGES = 8
 LONGEST_TEXT = 160
 """Letters, as a reader counts them, of a text that is shown."""
 
-_COLUMNS = ["id", "task", "prompt", "target", "source_target"]
+_COLUMNS = ["id", "prompt", "target", "source_target"]
 _MARKUP = regex.compile(r"([\\`*_\[\]|~#$])")
-_CONTROL = regex.compile(r"[\p{Cc}\p{Zl}\p{Zp}\s]+|[\u202A-\u202E\u2066-\u2069]")
-"""Line ends, and marks that would turn the direction of what stands behind them."""
+_BREAKS = regex.compile(r"[\p{Cc}\p{Zl}\p{Zp}\s]+")
+_TURNS = regex.compile(r"[\u202A-\u202E\u2066-\u2069]")
+"""Marks that would turn the direction of what stands behind them."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,6 @@ class PreviewRow:
 
     language: str
     """NLLB code."""
-    task: str
     prompt: str
     target: str
     source_target: str
@@ -92,13 +91,12 @@ def _row(path: str, code: str) -> PreviewRow | None:
     found = min(short or whole, key=lambda row: hashlib.sha256(row["id"].encode()).digest(), default=None)
     if found is None:
         return None
-    task, prompt, target, source = itemgetter("task", "prompt", "target", "source_target")(found)
-    return PreviewRow(code, task, prompt or "", target, source)
+    return PreviewRow(code, found["prompt"] or "", found["target"], found["source_target"])
 
 
 def markdown(text: str) -> str:
     """A text as it shows in a cell of a Markdown table: on one line, no markup, cut, right-to-left marked."""
-    line = _CONTROL.sub(lambda match: "" if match[0] > "\u2029" else " ", text).strip()
+    line = _BREAKS.sub(" ", _TURNS.sub("", text)).strip()
     letters: list[str] = regex.findall(r"\X", line)
     if len(letters) > LONGEST_TEXT:
         line = "".join(letters[:LONGEST_TEXT]).rstrip() + "…"

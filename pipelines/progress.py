@@ -99,13 +99,6 @@ def _write(path: Path, text: str, mode: str) -> None:
         raise failed_write(error, str(path)) from error
 
 
-def _lines(path: Path) -> Iterator[list[int]]:
-    """The numbers of each whole line; the last one may be in the middle of being written."""
-    for line in path.read_text(encoding="ascii").splitlines(keepends=True):
-        if line.endswith("\n"):
-            yield [int(number) for number in line.split()]
-
-
 class ProgressDisplay:
     """Shows done / total, rate and time left while a run goes on; a bar on a terminal, else plain lines."""
 
@@ -121,7 +114,9 @@ class ProgressDisplay:
         self._console, self._quiet = console, quiet
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
-        self._began: dict[str, float] = {}
+        self._stage = READING
+        self._began: dict[str, tuple[float, int]] = {}
+        """When each stage was first seen, and what of it was done then."""
         self.finished = Finished()
         """Once the display has ended."""
 
@@ -160,13 +155,11 @@ class ProgressDisplay:
                 if line.endswith("\n"):
                     yield [int(number) for number in line.split()]
 
-    def _stage(self) -> str:
-        stage = self._directory / STAGE
-        return (stage.read_text(encoding="ascii") if stage.exists() else "") or READING
-
     def _now(self) -> _Now:
-        finished, stage = self._counted(), self._stage()
-        began = self._began.setdefault(stage, time.monotonic())
+        file = self._directory / STAGE
+        # Empty while a worker writes it.
+        stage = self._stage = (file.read_text(encoding="ascii") if file.exists() else "") or self._stage
+        finished = self._counted()
         done, total, unit = {
             READING: (finished.read, self._rows, "rows"),
             CHECKING: (finished.checked, self._rows, "rows"),
@@ -175,7 +168,9 @@ class ProgressDisplay:
         }[stage]
         # What is remembered takes no time, and says nothing of what is still to come.
         new = done - finished.remembered if stage == TRANSLATING else done
-        return _Now(finished, stage, done, max(total, done), unit, new / max(time.monotonic() - began, 1e-3))
+        began, before = self._began.setdefault(stage, (time.monotonic(), new))
+        rate = (new - before) / max(time.monotonic() - began, 1e-3)
+        return _Now(finished, stage, done, max(total, done), unit, rate)
 
     def _watch(self) -> None:
         if self._console.is_terminal:
@@ -213,8 +208,13 @@ class ProgressDisplay:
                     return
 
     def _print_lines(self) -> None:
-        while not self._stop.wait(PLAIN_SECONDS):
+        told = time.monotonic()
+        # More often than it tells, to see when a stage begins.
+        while not self._stop.wait(min(1.0, PLAIN_SECONDS)):
             now = self._now()
+            if time.monotonic() - told < PLAIN_SECONDS:
+                continue
+            told = time.monotonic()
             left = f"{(now.total - now.done) / now.rate:,.0f} s left" if now.rate else "time left unknown"
             self._console.print(
                 f"{now.stage}: {now.done:,} of {now.total:,} {now.unit}, {now.rate:,.1f} a second, {left}; "

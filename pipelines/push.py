@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from pipelines.filesystem import is_local
+from pipelines.images import REFERENCE
 from pipelines.manifest import ANSWERS_FILE, MANIFEST, REPORT_FILE, Manifest, read_manifest
 from pipelines.report import is_outdated
 from pipelines.summary import counted
@@ -110,27 +111,33 @@ def push(
         raise ValueError("--message must not be empty")
     validate_repo_id(repository)
     manifest = read_manifest(directory)
+    if huggingface_hub.get_token() is None:
+        raise PushError(
+            "the hub wants a token that may write: run `hf auth login`, or set HF_TOKEN (a token is made at "
+            "https://huggingface.co/settings/tokens)"
+        )
     console = console or Console(stderr=True, highlight=False)
     if is_outdated(directory):
         raise PushError(
             f"{directory}: {REPORT_FILE} is of the mix before it changed; `translate-mix report` makes it "
             "again, or delete it"
         )
+    if manifest.recipe.get("images") == REFERENCE:
+        console.print(
+            "[yellow]The pictures are not in this mix (images: reference), so the hub gets none: its rows "
+            "name files of this machine.[/]",
+            soft_wrap=True,
+        )
     _check_whole(directory, manifest, console, quiet)
     files = mix_files(directory, manifest, with_memory)
-    if huggingface_hub.get_token() is None:
-        raise PushError(
-            "the hub wants a token that may write: run `hf auth login`, or set HF_TOKEN (a token is made at "
-            "https://huggingface.co/settings/tokens)"
-        )
     api = huggingface_hub.HfApi(library_name="translate-mix")
-    name = message or f"{manifest.recipe.get('name', 'mix')}: {manifest.accepted:,} rows"
+    message = message or f"{manifest.recipe.get('name', 'mix')}: {manifest.accepted:,} rows"
     with _told(repository), _without_bars():
         made = api.create_repo(repository, repo_type=DATASET, private=private, exist_ok=True)
         target = _Target(api, made.repo_id, revision or MAIN, with_memory)
         if revision is not None:
             api.create_branch(target.repository, repo_type=DATASET, branch=revision, exist_ok=True)
-        target.send(files, name, console, quiet)
+        target.send(files, message, console, quiet)
     where = "" if revision is None else f"/tree/{revision}"
     return f"{made}{where}"
 
@@ -173,7 +180,8 @@ class _Target:
     with_memory: bool
 
     def send(self, files: Sequence[LocalFile], message: str, console: Console, quiet: bool) -> None:
-        there, head = self.files(), self.head()
+        # The commit first: one that comes while the files are listed is then told of.
+        head, there = self.head(), self.files()
         foreign = [name for name in there if name.split("/")[0] in FOLDERS and not _OURS.fullmatch(name)]
         if foreign:
             raise PushError(

@@ -36,6 +36,7 @@ from pipelines.filesystem import (
     remove_matching,
     set_filesystem_options,
 )
+from pipelines.job_names import JobRefused, check_not_running, name_job
 from pipelines.jobs import run_graph
 from pipelines.journal import discard
 from pipelines.judging import Judging, local_spec
@@ -117,8 +118,8 @@ def run_mix(
             of the cores. A run that goes on keeps the size of the batches that it began with.
 
     Raises:
-        ValueError: `output` holds a finished mix and `overwrite` is not given, or the model is unusable
-            (`translation.model.ModelError`).
+        ValueError: `output` holds a finished mix and `overwrite` is not given, a job of that name is running
+            on Dataflow, or the model is unusable (`translation.model.ModelError`).
         SettingsError: a source has another layout than the recipe says.
         RunFailed: anything that stops a run once it has begun.
     """
@@ -131,6 +132,7 @@ def run_mix(
     # Before the sources are read, which may take minutes; the runner's own look may ask the cloud.
     if workers_elsewhere(options) and is_local(output):
         raise ValueError(f"{output}: {_out_of_reach(options)}; --output gs://BUCKET/mix")
+    name_job(options, output)
     check_runner_options(options)
     _check_output(output, overwrite)
     plan, planned = make_plan(recipe, output, device, options, console, quiet)
@@ -140,7 +142,7 @@ def run_mix(
         _print_configuration(recipe, plan, workers_elsewhere(options), console)
         console.print(plan_line(planned))
     started = time.monotonic()
-    with _owned(output, overwrite):
+    with _owned(output, overwrite, options):
         try:
             plan = _with_memory(plan, wanted, cores, console, quiet)
             ended, done = _run_to_the_end(plan, planned, options, console, quiet)
@@ -435,18 +437,20 @@ def _print_configuration(recipe: Recipe, plan: MixPlan, elsewhere: bool, console
 
 
 @contextmanager
-def _owned(output: str, overwrite: bool) -> Iterator[None]:
+def _owned(output: str, overwrite: bool, options: PipelineOptions) -> Iterator[None]:
     """An output directory that is ours alone, empty of earlier shards; whatever else is in it stays.
 
     Raises:
-        ValueError: it holds a finished mix, another run's lock, or files that no run wrote.
-        RunFailed: it cannot be written to.
+        ValueError: it holds a finished mix, another run's lock, or files that no run wrote; or a job that
+            may be writing there is running.
+        RunFailed: it cannot be written to, or Dataflow does not say what is running.
     """
     _check_output(output, overwrite)
     directory = Path(output)
     try:
         if not is_local(output):
             # Stores have no locks.
+            check_not_running(options, output)
             _clear(output)
             yield
             return
@@ -455,7 +459,7 @@ def _owned(output: str, overwrite: bool) -> Iterator[None]:
             yield
     except OSError as error:
         raise RunFailed(f"cannot write to {output}: {error.strerror or error}") from error
-    except OutputError as error:
+    except (OutputError, JobRefused) as error:
         raise RunFailed(str(error)) from error
     shutil.rmtree(directory / WORK, ignore_errors=True)
     (directory / ERROR_LOG).unlink(missing_ok=True)
@@ -524,7 +528,9 @@ def _workers_output_in(log: Path) -> Iterator[None]:
             os.close(kept)
 
 
-_OUTPUT = re.compile(r"^(?:\w+\.)*(?:OutputError|MemoryFolderError): (?P<message>.+)$", re.MULTILINE)
+_OUTPUT = re.compile(
+    r"^(?:\w+\.)*(?:OutputError|MemoryFolderError|JobRefused): (?P<message>.+)$", re.MULTILINE
+)
 """These name the file; what they follow from need not."""
 _CAUSE = re.compile(
     r"^(?:\w+\.)*(?:\w+(?:Error|Exception)|LostRows|BadImage): (?P<message>.+)$", re.MULTILINE

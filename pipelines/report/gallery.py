@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pyarrow as pa
+
 from pipelines.images import REFERENCE, BadImage, image_bytes, picture_name
 from pipelines.manifest import Manifest
 from pipelines.report.samples import find_shared
@@ -61,7 +63,8 @@ class Gallery:
         if self._elsewhere and path and _DOWNLOAD not in path:
             try:
                 return self._small(image_bytes(path))
-            except (BadImage, OSError) as error:
+            except (BadImage, OSError, pa.ArrowException, KeyError) as error:
+                # The last two: where a Parquet file of the source was, there is another one by now, or none.
                 return None, f"picture not found: {error}"
         return None, f"picture not in the mix: {picture_name(path)}" if path else "picture not in the mix"
 

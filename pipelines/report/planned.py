@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 
 from pipelines.recipe import Recipe
@@ -17,17 +17,17 @@ def planned_rows(recipe: Recipe, sources: Mapping[str, Mapping[str, int]]) -> di
         sources: source -> language -> rows that were read.
     """
     policies = {source.name: source for source in recipe.sources}
-    planned: Counter[str] = Counter()
+    planned: defaultdict[str, float] = defaultdict(float)
     for name, read in sources.items():
         known = {code: rows for code, rows in read.items() if code != UNDETERMINED}
         source = policies.get(name)
         if source is None or _is_given(source):
-            planned.update(known)
-            continue
-        rows = sum(known.values())
-        shares = (source.languages or recipe.languages).policy().shares()
-        for code, share in shares.items():
-            planned[code] += rows * share  # type: ignore[assignment]
+            part: Mapping[str, float] = known
+        else:
+            shares = (source.languages or recipe.languages).policy().shares()
+            part = {code: share * sum(known.values()) for code, share in shares.items()}
+        for code, rows in part.items():
+            planned[code] += rows
     return dict(planned)
 
 

@@ -90,8 +90,10 @@ function sampleSearch() {
   const cards = new Map(sections.map((section) => [section, section.querySelectorAll(".sample")]));
   const all = [...cards.values()].reduce((sum, some) => sum + some.length, 0);
   const texts = new Map();
+  // Without labels and names of scores, which all samples have.
   const textOf = (card) => {
-    if (!texts.has(card)) texts.set(card, folded(card.querySelector(".texts").textContent));
+    const parts = () => [...card.querySelectorAll("dd, .id, .reason")].map((part) => part.textContent);
+    if (!texts.has(card)) texts.set(card, folded(parts().join("\n")));
     return texts.get(card);
   };
   let before = false;

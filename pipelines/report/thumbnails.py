@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 from base64 import b64encode
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from pipelines.images import FORMATS, BadImage, check_image
+from pipelines.images import FORMATS, BadImage, check_image, eight_bits, upright
 
 _STEPS = ((176, 72), (144, 60), (112, 48), (80, 36), (56, 30))
 """Longer side in pixels and quality of WebP: the first that is small enough is taken."""
@@ -23,7 +23,7 @@ def thumbnail(data: bytes, max_pixels: int, allowance: int) -> str | None:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             picture.draft("RGB", (2 * _STEPS[0][0], 2 * _STEPS[0][0]))
-            shown = ImageOps.exif_transpose(picture)
+            shown = eight_bits(upright(picture))
             # A palette or a mask may hold transparency.
             clear = "A" in shown.getbands() or "transparency" in shown.info
             shown = shown.convert("RGBA" if clear else "RGB")

@@ -21,7 +21,7 @@ from pipelines.recipe import Recipe
 from pipelines.recipe_sources import ImagenetSource
 from pipelines.records import Classified, Picture, Place, Record
 from pipelines.sources.pictures import UnusableImages, picture_files
-from pipelines.sources.pieces import Piece, disk_failures, whole_files
+from pipelines.sources.pieces import Piece, whole_files
 from pipelines.sources.records import BadRecord, broken_off, identifier, reject
 
 PIECE_CLASSES = 20
@@ -136,12 +136,11 @@ def _class_of(file: _File, path: str) -> str:
 def read(recipe: Recipe, source: ImagenetSource, piece: Piece) -> Iterator[Record | Reject]:
     """The records and rejects of the piece, in the order of folders and names, or of the archive."""
     names = names_of(recipe, piece.source)
-    with disk_failures(piece):
-        if is_dir(piece.path):
-            for folder in _folders_of_piece(piece, names):
-                yield from _records(source, piece, _files(piece.path, folder), names)
-        else:
-            yield from _of_archive(source, piece, piece.path, names)
+    if is_dir(piece.path):
+        for folder in _folders_of_piece(piece, names):
+            yield from _records(source, piece, _files(piece.path, folder), names)
+    else:
+        yield from _of_archive(source, piece, piece.path, names)
 
 
 def _folders_of_piece(piece: Piece, names: NameTable) -> list[str]:

@@ -17,7 +17,7 @@ from pipelines.recipe_sources import JsonlSource, WebdatasetSource
 from pipelines.records import Picture, Place, Record
 from pipelines.sources.json_lines import Broken, accepted
 from pipelines.sources.lines import distinct_stems
-from pipelines.sources.pieces import Piece, disk_failures, whole_files
+from pipelines.sources.pieces import Piece, whole_files
 from pipelines.sources.records import MAX_TEXT, BadRecord, broken_off, kind, record_of, reject, shown
 
 PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
@@ -64,7 +64,7 @@ def read(recipe: Recipe, source: WebdatasetSource, piece: Piece) -> Iterator[Rec
     """The records and rejects of the samples in the shard."""
     kinds = _record_sources(source)
     position = 0
-    with disk_failures(piece), open_ranges(piece.path) as file:
+    with open_ranges(piece.path) as file:
         try:
             for sample in samples(piece.path):
                 position = sample.position

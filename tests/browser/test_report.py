@@ -130,6 +130,9 @@ def test_samples_are_searched_by_text_language_task_verdict_and_reason(visit: Op
     assert {text.split()[0] for text in found(task="vqa")} == {"vqa"}
     assert len(found(reason="duplicate")) == 1
     assert len(found(text="أحمر", verdict="no")) == 4
+    assert len(found(text="at least 0.456")) == 12
+    # A label and the name of a score, which are no texts of the rows.
+    assert found(text="translation") == found(text="confusable") == []
     assert found(text="no such words") == []
     assert "0 of" in form.locator("output").inner_text()
     assert page.locator("details.language:visible").count() == 0

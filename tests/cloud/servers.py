@@ -155,9 +155,9 @@ class TokenHandler(BaseHTTPRequestHandler):
         """Standard error is the tests'."""
 
 
-def answer(handler: BaseHTTPRequestHandler, content: object) -> None:
+def answer(handler: BaseHTTPRequestHandler, content: object, status: HTTPStatus = HTTPStatus.OK) -> None:
     body = json.dumps(content).encode()
-    handler.send_response(HTTPStatus.OK)
+    handler.send_response(status)
     handler.send_header("Content-Type", "application/json")
     handler.send_header("Content-Length", str(len(body)))
     handler.end_headers()
@@ -211,7 +211,7 @@ def s3() -> Iterator[dict[str, str]]:
 
 @dataclass
 class Dataflow:
-    """Google Cloud Dataflow's API for one job, whose work `work` does once the job is created."""
+    """Google Cloud Dataflow's API for one job at a time, whose work `work` does once the job is created."""
 
     work: Callable[[dict[str, Any]], str]
     """The job as submitted -> the state that it ends in; called in a thread."""
@@ -222,13 +222,28 @@ class Dataflow:
     """(method, path) of all that was asked."""
     state: str = "JOB_STATE_PENDING"
     seen_running: threading.Event = field(default_factory=threading.Event)
+    listed: bool = True
+    """Whether it tells of its job among those that are running; it does a moment after the job is created."""
+    listing: HTTPStatus = HTTPStatus.OK
+    """Of its answer to whoever asks for all jobs."""
+    conflict: HTTPStatus = HTTPStatus.OK
+    """Of its answer to a second running job of one name, which is the first one, or an error."""
 
     @contextmanager
     def serve(self) -> Iterator[str]:
         with serving(ThreadingHTTPServer(("localhost", 0), partial(_DataflowHandler, self))) as address:
             yield address
 
-    def create(self, job: dict[str, Any]) -> dict[str, Any]:
+    @property
+    def active(self) -> bool:
+        return bool(self.job) and self.state in ("JOB_STATE_PENDING", "JOB_STATE_RUNNING")
+
+    def create(self, job: dict[str, Any]) -> dict[str, Any] | None:
+        """What is told of the new job, or of the one of its name that is running; None for a refusal."""
+        if self.active:
+            assert job["name"] == self.job["name"], "two jobs are too much for this service"
+            known = self.shown() | {"clientRequestId": self.job["clientRequestId"]}
+            return known if self.conflict is HTTPStatus.OK else None
         self.job = job
         threading.Thread(target=self._run, daemon=True).start()
         return self.shown() | {"clientRequestId": job["clientRequestId"]}
@@ -257,7 +272,12 @@ class _DataflowHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._noted()
         content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        answer(self, self._service.create(content))
+        created = self._service.create(content)
+        if created is None:
+            said = f"There is already an active job named {content['name']}. Try another name."
+            answer(self, {"error": {"message": said}}, self._service.conflict)
+        else:
+            answer(self, created)
 
     def do_PUT(self) -> None:
         self._noted()
@@ -276,6 +296,11 @@ class _DataflowHandler(BaseHTTPRequestHandler):
                 for number, (importance, text) in enumerate(self._service.messages)
             ]
             answer(self, {"jobMessages": told})
+        elif path.endswith("/jobs"):
+            service = self._service
+            jobs = [service.shown()] if service.active and service.listed else []
+            said = {"jobs": jobs} if service.listing is HTTPStatus.OK else {"error": {"message": "not you"}}
+            answer(self, said, service.listing)
         else:
             answer(self, self._service.shown())
             if self._service.state == "JOB_STATE_RUNNING":

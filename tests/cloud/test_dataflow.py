@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ def test_a_job_is_submitted_as_its_options_say_and_makes_the_mix(
             "--device", "cpu",
         )  # fmt: skip
 
-    assert dataflow.requests[0] == ("POST", "/v1b3/projects/our-project/locations/europe-west4/jobs")
+    jobs = "/v1b3/projects/our-project/locations/europe-west4/jobs"
+    assert dataflow.requests[:2] == [("GET", jobs), ("POST", jobs)]
     job = dataflow.job
     assert (job["name"], job["type"]) == ("our-mix", 1)
     environment = job["environment"]
@@ -152,7 +154,9 @@ def test_an_interrupted_command_leaves_the_job_and_says_how_to_end_it(
     with dataflow.serve() as address:
         started = google.program.start(*command(address), "--sdk_container_image", IMAGE)
         wait_for(
-            lambda: any(method == "GET" for method, _ in dataflow.requests) or started.poll() is not None,
+            lambda: (
+                any(path.endswith("/job-7") for _, path in dataflow.requests) or started.poll() is not None
+            ),
             "look at the job",
         )
         started.send_signal(signal.SIGINT)
@@ -179,6 +183,73 @@ def test_a_command_that_need_not_wait_says_what_comes_last(google: GoogleCloud, 
         over.set()
     assert "job    job-7: https://console.cloud.google.com/" in done.stdout
     assert f"submitted; gs://{BUCKET}/mix/manifest.json will be its last file" in done.stdout
+
+
+def submitted(dataflow: Dataflow) -> int:
+    return sum(method == "POST" for method, _ in dataflow.requests)
+
+
+def test_a_second_job_for_an_output_is_refused_before_it_deletes_what_the_first_one_wrote(
+    google: GoogleCloud, command: Command
+) -> None:
+    over, shard = threading.Event(), "mix/data/deu_Latn/train-00000-of-00001.parquet"
+    dataflow = Dataflow(lambda _: "JOB_STATE_FAILED" if over.wait() else "")
+    with dataflow.serve() as address:
+        submit = [*command(address), "--sdk_container_image", IMAGE, "--no_wait_until_finish"]
+        google.program.call(*submit)
+        google.store.upload(shard, b"rows")
+        refused = google.program.call(*submit, code=2)
+        assert google.store.names("mix/data/") == [shard]
+        assert submitted(dataflow) == 1
+        name = dataflow.job["name"]
+
+        over.set()
+        dataflow.seen_running.set()
+        wait_for(lambda: not dataflow.active, "end of the job")
+        google.program.call(*submit)
+        assert google.store.names("mix/data/") == []
+    assert submitted(dataflow) == 2
+    assert name.startswith("translate-mix-mix-")
+    assert refused.stderr == (
+        f"translate-mix: gs://{BUCKET}/mix: job job-7 ({name}) is still writing there; wait for its end, or "
+        "end it by: gcloud dataflow jobs cancel job-7 --region=europe-west4 --project=our-project\n"
+    )
+
+
+def test_nothing_is_deleted_where_the_service_does_not_say_what_is_running(
+    google: GoogleCloud, command: Command
+) -> None:
+    shard = "mix/data/deu_Latn/train-00000-of-00001.parquet"
+    google.store.upload(shard, b"rows")
+    dataflow = Dataflow(lambda _: "JOB_STATE_DONE", listing=HTTPStatus.FORBIDDEN)
+    with dataflow.serve() as address:
+        refused = google.program.call(*command(address), "--sdk_container_image", IMAGE, code=1)
+    assert google.store.names("mix/data/") == [shard]
+    assert submitted(dataflow) == 0
+    assert refused.stderr.startswith("translate-mix: Dataflow does not say which jobs are running: 403 ")
+    assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("conflict", [HTTPStatus.OK, HTTPStatus.CONFLICT])
+def test_a_refusal_of_the_service_does_not_advise_to_write_there_all_the_same(
+    google: GoogleCloud, command: Command, conflict: HTTPStatus
+) -> None:
+    over = threading.Event()
+
+    def work(_: dict[str, Any]) -> str:
+        over.wait()
+        return "JOB_STATE_DONE"
+
+    dataflow = Dataflow(work, listed=False, conflict=conflict)
+    with dataflow.serve() as address:
+        submit = [*command(address), "--sdk_container_image", IMAGE, "--no_wait_until_finish"]
+        google.program.call(*submit)
+        refused = google.program.call(*submit, code=1)
+        over.set()
+    assert refused.stderr == (
+        f"translate-mix: another job of the name {dataflow.job['name']} has started a moment ago, and may be "
+        "writing to the same output; wait for its end, and give the same command again\n"
+    )
 
 
 def test_the_launcher_of_a_template_writes_a_job_and_starts_none(

@@ -66,7 +66,9 @@ def test_copies_in_other_sizes_formats_and_qualities_are_near(seed: int) -> None
     drawn = picture(seed)
     original = saved(drawn, "JPEG", quality=95)
     turned = Image.Exif()
-    turned[0x0112] = 3
+    turned[0x0112], turned[0x010E] = 3, "a boat"
+    # With a width that is text.
+    half_broken = turned.tobytes().replace(b"\x01\x0e", b"\x01\x00")
     copies = {
         "worse": saved(drawn, "JPEG", quality=40),
         "smaller": saved(drawn.resize((160, 120))),
@@ -76,6 +78,7 @@ def test_copies_in_other_sizes_formats_and_qualities_are_near(seed: int) -> None
         "grey": saved(drawn.convert("L")),
         "CMYK": saved(drawn.convert("CMYK"), "JPEG"),
         "turned and said so": saved(drawn.rotate(180), "JPEG", exif=turned),
+        "turned and said so amid errors": saved(drawn.rotate(180), "JPEG", exif=half_broken),
         "opaque": saved(drawn.convert("RGBA")),
         "16 bits": saved(Image.fromarray(np.asarray(drawn.convert("L")).astype(np.uint16) * 257)),
         "brighter": saved(ImageEnhance.Brightness(drawn).enhance(1.05)),

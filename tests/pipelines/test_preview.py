@@ -89,9 +89,7 @@ def test_short_whole_rows_of_the_training_split_come_first(tmp_path: Path) -> No
         shard(tmp_path, "deu_Latn", rows),
         shard(tmp_path, "deu_Latn", rows_of("deu_Latn", 1), "validation"),
     ]
-    assert shown(tmp_path, *reversed(files)) == (
-        PreviewRow("deu_Latn", "caption", "prompt 22", "kurz", "red"),
-    )
+    assert shown(tmp_path, *reversed(files)) == (PreviewRow("deu_Latn", "prompt 22", "kurz", "red"),)
 
 
 def test_a_language_without_a_whole_row_is_left_out(tmp_path: Path) -> None:
@@ -109,6 +107,7 @@ def test_a_language_without_a_whole_row_is_left_out(tmp_path: Path) -> None:
         ),
         ("[a](b) \\", "\\[a\\](b) \\\\"),
         ("\u202eturned\u202c", "turned"),
+        ("10\u202f000\u3000赤い\u00a0船", "10 000 赤い 船"),
         ("شير", '<span dir="rtl">شير</span>'),
         ("12 אריות", '<span dir="rtl">12 אריות</span>'),
         ("12 lions אריות", "12 lions אריות"),

@@ -81,8 +81,26 @@ def test_elsewhere_a_line_now_and_then_tells_it(
     line = next(line for line in out.splitlines() if "50 of" in line)
     assert line.startswith("translating: 50 of ")
     assert line.endswith("2 of 3 languages done, 80% of the texts kept, 10 remembered")
-    assert "a second" in line
-    assert " left" in line
+    # What was done when it was first looked at took nobody knows how long.
+    assert "texts, 0.0 a second, time left unknown;" in line
+
+
+def test_the_rate_is_that_of_the_stage_since_it_began(
+    folder: Path, planned: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    display = ProgressDisplay(folder, planned, BUCKETS, Console(quiet=True), quiet=True)
+    progress.enter(str(folder), progress.TRANSLATING)
+    progress.record(str(folder), progress.BATCHES, 500, 500, 500)
+    progress.record(str(folder), progress.BATCHES, 20, 0, 20)
+    assert display._now().rate == 0
+    progress.record(str(folder), progress.BATCHES, 30, 10, 30)
+    now[0] += 4
+    assert (display._now().stage, display._now().rate) == (progress.TRANSLATING, 5)
+    # In the middle of being written by another worker.
+    (folder / progress.STAGE).write_text("")
+    assert display._now().stage == progress.TRANSLATING
 
 
 def test_the_display_of_an_earlier_run_is_forgotten(folder: Path, planned: Plan) -> None:

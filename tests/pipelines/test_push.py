@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import subprocess
@@ -215,6 +216,32 @@ def test_a_commit_of_somebody_else_meanwhile_is_not_overwritten(hub: FakeHub, mi
         push(str(mix), NAME)
 
 
+def test_a_commit_of_somebody_else_while_the_files_are_listed_is_not_overwritten(
+    hub: FakeHub, mix: Path
+) -> None:
+    push(str(mix), NAME)
+    refilter(str(mix), ["filters.length_ratio.max=1.05"], Console(quiet=True), quiet=True)
+    main = hub.repositories[NAME].branches["main"]
+
+    def meddle(method: str, path: str) -> None:
+        if "/tree/" in path and len(main.commits) == 2:
+            main.commits.append("f" * 40)
+
+    hub.fail = meddle
+    with pytest.raises(PushError, match="somebody has pushed meanwhile"):
+        push(str(mix), NAME)
+
+
+def test_that_pictures_stay_behind_is_said_before_anything_is_sent(
+    hub: FakeHub, tmp_path: Path, make_recipe: Callable[[Path], Path]
+) -> None:
+    recipe = load_recipe(make_recipe(tmp_path / "recipe"), ["images=reference"])
+    run_mix(recipe, str(tmp_path / "mix"), [], Console(quiet=True), quiet=True)
+    out = io.StringIO()
+    push(str(tmp_path / "mix"), NAME, console=Console(file=out, width=80))
+    assert "The pictures are not in this mix" in out.getvalue()
+
+
 def test_files_that_the_hub_leaves_out_are_told_of(hub: FakeHub, mix: Path) -> None:
     left_out = next(name for name in content(mix) if name.startswith("data/"))
     hub.ignored = frozenset({left_out})
@@ -235,6 +262,8 @@ def test_without_a_token_nothing_is_asked_of_the_hub(
     hub: FakeHub, mix: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HF_TOKEN")
+    # Said before hours go into the check of a large mix: this one would not pass it.
+    next((mix / "data").rglob("*.parquet")).unlink()
     with pytest.raises(PushError, match="hf auth login"):
         push(str(mix), NAME)
     assert hub.requests == []

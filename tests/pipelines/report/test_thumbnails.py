@@ -7,6 +7,8 @@ from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -53,6 +55,14 @@ def test_every_mode(mode: str) -> None:
     assert shown(file.getvalue()).size == (30, 20)
 
 
+def test_sixteen_bits_keep_their_greys() -> None:
+    file = io.BytesIO()
+    Image.new("I;16", (30, 20), 128 * 257).save(file, "PNG")
+    grey = shown(file.getvalue()).convert("L").getpixel((15, 10))
+    assert isinstance(grey, int)
+    assert abs(grey - 128) <= 2
+
+
 def test_transparency_stays() -> None:
     file = io.BytesIO()
     Image.new("RGBA", (30, 20), (0, 0, 0, 0)).save(file, "PNG")
@@ -70,6 +80,16 @@ def test_it_is_turned_as_the_original_says_and_says_nothing_of_it() -> None:
     assert small.size == (20, 40)
     assert not small.getexif()
     assert "exif" not in small.info
+
+
+def test_a_broken_tag_of_the_exif_does_not_keep_others_from_turning_it() -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a boat"
+    file = io.BytesIO()
+    # A width that is text.
+    broken = exif.tobytes().replace(b"\x01\x0e", b"\x01\x00")
+    Image.new("RGB", (40, 20)).save(file, "JPEG", exif=broken)
+    assert shown(file.getvalue()).size == (20, 40)
 
 
 def test_it_gets_smaller_until_it_fits() -> None:
@@ -107,6 +127,20 @@ def test_a_mix_that_embeds_its_pictures_reads_none_from_elsewhere(tmp_path: Path
         {"bytes": None, "path": str(tmp_path / "private.png")}
     )
     assert found == (None, "picture not in the mix: private.png")
+
+
+def test_a_source_that_is_another_file_by_now_costs_its_pictures_alone(tmp_path: Path) -> None:
+    manifest = read_manifest(str(write_mix(tmp_path / "mix", [row("deu_Latn", 0)], images="reference")))
+    gallery = Gallery(str(tmp_path), manifest, PIXELS, 1)
+    for name, content in (("text", b"no Parquet file"), ("other", None)):
+        path = tmp_path / f"{name}.parquet"
+        if content is None:
+            pq.write_table(pa.table({"other": [b"column"]}), path)
+        else:
+            path.write_bytes(content)
+        url, why = gallery.show({"bytes": None, "path": f"{path}#column=image&row=0"})
+        assert url is None
+        assert why.startswith("picture not found: ")
 
 
 def test_nothing_is_downloaded(tmp_path: Path) -> None:
