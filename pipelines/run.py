@@ -419,8 +419,9 @@ def _print_configuration(recipe: Recipe, plan: MixPlan, elsewhere: bool, console
     )
     if recipe.model == SMALL:
         console.print(
-            "[yellow]The small model is a stand-in for trying things out: it knows some 650 names. "
-            "For real data give an NLLB model (translate-mix model add facebook/nllb-200-distilled-600M).[/]"
+            "[yellow]The small model is a stand-in for trying things out: it knows some 650 names.\n"
+            "For real data: translate-mix model add facebook/nllb-200-distilled-600M (an NLLB model)[/]",
+            soft_wrap=True,
         )
     if elsewhere and recipe.model != SMALL and is_local(plan.engine.directory):
         console.print(
