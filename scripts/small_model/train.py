@@ -409,10 +409,10 @@ def parser() -> argparse.ArgumentParser:
         help="ids drawn into the softmax beside those of the batch; 0: all (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--into-english", type=float, default=0.4, help="share of that direction")
-    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--heads", type=int, default=4)
-    parser.add_argument("--feed-forward", type=int, default=1024)
-    parser.add_argument("--encoder-layers", type=int, default=5)
+    parser.add_argument("--feed-forward", type=int, default=768)
+    parser.add_argument("--encoder-layers", type=int, default=3)
     parser.add_argument("--decoder-layers", type=int, default=2)
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--smoothing", type=float, default=0.1, help="of the labels")
