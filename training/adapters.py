@@ -130,11 +130,15 @@ def base_name(name: str) -> str | None:
     return name.removeprefix("base_model.model.").replace(".base_layer.", ".")
 
 
-def save_adapter(model: PeftModel, folder: Path) -> None:
-    """Writes what `PeftModel.from_pretrained(base, folder)` reads."""
+def save_adapter(model: PeftModel, folder: Path, tensors: dict[str, Tensor] | None = None) -> None:
+    """Writes what `PeftModel.from_pretrained(base, folder)` reads.
+
+    Args:
+        tensors: the model's, where it has only shares of them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     # peft's own `save_pretrained` would ask the hub what the base's vocabulary is.
-    tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
+    tensors = get_peft_model_state_dict(model, tensors, save_embedding_layers=False)
     config = model.peft_config["default"]
     training, config.inference_mode = config.inference_mode, True
     config.save_pretrained(str(folder))

@@ -170,6 +170,7 @@ class VisionLanguageModel(PreTrainedModel):  # type: ignore[misc]  # transformer
     def __init__(self, config: VisionLanguageConfig) -> None:
         super().__init__(config)
         self._silenced: list[tuple[nn.Module, str, float]] = []
+        self._idle_picture: tuple[int, int] | None = None
         self.vision_model = vision_model_of(config.vision_config)
         if config.qformer_config is not None:
             width = config.qformer_config.hidden_size  # type: ignore[union-attr]
@@ -312,8 +313,20 @@ class VisionLanguageModel(PreTrainedModel):  # type: ignore[misc]  # transformer
         flat = embeddings.flatten(0, 1).index_copy(0, image_places, features.flatten(0, 1))
         return flat.view_as(embeddings)
 
+    def keep_in_step(self, height: int, width: int) -> None:
+        """From now on, all parts are computed for every batch, on a black picture where it has none.
+
+        Processes that share weights out gather them layer by layer, which none of them may leave out.
+        """
+        self._idle_picture = (height, width)
+
     def _with_idle_parts(self, embeddings: Tensor) -> Tensor:
         """The same values, with zero gradients for parts that saw no picture: other processes have some."""
+        if self._idle_picture is not None:
+            # The random numbers of what follows are those of a batch without a picture.
+            with torch.random.fork_rng([embeddings.device] if embeddings.is_cuda else []):
+                black = self.image_features(torch.zeros(1, 3, *self._idle_picture, device=embeddings.device))
+            return embeddings + black.sum().to(embeddings.dtype) * 0
         if not torch.is_grad_enabled():
             return embeddings
         own = [self.vision_model, *self.connector()]

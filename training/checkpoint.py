@@ -114,6 +114,7 @@ def save_weights(
     folder: Path,
     frozen_folder: Path,
     parts: Collection[str] | None = None,
+    trained: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Writes a checkpoint into an empty or new folder; the caller makes it atomic by renaming the folder.
 
@@ -123,31 +124,53 @@ def save_weights(
     Args:
         loaded: the model and what belongs to it; `parameters.trainable` has said what is trained.
         parts: those that any stage of the run trains; None: those that are trained now.
+        trained: of a sharded model, what `trained_tensors` names, whole; the frozen weights were written by
+            `save_frozen` before it was sharded.
 
     Raises:
-        CheckpointError: `frozen_folder` holds the weights of another model.
+        CheckpointError: `frozen_folder` holds the weights of another model, or not those of a sharded one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model = loaded.model
-    trained, frozen = _by_training(model, parts)
-    files = dict.fromkeys(trained, TRAINED)
-    sizes = {name: _bytes(tensor) for name, tensor in trained.items()}
-    if trained:
-        _write(folder / TRAINED, trained)
-    shapes = {name: [list(tensor.shape), str(tensor.dtype)] for name, tensor in frozen.items()}
-    index = _frozen_index(frozen_folder, shapes)
+    changed, frozen = _by_training(model, parts)
+    if trained is not None:
+        changed = {name: trained[own] for own in trained if (name := base_name(own)) is not None}
+    files = dict.fromkeys(changed, TRAINED)
+    sizes = {name: _bytes(tensor) for name, tensor in changed.items()}
+    if changed:
+        _write(folder / TRAINED, changed)
+    index = _frozen_index(frozen_folder, _shapes(frozen))
+    if index is None and trained is not None:
+        raise CheckpointError(
+            f"{frozen_folder}: the frozen weights are not all there any more; stop the run, and the same "
+            "command writes them again and goes on"
+        )
     if index is None:
-        index = _write_frozen(frozen_folder, _unpacked(frozen, loaded), shapes)
+        index = save_frozen(loaded, frozen_folder, parts)
     for name in sorted(set(index["weight_map"].values())):
         _link(frozen_folder / name, folder / name)
     files |= index["weight_map"]
     total = sum(sizes.values()) + index["total_size"]
     _write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": files})
     if loaded.has_adapter:
-        save_adapter(model, folder / ADAPTER)  # type: ignore[arg-type]
+        save_adapter(model, folder / ADAPTER, dict(trained) if trained is not None else None)  # type: ignore[arg-type]
         _flush(folder / ADAPTER)
     save_description(loaded, folder)
     _flush(folder)
+
+
+def save_frozen(loaded: Loaded, folder: Path, parts: Collection[str] | None = None) -> dict[str, Any]:
+    """Writes the weights that training does not change, unless they are there; says which is in which file.
+
+    Args:
+        parts: see `save_weights`.
+
+    Raises:
+        CheckpointError: see `save_weights`.
+    """
+    _, frozen = _by_training(loaded.model, parts)
+    shapes = _shapes(frozen)
+    return _frozen_index(folder, shapes) or _write_frozen(folder, _unpacked(frozen, loaded), shapes)
 
 
 def save_description(loaded: Loaded, folder: Path) -> None:
@@ -156,7 +179,7 @@ def save_description(loaded: Loaded, folder: Path) -> None:
     config = base.config.blip2_config() if base.config.is_blip2 else base.config
     config.image_token_index = loaded.image_token_id
     if not base.config.is_blip2:
-        config.architectures = [type(base).__name__]
+        config.architectures = [VisionLanguageModel.__name__]
     values = config.to_dict()
     # Of a model that was loaded in 8 or 4 bits; what is written is not packed.
     for part in (values, values["text_config"]):
@@ -178,6 +201,15 @@ def save_description(loaded: Loaded, folder: Path) -> None:
             "digest": loaded.digest,
         },
     )
+
+
+def trained_tensors(model: nn.Module, parts: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+    """Names and values of what parts have, an adapter's too, in the same order on every process."""
+    return ((name, tensor) for name, tensor in _tensors(model) if part_of(name) in parts)
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {name: [list(tensor.shape), str(tensor.dtype)] for name, tensor in tensors.items()}
 
 
 def _by_training(

@@ -241,6 +241,9 @@ class Configuration(Section):
     have it, float16 on others, float32 on CPUs."""
     gradient_checkpointing: bool = False
     """Computes activations of the LLM twice, to store fewer."""
+    sharding: Literal["none", "full"] = "none"
+    """`full`: each process keeps a share of all weights, gradients and optimiser state, and gathers a layer's
+    weights when it computes that (FSDP). `none`: each holds the model."""
     non_finite: int = Field(default=10, ge=1)
     """Steps in a row with an infinite or undefined gradient, each left out, after which the run stops."""
     checkpoints: CheckpointSection = CheckpointSection()
@@ -253,6 +256,11 @@ class Configuration(Section):
     @model_validator(mode="after")
     def _check(self) -> Configuration:
         distinct(tuple(stage.name for stage in self.stages))
+        if self.sharding == "full" and self.model.quantization is not None:
+            remedy = f"`quantization: {self.model.quantization}` packs weights that cannot be shared out"
+            raise Misfit("sharding", f"{remedy}; take one of both")
+        if self.sharding == "full" and self.precision == "float16":
+            raise Misfit("sharding", "`precision: float16` cannot be shared out; take bfloat16 or float32")
         for index, stage in enumerate(self.stages):
             if stage.batch_size % self.per_device:
                 raise Misfit(
@@ -315,6 +323,7 @@ _INDIFFERENT = {
     "validation": True,
     "log": True,
     "non_finite": True,
+    "sharding": True,
 }
 """What a run may change when it goes on."""
 

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any
 
+import pyarrow as pa
+
 from training.batches import Batch, batch_of
 from training.decoding import Decoded, Decoding, Job, LoaderError, is_of_worker
 from training.epochs import Epoch, plan_epoch
@@ -59,6 +61,8 @@ class LoaderSettings:
     number of ranks that divides it."""
     max_skipped: float = 0.05
     """Share of examples that may be left out before the run stops: then the mix is broken, not some rows."""
+    without: pa.Array | None = None
+    """Split keys of rows that are not loaded; see `training.mixes.Mix`."""
 
 
 class Loader:
@@ -102,7 +106,7 @@ class Loader:
         if not settings.mixes:
             raise ValueError("mixes: none is named")
         self.settings, self.rank, self.ranks = settings, rank, ranks
-        self.mixes = tuple(Mix(mix.location, settings.split) for mix in settings.mixes)
+        self.mixes = tuple(Mix(mix.location, settings.split, settings.without) for mix in settings.mixes)
         self._cells = cells_of(self.mixes, settings.mixture)
         self._times = times_of(self._cells, [mix.times for mix in settings.mixes], settings.mixture)
         codes = {cell.language for cell in self._cells} | {ENGLISH}
@@ -117,6 +121,11 @@ class Loader:
         self._feed = Feed(self.mixes, self.encoder, settings.order, settings.seed, max(2, workers * ahead))
         self._decoding = Decoding(settings.pictures, self._jobs, workers, ahead, pin_memory)
 
+    @property
+    def rows_left_out(self) -> int:
+        """Rows of all mixes that `settings.without` names."""
+        return sum(mix.left_out for mix in self.mixes)
+
     def __len__(self) -> int:
         """Batches that this rank gets in the whole of the present epoch."""
         return self.batches_in(self.epoch)
@@ -125,6 +134,10 @@ class Loader:
         """Batches that this rank gets in an epoch; epochs differ by a few."""
         plan = self._plan if epoch == self.epoch else self._planned(epoch)
         return len(range(self.rank, self._end(plan, 0), self.ranks))
+
+    def batches_below(self, index: int) -> int:
+        """Batches before that of this number that this rank gets in the whole of the present epoch."""
+        return len(range(self.rank, min(index, self._end(self._plan, 0)), self.ranks))
 
     @property
     def batches_left(self) -> int:

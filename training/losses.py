@@ -16,7 +16,9 @@ VALUES_AT_ONCE = 2**26
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
-        losses = torch.empty(len(logits), dtype=torch.float32, device=logits.device)
+        shaped = torch.empty(targets.shape, dtype=torch.float32, device=logits.device)
+        # What is returned is no view: FSDP hooks what a module returns, and warns of views.
+        losses, targets = shaped.view(-1), targets.reshape(-1)
         normalisers = torch.empty_like(losses)
         for rows in _slices(logits):
             part, wanted = logits[rows].float(), targets[rows]
@@ -24,13 +26,13 @@ class _CrossEntropy(torch.autograd.Function):
             chosen = part.gather(1, wanted.clamp(min=0)[:, None])[:, 0]
             losses[rows] = (normalisers[rows] - chosen).masked_fill(wanted == IGNORED, 0.0)
         ctx.save_for_backward(logits, targets, normalisers)
-        return losses
+        return shaped
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         logits, targets, normalisers = ctx.saved_tensors
         made = torch.empty_like(logits)
-        weights = gradients[0].masked_fill(targets == IGNORED, 0.0)
+        weights = gradients[0].reshape(-1).masked_fill(targets == IGNORED, 0.0)
         for rows in _slices(logits):
             part = (logits[rows].float() - normalisers[rows, None]).exp()
             part.scatter_add_(1, targets[rows].clamp(min=0)[:, None], part.new_full((len(part), 1), -1.0))
@@ -54,5 +56,5 @@ def token_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         targets: (...), int64; -100 is ignored.
     """
     flat = logits.reshape(-1, logits.shape[-1])
-    losses: Tensor = _CrossEntropy.apply(flat, targets.reshape(-1))  # type: ignore[no-untyped-call]
-    return losses.view(targets.shape)
+    losses: Tensor = _CrossEntropy.apply(flat, targets)  # type: ignore[no-untyped-call]
+    return losses

@@ -10,13 +10,16 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from translation.row import IMAGE_COLUMNS, row_schema
 
@@ -65,18 +68,22 @@ class RowGroup:
 class Mix:
     """The rows of one split of a mix, and its files."""
 
-    def __init__(self, location: str, split: str = TRAIN) -> None:
+    def __init__(self, location: str, split: str = TRAIN, without: pa.Array | None = None) -> None:
         """Reads the footers of all shards.
 
         Args:
             location: a directory or a URL.
             split: `train` or `validation`.
+            without: split keys (see `split_keys`) of rows that are left out, as if the mix did not have them;
+                to find them, the ids of all rows are read.
 
         Raises:
             MixError: no mix, an unfinished one, one without rows of this split, or a shard that is missing,
                 broken, of another schema, or not what the manifest says.
         """
         self.location, self.split = location, split
+        self.left_out = 0
+        """Rows of the split that are as if they were not there."""
         self.filesystem, self.root = filesystem_at(location)
         present = self.files_below("data")
         manifest = self._read_manifest()
@@ -96,6 +103,17 @@ class Mix:
                 f"{location}: the mix is empty, it has no rows of the split {split!r}; "
                 + ("no row was accepted?" if split == TRAIN else "was it made with `validation: 0`?")
             )
+        self._kept: dict[RowGroup, NDArray[np.bool_]] = {}
+        """Of groups that rows are left out of."""
+        if without is not None:
+            whole = self.rows
+            self._leave_out(without)
+            if not self.groups:
+                raise EmptySplit(
+                    f"{location}: all of its {whole:,} rows of the split {split!r} are left out, since other "
+                    "mixes hold out what they show; leave it out too, or make the others with a smaller "
+                    "`validation`"
+                )
 
     @property
     def rows(self) -> int:
@@ -103,13 +121,19 @@ class Mix:
 
     @property
     def digest(self) -> str:
-        """Of the names and sizes of all row groups: another one means other data or another order of it."""
+        """Of the names and sizes of all row groups, and of what is left out of them.
+
+        Another one means other data, or another order of it.
+        """
         footers = {file: footer.serialized_size for file, footer in self._footers.items()}
         lines = [
             f"{group.file} {group.index} {group.rows} {group.bytes} {footers[group.file]}"
             for group in self.groups
         ]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+        digest = hashlib.sha256("\n".join(lines).encode())
+        for mask in self._kept.values():
+            digest.update(mask.tobytes())
+        return digest.hexdigest()[:16]
 
     def name(self, file: str) -> str:
         """A file of the mix as messages name it."""
@@ -128,7 +152,44 @@ class Mix:
                 table = file.read_row_group(group.index, columns=wanted)
         except (OSError, pa.ArrowException) as error:
             raise self._broken(group.file, error) from error
-        return table
+        return table.filter(self._kept[group]) if group in self._kept else table
+
+    def split_keys(self, group: RowGroup) -> pa.ChunkedArray:
+        """What each row of a row group stands on one side of its mix's split with.
+
+        That is the id of its picture; of a row without one, the id of its example in any language. No picture
+        is read for it, so it is the same wherever the mix has its pictures.
+
+        Raises:
+            MixError: it cannot be read.
+        """
+        table = self.read(group, ["image_id"])
+        images = table.column("image_id").cast(pa.string()) if table.num_columns else None
+        if images is not None and not images.null_count:
+            return images
+        examples = pc.replace_substring_regex(self.read(group, ["id"]).column("id"), "/[^/]*$", "")
+        return (
+            examples.cast(pa.string()) if images is None else pc.coalesce(images, examples.cast(pa.string()))
+        )
+
+    def _leave_out(self, keys: pa.Array) -> None:
+        """Takes the rows with these split keys out of `groups` and of what is read of them."""
+
+        def kept(group: RowGroup) -> NDArray[np.bool_]:
+            found = pc.is_in(self.split_keys(group), value_set=keys)
+            mask: NDArray[np.bool_] = ~found.to_numpy()
+            return mask
+
+        groups: list[RowGroup] = []
+        for group, mask in zip(self.groups, _at_once(kept, self.groups), strict=True):
+            rows = int(mask.sum())
+            if rows == group.rows:
+                groups.append(group)
+            elif rows:
+                groups.append(replace(group, rows=rows, bytes=group.bytes * rows // group.rows))
+                self._kept[groups[-1]] = mask
+            self.left_out += group.rows - rows
+        self.groups = tuple(groups)
 
     def open_file(self, path: str) -> pa.NativeFile:
         """A file of the mix for reading; raises OSError."""

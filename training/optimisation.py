@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from training.configuration import Stage
 from training.parameters import parameter_groups
 from training.run_directory import RunError
+from training.sharding import gathered, shared_like
 
 
 def optimiser_of(model: nn.Module, stage: Stage) -> torch.optim.AdamW:
@@ -47,14 +48,21 @@ def set_rates(groups: Sequence[dict[str, Any]], scale: float) -> dict[str, float
     return {str(group["name"]).partition("/")[0]: group["lr"] for group in groups}
 
 
-def optimiser_state(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimiser's tensors by `parameter's name/what`, in main memory."""
+def optimiser_state(
+    model: nn.Module, optimiser: torch.optim.Optimizer, *, keep: bool = True
+) -> dict[str, Tensor]:
+    """An optimiser's tensors by `parameter's name/what`, in main memory.
+
+    Args:
+        keep: False for processes that give their shares of a sharded model alone, and get nothing.
+    """
     names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
-    return {
-        f"{names[parameter]}/{what}": value.detach().cpu().clone()
+    tensors = (
+        (f"{names[parameter]}/{what}", value)
         for parameter, values in optimiser.state.items()
         for what, value in values.items()
-    }
+    )
+    return gathered(tensors, keep=keep)
 
 
 def load_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
@@ -79,6 +87,6 @@ def load_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer, tensors: 
         parameter = trained[name]
         optimiser.state[parameter] = {
             # AdamW counts steps in main memory.
-            what: value if value.ndim == 0 else value.to(parameter.device)
+            what: value if value.ndim == 0 else shared_like(value, parameter)
             for what, value in values.items()
         }

@@ -68,8 +68,9 @@ def trainable(model: nn.Module, parts: Collection[str]) -> None:
         elif not parameter.is_floating_point():
             raise ValueError(f"{of_name[name]!r} cannot be trained: its weights are quantised")
         else:
-            # 16 bits do not hold small updates; autocast computes in 16 bits all the same.
-            parameter.data = parameter.data.float()
+            if parameter.dtype != torch.float32:
+                # 16 bits do not hold small updates; autocast computes in 16 bits all the same.
+                parameter.data = parameter.data.float()
             parameter.requires_grad_(True)
 
 

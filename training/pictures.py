@@ -98,6 +98,9 @@ def _as_rgb(picture: Image.Image) -> Image.Image:
     """Decodes, turns, and converts."""
     picture.load()
     if picture.getexif().get(_ORIENTATION, 1) != 1:
+        # Pillow would write the EXIF anew, which fails where another tag of it is broken.
+        for metadata in ("exif", "Raw profile type exif"):
+            picture.info.pop(metadata, None)
         picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I;16"):
         # Pillow would clip these at 255.

@@ -56,6 +56,12 @@ def targets_at(labels: Tensor, target_places: Tensor) -> Tensor:
     return following.masked_fill(target_places + 1 >= width, IGNORED)
 
 
+def nothing_expanded() -> Expanded:
+    """One token without a picture and without a target, for a forward pass of which nothing is used."""
+    token = torch.zeros(1, 1, dtype=torch.int64)
+    return Expanded(token, torch.ones_like(token), torch.full_like(token, IGNORED), token[0, :0], None)
+
+
 def expanded(batch: Batch, visual_tokens: int, image_token_id: int) -> Expanded:
     """The sequences of a batch; to be called while it is in main memory, since lengths depend on values.
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from training.architecture import arguments_of
 from training.batches import Batch
-from training.checkpoint import Loaded, save_weights
+from training.checkpoint import Loaded, save_weights, trained_tensors
 from training.configuration import Configuration
 from training.figures import Figures
 from training.loader import Loader
@@ -36,7 +36,8 @@ from training.parameters import trainable
 from training.precision import Precisions
 from training.requested import with_settings
 from training.run_directory import Progress, RunDirectory, RunError
-from training.sequences import Expanded, expanded
+from training.sequences import Expanded, expanded, nothing_expanded
+from training.sharding import gathered, is_sharded, whole
 from training.stage_data import held_out_loader, training_loader
 from training.sums import Sums, merged
 from training.throughput import Throughput, peak_flops
@@ -55,6 +56,8 @@ class Run:
     accelerator: Accelerator
     precisions: Precisions
     assembled: Loaded
+    picture_flops: tuple[int, int] | None
+    """Where the device's peak is known; see `training.throughput`."""
     directory: RunDirectory
     figures: Figures | None
     """Of the first rank."""
@@ -100,7 +103,10 @@ class StageRun:
         trainable(self._model, stage.learning_rates)
         self._model.train()
         self._bare_optimiser = optimiser_of(self._model, stage)
-        self._losses, self._optimiser = accelerator.prepare(_Losses(self._model), self._bare_optimiser)
+        self._sharded = is_sharded(self._model)
+        # What is sharded gets autocast from accelerate, and nothing around it that copies gradients.
+        self._losses = accelerator.prepare_model(_Losses(self._model), evaluation_mode=self._sharded)
+        self._optimiser = accelerator.prepare_optimizer(self._bare_optimiser)
         if progress.stage_step and latest is not None:
             load_optimiser(self._model, self._bare_optimiser, run.directory.optimiser_of(latest))
         if accelerator.scaler is not None and progress.scaler:
@@ -113,11 +119,14 @@ class StageRun:
         elif progress.report is not None and accelerator.is_main_process:
             self._loader.report = LoadingReport.from_state(progress.report)
         self._held_out = self._held_out_of()
+        if self._loader.rows_left_out and accelerator.is_main_process:
+            told = f"{stage.name}: {self._loader.rows_left_out:,} rows are not trained on"
+            run.console.print(f"{told}: a mix of this run holds out what they show", soft_wrap=True)
         self._sums = Sums(**progress.sums) if progress.sums and accelerator.is_main_process else Sums()
         self._norms = list(progress.norms)
         self._throughput = Throughput(
             run.assembled.base,
-            self._loaded.preprocessing.pictures,
+            run.picture_flops,
             set(stage.learning_rates),
             accelerator.device,
             self._loader.report,
@@ -204,10 +213,11 @@ class StageRun:
             with nullcontext() if ends else accelerator.no_sync(self._losses):
                 device_sequences = sequences.to(accelerator.device, non_blocking=True)
                 found = self._losses(device_sequences, pixels)
-                # DistributedDataParallel takes the mean of its processes' gradients.
+                # DistributedDataParallel takes the mean of its processes' gradients, as FSDP does.
                 accelerator.backward(found.sum() * accelerator.num_processes / targets)
             losses.append(found.detach().sum(1))
-        return float(accelerator.clip_grad_norm_(self._losses.parameters(), self._stage.clip))
+        norm = accelerator.clip_grad_norm_(self._losses.parameters(), self._stage.clip)
+        return float(whole(norm))
 
     def _inputs(self, batch: Batch) -> tuple[Expanded, Tensor | None]:
         """Sequences, still in main memory, and pictures on the device, or None.
@@ -278,6 +288,7 @@ class StageRun:
                     **throughput,
                     "padding_share": report.padding_share,
                     "examples_skipped": report.skipped.total(),
+                    "rows_held_out": self._loader.rows_left_out,
                     "skipped_by_reason": dict(report.skipped),
                     "prompts_cut": report.prompts_cut,
                     "targets_cut": report.targets_cut,
@@ -300,13 +311,14 @@ class StageRun:
         self._held_out.seek(0)
         # Their number is that of all processes together, whatever that is.
         few = takewhile(lambda batch: batch.index < settings.batches, self._held_out)
-        device = self._accelerator.device
+        idle = self._idle_passes(settings.batches)
         with torch.no_grad(), self._accelerator.autocast():
             for batch in few:
                 sequences, pixels = self._inputs(batch)
-                arguments = arguments_of(sequences.to(device, non_blocking=True))
-                losses = self._model(**arguments, pixel_values=pixels).token_losses
+                losses = self._held_out_losses(sequences, pixels)
                 sums.add(losses.sum(1).tolist(), batch.target_counts, batch.tasks, batch.languages)
+            for _ in range(idle):
+                self._held_out_losses(nothing_expanded(), None)
         self._model.train()
         figures = merged(Sums(**one) for one in gather_object([asdict(sums)])).figures()
         if self._run.figures is not None:
@@ -316,6 +328,20 @@ class StageRun:
             return None
         # Stages may have other held-out rows, so a later one begins anew.
         return loss if best is None or best[2] < self._number or loss < best[1] else None
+
+    def _held_out_losses(self, sequences: Expanded, pixels: Tensor | None) -> Tensor:
+        arguments = arguments_of(sequences.to(self._accelerator.device, non_blocking=True))
+        losses: Tensor = self._model(**arguments, pixel_values=pixels).token_losses
+        return losses
+
+    def _idle_passes(self, batches: int) -> int:
+        """How many more held-out batches other processes have, who gather shares of this one for them."""
+        if not self._sharded:
+            return 0
+        assert self._held_out is not None
+        mine = self._held_out.batches_below(batches)
+        most: int = max(gather_object([mine]))
+        return most - mine
 
     def _save(self, best: float | None, *, ended: bool) -> None:
         """Stores the run; at a stage's end so that the next one begins from it."""
@@ -344,11 +370,16 @@ class StageRun:
             )
         if accelerator.scaler is not None:
             stored = replace(stored, scaler=accelerator.scaler.state_dict())
-        if accelerator.is_main_process:
+        main, parts = accelerator.is_main_process, self._configuration.trained_parts
+        weights, tensors = None, {}
+        if self._sharded:
+            weights = gathered(trained_tensors(self._model, parts), keep=main)
+        if not ended and (main or self._sharded):
+            tensors = optimiser_state(self._model, self._bare_optimiser, keep=main)
+        if main:
             assert self._run.figures is not None
             self._run.figures.sync()
-            tensors = {} if ended else optimiser_state(self._model, self._bare_optimiser)
-            save = partial(save_weights, self._loaded, parts=self._configuration.trained_parts)
+            save = partial(save_weights, self._loaded, parts=parts, trained=weights)
             self._latest = self._run.directory.save(
                 stored, tensors, save, best=best, stage_of_best=self._number
             )

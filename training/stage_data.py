@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from accelerate import Accelerator
 
 from training.checkpoint import Loaded
@@ -41,6 +44,7 @@ def training_loader(
         loaded.preprocessing.pictures,
         together=together,
         max_skipped=data.max_skipped,
+        without=held_out_keys(configuration),
     )
     return Loader(
         settings,
@@ -88,14 +92,38 @@ def held_out_loader(
     )
 
 
+def held_out_keys(configuration: Configuration) -> pa.Array | None:
+    """Split keys of all rows that any mix of any stage holds out; None where each mix alone knows its own.
+
+    A mix holds out its pictures without knowing of others, which may train on them. Ids of pictures are what
+    mixes are split by, so a copy of a picture under another id is not known as one here.
+
+    Raises:
+        MixError: a mix that cannot be read.
+    """
+    paths = list(dict.fromkeys(mix.path for mix in _all_mixes(configuration)))
+    if len(paths) < 2:
+        return None
+    keys: list[pa.Array] = []
+    for path in paths:
+        with suppress(EmptySplit):
+            mix = Mix(path, VALIDATION)
+            keys += [chunk for group in mix.groups for chunk in mix.split_keys(group).chunks]
+    return pc.unique(pa.concat_arrays(keys)) if keys else None
+
+
 def mix_digests(configuration: Configuration) -> list[str]:
     """Of all mixes of all stages, in order.
 
     Raises:
         MixError: one cannot be trained on.
     """
+    return [Mix(mix.path).digest for mix in _all_mixes(configuration)]
+
+
+def _all_mixes(configuration: Configuration) -> list[MixSection]:
     found = [configuration.data, *(stage.data for stage in configuration.stages if stage.data is not None)]
-    return [Mix(mix.path).digest for data in found for mix in configuration.mixes_of(data)]
+    return [mix for data in found for mix in configuration.mixes_of(data)]
 
 
 def _with_held_out(mixes: Sequence[MixSection]) -> list[Mix]:

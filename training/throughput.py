@@ -15,7 +15,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from training.batches import Batch
 from training.loading_report import LoadingReport
 from training.parameters import size_of
-from training.pictures import PictureSettings
 from training.sequences import Expanded
 from training.vision import features_of
 
@@ -92,14 +91,12 @@ def _counted(call: Callable[[], Any]) -> int:
     return int(counter.get_total_flops())
 
 
-def costs_of(model: Any, size: tuple[int, int], trained: Set[str]) -> Costs:
-    """What a model computes per position: for a picture as torch counts it, in the LLM by its weights.
+def picture_flops(model: Any, size: tuple[int, int]) -> tuple[int, int]:
+    """What encoder and connector compute for one picture without training, as torch counts it.
 
     Args:
         model: a `VisionLanguageModel` without wrappers; it is run on one black picture.
         size: height and width of pictures.
-        trained: parts that are trained: gradients of the LLM's inputs are computed if anything before it is,
-            those of weights where they are.
     """
     parameter = next(p for p in model.vision_model.parameters() if p.is_floating_point())
     picture = torch.zeros(1, 3, *size, device=parameter.device, dtype=parameter.dtype)
@@ -112,6 +109,19 @@ def costs_of(model: Any, size: tuple[int, int], trained: Set[str]) -> Costs:
     for one in wanted:
         one.requires_grad_(True)
     model.train(training)
+    return vision, connector
+
+
+def costs_of(model: Any, pictures: tuple[int, int], trained: Set[str]) -> Costs:
+    """What a model computes per position: for a picture as it was counted, in the LLM by its weights.
+
+    Args:
+        model: a `VisionLanguageModel` without wrappers.
+        pictures: see `picture_flops`.
+        trained: parts that are trained: gradients of the LLM's inputs are computed if anything before it is,
+            those of weights where they are.
+    """
+    vision, connector = pictures
     before = bool(trained & {"vision", "qformer", "projection"})
     llm = model.language_model
     head = llm.get_output_embeddings()
@@ -138,7 +148,7 @@ class Throughput:
     def __init__(
         self,
         model: Any,
-        pictures: PictureSettings,
+        pictures: tuple[int, int] | None,
         trained: Set[str],
         device: torch.device,
         report: LoadingReport,
@@ -147,13 +157,13 @@ class Throughput:
         """
         Args:
             model: a `VisionLanguageModel` without wrappers.
+            pictures: see `picture_flops`; None without `peak`.
             trained: its parts that are trained.
             report: of this process's loader, as it stands now.
             peak: FLOPs a second of the device in the precision of the run; None where that is not known.
         """
         self._device = device
-        size = (pictures.height, pictures.width)
-        self._costs = costs_of(model, size, trained) if peak is not None else None
+        self._costs = costs_of(model, pictures, trained) if pictures is not None else None
         self._peak = peak or math.nan
         self.seconds = 0.0
         """Of steps."""

@@ -15,18 +15,21 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType, InitProcessGroupKwargs
 from accelerate.utils import broadcast_object_list
 from rich.console import Console
+from safetensors import SafetensorError
 
 from training.assembly import assemble
-from training.checkpoint import load_trained
+from training.checkpoint import Loaded, load_trained, save_frozen
 from training.configuration import Configuration
 from training.figures import Figures
 from training.introduction import introduce
 from training.parameters import trainable
 from training.precision import Precisions, precisions_of
 from training.requested import parts_of
-from training.run_directory import Progress, RunDirectory, RunError
+from training.run_directory import FROZEN, Progress, RunDirectory, RunError
+from training.sharding import ShardingError, shard
 from training.stage import Run, StageRun
 from training.stage_data import mix_digests
+from training.throughput import peak_flops, picture_flops
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,12 @@ def train(configuration: Configuration, console: Console, *, quiet: bool = False
         latest, progress, best = _where(directory, accelerator)
         if latest is not None and progress.finished:
             return Outcome(latest, progress, best, main)
+        sharded = configuration.sharding == "full" and accelerator.num_processes > 1
         assembled = assemble(
             parts_of(configuration),
             dtype=precisions.frozen,
-            device=accelerator.device,
+            # A device may have no room for more than its share.
+            device="cpu" if sharded else accelerator.device,
             seed=configuration.seed,
         )
         if assembled.tokenizer is None:
@@ -77,6 +82,12 @@ def train(configuration: Configuration, console: Console, *, quiet: bool = False
             load_trained(assembled.model, latest)
         if configuration.gradient_checkpointing:
             assembled.base.gradient_checkpointing_enable()
+        pictures = assembled.preprocessing.pictures
+        size = (pictures.height, pictures.width)
+        counted = peak_flops(accelerator.device) is not None and precisions.mixed != "no"
+        flops = picture_flops(assembled.base, size) if counted else None
+        if sharded:
+            _share_out(assembled, configuration, directory, accelerator, size)
         figures = None
         if main:
             options = configuration.model_dump(mode="json")
@@ -88,7 +99,16 @@ def train(configuration: Configuration, console: Console, *, quiet: bool = False
                 configuration, directory.digest, assembled, progress, accelerator.num_processes, console
             )
         run = Run(
-            configuration, accelerator, precisions, assembled, directory, figures, console, quiet, stopping
+            configuration=configuration,
+            accelerator=accelerator,
+            precisions=precisions,
+            assembled=assembled,
+            picture_flops=flops,
+            directory=directory,
+            figures=figures,
+            console=console,
+            quiet=quiet,
+            stopping=stopping,
         )
         for number in range(progress.stage, len(configuration.stages)):
             with StageRun(run, number, progress, latest, best) as stage:
@@ -96,6 +116,26 @@ def train(configuration: Configuration, console: Console, *, quiet: bool = False
         assert latest is not None
         accelerator.end_training()
         return Outcome(latest, progress, best, main)
+
+
+def _share_out(
+    assembled: Loaded,
+    configuration: Configuration,
+    directory: RunDirectory,
+    accelerator: Accelerator,
+    picture: tuple[int, int],
+) -> None:
+    """Leaves each process its share of the model, once what is frozen of it is stored, while it is whole."""
+    folder = directory.path / FROZEN
+    try:
+        if accelerator.is_main_process:
+            save_frozen(assembled, folder, configuration.trained_parts)
+        accelerator.wait_for_everyone()
+        shard(assembled.model, accelerator.num_processes, accelerator.device, picture)
+    except ShardingError as error:
+        raise RunError(str(error)) from error
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{folder}: cannot be written: {error}; make room, then begin again") from error
 
 
 def _accelerator(configuration: Configuration, precisions: Precisions) -> Accelerator:
@@ -118,7 +158,7 @@ def _accelerator(configuration: Configuration, precisions: Precisions) -> Accele
     if accelerator.distributed_type not in kinds:
         raise RunError(
             f"launched for {accelerator.distributed_type.value}; take `torchrun` or `accelerate launch "
-            "--multi_gpu`: each process holds the whole model"
+            "--multi_gpu`, and `sharding: full` to share the model out among processes"
         )
     # A launcher's own accumulation would divide the loss once more.
     accelerator.gradient_accumulation_steps = 1

@@ -102,6 +102,38 @@ def test_a_decoder_computes_logits_of_targets_alone(kind: str) -> None:
     torch.testing.assert_close(whole.loss, output.loss)
 
 
+@pytest.mark.parametrize("kind", ["mt5", "qwen2"])
+def test_kept_in_step_text_alone_is_computed_as_before_by_all_parts(kind: str) -> None:
+    model = ours_of(tiny.blip2(kind))
+    trainable(model, ["qformer", "projection", "llm"])
+    model.train()
+    ids, labels = torch.tensor([[10, 11, 12]]), torch.tensor([[IGNORED, 11, 12]])
+    seen: list[str] = []
+    for name in ("vision_model", "qformer", "language_projection"):
+        getattr(model, name).register_forward_hook(lambda *_, name=name: seen.append(name))
+
+    def losses() -> torch.Tensor:
+        torch.manual_seed(3)
+        found: torch.Tensor = model(input_ids=ids, labels=labels).token_losses
+        return found
+
+    before = losses()
+    assert not seen
+    model.keep_in_step(tiny.SIZE, tiny.SIZE)
+    after = losses()
+    assert seen == ["vision_model", "qformer", "language_projection"]
+    # Dropout of the language model is the same too.
+    assert torch.equal(before, after)
+    after.sum().backward()
+    assert all(
+        not parameter.grad.any() for parameter in model.qformer.parameters() if parameter.grad is not None
+    )
+    assert model.language_projection.weight.grad is not None
+    with torch.no_grad():
+        losses()
+    assert len(seen) == 6
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_text_alone_works_and_gives_the_connector_zero_gradients(kind: str) -> None:
     ours = ours_of(tiny.blip2(kind))

@@ -68,6 +68,7 @@ def test_paths_start_at_the_configurations_folder(file: Path) -> None:
         ("stages=[]", "stages", "at least 1"),
         ("precision=half", "precision", "bfloat16"),
         ("seed=a", "seed", "whole number"),
+        ("sharding=half", "sharding", "full"),
     ],
 )
 def test_what_is_wrong_is_named(file: Path, override: str, key: str, words: str) -> None:
@@ -82,9 +83,23 @@ def test_the_llms_own_weights_cannot_be_trained_in_few_bits(file: Path) -> None:
         load_configuration(file, ["model.quantization=int8", "stages.0.learning_rates.llm=1e-5"])
 
 
+@pytest.mark.parametrize("other", ["model.quantization=nf4", "model.quantization=int8", "precision=float16"])
+def test_what_cannot_be_shared_out_is_refused(file: Path, other: str) -> None:
+    with pytest.raises(SettingsError, match="cannot be shared out") as caught:
+        load_configuration(file, ["sharding=full", other])
+    assert caught.value.key == "sharding"
+
+
 def test_the_digest_is_of_what_decides_on_the_weights(file: Path) -> None:
     digest = digest_of(load_configuration(file).decisive())
-    for harmless in ("output=other", "checkpoints.keep=5", "log.every_steps=1", "data.workers=3", "name=b"):
+    for harmless in (
+        "output=other",
+        "checkpoints.keep=5",
+        "log.every_steps=1",
+        "data.workers=3",
+        "name=b",
+        "sharding=full",
+    ):
         assert digest_of(load_configuration(file, [harmless]).decisive()) == digest, harmless
     for decisive in ("seed=3", "per_device=4", "stages.0.clip=2", "data.fit=pad", "texts.chat=false"):
         assert digest_of(load_configuration(file, [decisive]).decisive()) != digest, decisive

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -466,3 +467,25 @@ def test_a_closed_loader_says_so(mix: Path, tokenizer: Any) -> None:
 def test_senseless_numbers_are_refused(mix: Path, tokenizer: Any, options: dict[str, int], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         Loader(loader_settings(mix), tokenizer, **options)  # type: ignore[arg-type]
+
+
+def test_rows_that_are_left_out_come_in_no_epoch_and_the_others_once(
+    make_mix: MakeMix, tokenizer: Any
+) -> None:
+    folder = make_mix({"deu_Latn": 41, "swh_Latn": 22})
+    options = loader_settings(folder, without=pa.array(["0", "5", "50"]))
+    with Loader(options, tokenizer) as loader:
+        epochs = [seen(loader) for _ in range(2)]
+        state = loader.state_dict()
+        assert loader.rows_left_out == 3
+        assert not loader.report.skipped
+    wanted = sorted(
+        row["id"]
+        for rows in rows_of({"deu_Latn": 41, "swh_Latn": 22}).values()
+        for row in rows
+        if row["image_id"] not in ("0", "5", "50")
+    )
+    for epoch in epochs:
+        assert sorted(row for _, ids, _ in epoch for row in ids) == wanted
+    with Loader(loader_settings(folder), tokenizer) as loader, pytest.raises(LoaderError, match="mixes was"):
+        loader.load_state_dict(state)

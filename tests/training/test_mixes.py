@@ -190,3 +190,49 @@ def test_a_damaged_manifest_is_told(make_mix: MakeMix, text: str) -> None:
 def test_an_unknown_scheme_is_told() -> None:
     with pytest.raises(MixError, match="nowhere://mix: cannot be opened"):
         Mix("nowhere://mix")
+
+
+def test_split_keys_are_pictures_and_examples_without_one(make_mix: MakeMix) -> None:
+    rows = [row_of(1, "deu_Latn"), row_of(2, "deu_Latn", image=None, image_id=None, task="text")]
+    mix = Mix(str(make_mix({"deu_Latn": rows})))
+    assert mix.split_keys(mix.groups[0]).to_pylist() == ["1", "tiny/2/caption"]
+
+
+def test_rows_of_a_mix_without_ids_of_pictures_are_known_by_their_examples(make_mix: MakeMix) -> None:
+    folder = make_mix({"deu_Latn": 3})
+    table = pq.read_table(folder / SHARD).drop_columns(["image_id"])
+    pq.write_table(table, folder / SHARD)
+    mix = Mix(str(folder), without=pa.array(["tiny/1/caption"]))
+    assert mix.read(mix.groups[0], ["id"]).column("id").to_pylist() == [
+        "tiny/0/caption/deu_Latn",
+        "tiny/2/caption/deu_Latn",
+    ]
+
+
+@pytest.mark.parametrize("pictures", ["embed", "reference"])
+def test_rows_are_left_out_as_if_they_were_not_there(make_mix: MakeMix, pictures: str) -> None:
+    rows = rows_of({"deu_Latn": 25, "swh_Latn": 3})
+    if pictures == "reference":
+        for row in (row for of_language in rows.values() for row in of_language):
+            row["image"] = {"bytes": None, "path": f"/nowhere/{row['image_id']}.jpg"}
+    folder = make_mix(rows, group_rows=10)
+    whole = Mix(str(folder))
+    # Two rows of the first row group, and all of the last one.
+    mix = Mix(str(folder), without=pa.array(["3", "7", "25", "26", "27", "unseen"]))
+    assert (mix.rows, mix.left_out, whole.left_out) == (23, 5, 0)
+    assert [group.rows for group in mix.groups] == [8, 10, 5]
+    assert mix.groups[0].bytes == whole.groups[0].bytes * 8 // 10
+    read = [name for group in mix.groups for name in mix.read(group, ["image_id"]).column(0).to_pylist()]
+    assert read == [str(number) for number in range(25) if number not in (3, 7)]
+    assert [counts["caption"] for counts in mix.task_counts()] == [8, 10, 5]
+    others = [
+        Mix(str(folder), without=pa.array([*two, "25", "26", "27"])) for two in (["3", "7"], ["3", "8"])
+    ]
+    assert others[0].digest == mix.digest != others[1].digest != whole.digest
+
+
+def test_a_mix_of_which_nothing_is_left_is_told(make_mix: MakeMix) -> None:
+    with pytest.raises(
+        MixError, match=r"all of its 2 rows of the split 'train' are left out.*a smaller `validation`"
+    ):
+        Mix(str(make_mix({"deu_Latn": 2})), without=pa.array(["0", "1"]))

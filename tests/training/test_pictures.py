@@ -108,6 +108,14 @@ def test_exif_turns_a_picture() -> None:
     assert upright.shape == (60, 40, 3)
 
 
+def test_a_broken_tag_of_the_exif_does_not_keep_others_from_turning_a_picture() -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a boat"
+    # A width that is text.
+    broken = exif.tobytes().replace(b"\x01\x0e", b"\x01\x00")
+    assert decode(encoded(gradient(), "JPEG", exif=broken), SETTINGS).shape == (60, 40, 3)
+
+
 def test_broken_exif_turns_nothing() -> None:
     data = encoded(gradient(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
     assert decode(data, SETTINGS).shape == (40, 60, 3)

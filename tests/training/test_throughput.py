@@ -5,11 +5,17 @@ import torch
 
 from tests.training import tiny
 from training.architecture import VisionLanguageConfig, VisionLanguageModel
-from training.throughput import Costs, Work, costs_of, peak_of
+from training.throughput import Costs, Work, costs_of, peak_of, picture_flops
+
+SIZE = (tiny.SIZE, tiny.SIZE)
 
 
 def model(kind: str) -> VisionLanguageModel:
     return VisionLanguageModel(VisionLanguageConfig.from_blip2(tiny.blip2_config(kind)))
+
+
+def costs(whole: VisionLanguageModel, trained: set[str]) -> Costs:
+    return costs_of(whole, picture_flops(whole, SIZE), trained)
 
 
 def linear_weights(module: torch.nn.Module) -> int:
@@ -18,7 +24,7 @@ def linear_weights(module: torch.nn.Module) -> int:
 
 def test_parts_cost_what_their_weights_multiply() -> None:
     whole = model("mt5")
-    found = costs_of(whole, (tiny.SIZE, tiny.SIZE), {"projection"})
+    found = costs(whole, {"projection"})
     places = (tiny.SIZE // 14) ** 2 + 1
     # The encoder's linear layers at every place, and its convolution and attention scores besides.
     linear = 2 * linear_weights(whole.vision_model) * places
@@ -32,14 +38,14 @@ def test_parts_cost_what_their_weights_multiply() -> None:
     ("trained", "times"), [({"projection"}, 2), ({"lora"}, 2), ({"llm"}, 3), ({"llm", "qformer"}, 3)]
 )
 def test_backward_is_counted_where_it_is_computed(trained: set[str], times: int) -> None:
-    found = costs_of(model("mt5"), (tiny.SIZE, tiny.SIZE), trained)
-    nothing = costs_of(model("mt5"), (tiny.SIZE, tiny.SIZE), set())
+    found = costs(model("mt5"), trained)
+    nothing = costs(model("mt5"), set())
     assert found.encoder == times * nothing.encoder
     assert found.decoder == times * nothing.decoder
 
 
 def test_a_decoder_only_model_computes_its_head_for_targets_alone() -> None:
-    found = costs_of(model("bloom"), (tiny.SIZE, tiny.SIZE), set())
+    found = costs(model("bloom"), set())
     assert found.decoder == 2 * tiny.ROWS * 16
     assert found.encoder > 0
 

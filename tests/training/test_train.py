@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from peft import PeftModel
 from rich.console import Console
 from safetensors.torch import load_file
+from transformers import Blip2ForConditionalGeneration
 
 from tests.training import tiny
 from tests.training.conftest import row_of, rows_of, write_mix
@@ -228,6 +231,107 @@ def test_two_processes_train_as_one_does(folder: Path) -> None:
         torch.testing.assert_close(weights(folder / "run")[name], tensor, rtol=1e-3, atol=1e-4)
 
 
+def launched(folder: Path, *overrides: str) -> subprocess.Popen[bytes]:
+    """A run of two processes on this machine's CPUs, started as docs/training.md says."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    module = ["-m", "evaluation.cli", "train", str(folder / "test.yaml"), "--quiet"]
+    settings = [word for override in overrides for word in ("--set", override)]
+    return subprocess.Popen(
+        [*launch, *module, *settings],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def check_killed(folder: Path, *overrides: str) -> None:
+    """A run of two killed processes comes to the losses and weights of one that was not (`whole`)."""
+    # Of 13 lines, the first checkpoint stands behind the fourth.
+    lines = random.randrange(1, 11)
+    whole, killed = launched(folder, "output=whole", *overrides), launched(folder, *overrides)
+    assert kill_all(killed, folder / "run" / METRICS, lines) == 2, f"killed at line {lines}"
+    ended_well(launched(folder, *overrides))
+    ended_well(whole)
+    assert told(folder / "run") == told(folder / "whole"), f"killed at line {lines}"
+    assert same(weights(folder / "run"), weights(folder / "whole")), f"killed at line {lines}"
+
+
+def ended_well(process: subprocess.Popen[bytes]) -> None:
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors.decode()[-3000:]
+
+
+def descendants(process: int) -> list[int]:
+    """Processes that it started, and those that they did."""
+    try:
+        threads = list(Path(f"/proc/{process}/task").iterdir())
+        children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        # It was short-lived.
+        return []
+    return [one for child in children for one in (child, *descendants(child))]
+
+
+def kill_all(process: subprocess.Popen[bytes], metrics: Path, lines: int) -> int:
+    """Kills all processes of a run once it has told so many lines of figures; how many processes trained."""
+    while process.poll() is None and (not metrics.exists() or metrics.read_text().count("\n") < lines):
+        time.sleep(0.002)
+    assert process.poll() is None, process.communicate()[1].decode()[-3000:]
+    below = descendants(process.pid)
+    for number in (*below, process.pid):
+        os.kill(number, signal.SIGKILL)
+    process.communicate(timeout=60)
+    return len(below)
+
+
+IN_LINUX = pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir(), reason="finds a launcher's processes in Linux's /proc"
+)
+
+
+@IN_LINUX
+def test_two_killed_processes_go_on_to_the_same_losses_and_weights(folder: Path) -> None:
+    check_killed(folder)
+
+
+@IN_LINUX
+def test_two_processes_that_share_the_model_out_train_as_one_does(folder: Path) -> None:
+    settings = [
+        *("model.llm=parts/qwen2", "model.lora.dropout=0", "gradient_checkpointing=true"),
+        # Two batches of each process make a step, and one of both has no held-out batch.
+        *("per_device=2", "validation.batches=1"),
+        # Else Adam takes the noise in gradients that are 0, as of biases of keys, for steps.
+        *("stages.0.epsilon=1e-4", "stages.1.epsilon=1e-4"),
+    ]
+    check_killed(folder, *settings, "sharding=full")
+    trained(folder, *settings, "output=one")
+    one, shared = told(folder / "one"), told(folder / "run")
+    assert [line["step"] for line in one] == [line["step"] for line in shared]
+    for mine, other in zip(one, shared, strict=True):
+        assert other["loss"] == pytest.approx(mine["loss"], rel=1e-5)
+        if mine["kind"] == "train":
+            assert other["gradient_norm"] == pytest.approx(mine["gradient_norm"], rel=1e-4)
+    for name, tensor in weights(folder / "one").items():
+        torch.testing.assert_close(weights(folder / "run")[name], tensor, rtol=1e-4, atol=1e-5)
+    folders = [max((folder / run / CHECKPOINTS).glob("step-*")) for run in ("one", "run")]
+    files = [sorted(path.relative_to(one).as_posix() for path in one.rglob("*")) for one in folders]
+    assert files[0] == files[1]
+    frozen = [load_file(one / "model-frozen-00001-of-00001.safetensors") for one in folders]
+    assert same(*frozen)
+    assert (folders[1] / "model-frozen-00001-of-00001.safetensors").stat().st_nlink > 1
+    assert same(as_loaded(folders[1]), as_loaded(max((folder / "whole" / CHECKPOINTS).glob("step-*"))))
+    difference = [as_loaded(one) for one in folders]
+    for name, tensor in difference[0].items():
+        torch.testing.assert_close(difference[1][name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def as_loaded(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint as plain transformers and peft load them."""
+    base = Blip2ForConditionalGeneration.from_pretrained(checkpoint)
+    return dict(PeftModel.from_pretrained(base, str(checkpoint / "adapter")).state_dict())
+
+
 def test_sigterm_ends_a_run_with_a_checkpoint_that_goes_on(folder: Path, monkeypatch: Any) -> None:
     trained(folder, "output=whole", "checkpoints.every_steps=null")
     step = StageRun._step
@@ -354,3 +458,34 @@ def test_sigterm_to_all_processes_of_a_run_ends_it_with_a_checkpoint(folder: Pat
     _, errors = process.communicate(timeout=120)
     assert "Stopped: stopped after step" in errors.decode(), errors.decode()[-3000:]
     assert list((folder / "run" / CHECKPOINTS).glob("step-*"))
+
+
+def of_both_mixes(folder: Path) -> None:
+    """`other`, beside `mix`: each trains on two pictures that the other one holds out."""
+    others = [row_of(number, "fra_Latn") for number in (200, 201, *range(300, 320))]
+    write_mix(folder / "other", {"fra_Latn": others})
+    write_mix(
+        folder / "other", {"fra_Latn": [row_of(number, "fra_Latn") for number in (0, 1)]}, split="validation"
+    )
+
+
+@pytest.mark.parametrize("second", ["data.mixes=[mix, other]", "stages.1.data={mixes: [other], workers: 0}"])
+def test_pictures_that_any_mix_of_the_run_holds_out_are_not_trained_on(
+    folder: Path, monkeypatch: Any, capsys: Any, second: str
+) -> None:
+    of_both_mixes(folder)
+    seen: set[str] = set()
+    step = StageRun._step
+
+    def noted(self: StageRun, batches: list[Batch]) -> Any:
+        seen.update(name for batch in batches for name in batch.ids)
+        return step(self, batches)
+
+    monkeypatch.setattr(StageRun, "_step", noted)
+    train(configured(folder, second, "stages.0.steps=16"), Console(soft_wrap=True), quiet=True)
+    pictures = {name.split("/")[1] for name in seen}
+    assert not pictures & {"0", "1", "200", "201"}
+    assert {"2", "300"} <= pictures
+    lines = [line for line in told(folder / "run") if line["kind"] == "train"]
+    assert lines[0]["rows_held_out"] == (4 if "data.mixes" in second else 2)
+    assert "rows are not trained on: a mix of this run holds out what they show" in capsys.readouterr().out
