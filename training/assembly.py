@@ -100,9 +100,20 @@ def assemble(
         torch.manual_seed(seed)
         try:
             loaded = _started(parts, dtype, device) if parts.start else _composed(parts, dtype, device)
-            return _adapted(loaded, parts)
+            return _every_layer_kept(_adapted(loaded, parts))
         except (AdapterError, PlaceholderError, PreprocessingError, VisionError) as error:
             raise PartError(str(error)) from error
+
+
+def _every_layer_kept(loaded: Loaded) -> Loaded:
+    """No layer is left out at random (`layerdrop`, as NLLB's configuration has it).
+
+    Each process would leave out others, and wait for gradients or weights that no other one has.
+    """
+    for module in loaded.model.modules():
+        if getattr(module, "layerdrop", 0):
+            module.layerdrop = 0.0  # type: ignore[assignment]
+    return loaded
 
 
 def _started(parts: Parts, dtype: torch.dtype, device: str | torch.device) -> Loaded:

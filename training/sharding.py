@@ -19,10 +19,6 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from training.adapters import base_of
 
 
-class ShardingError(ValueError):
-    """A model that cannot be shared out; the message says why and what to do."""
-
-
 def shard(model: nn.Module, processes: int, device: torch.device, picture: tuple[int, int]) -> None:
     """Keeps of every weight the share of this process, on `device`; called by all, with the same weights.
 
@@ -33,16 +29,7 @@ def shard(model: nn.Module, processes: int, device: torch.device, picture: tuple
     Args:
         model: a `VisionLanguageModel`, or a `PeftModel` around one; best in main memory, whatever the device.
         picture: height and width of pictures.
-
-    Raises:
-        ShardingError: its processes would not ask for the same layers.
     """
-    for module in model.modules():
-        if getattr(module, "layerdrop", 0) > 0:
-            raise ShardingError(
-                f"sharding: {type(module).__name__} leaves out layers at random, other ones in each process; "
-                "set `layerdrop` to 0 in its config.json, or `sharding: none`"
-            )
     # torch tells of every checkpointed layer in every step that its output is a view.
     warnings.filterwarnings("once", message="FSDP2-wrapped module", category=UserWarning)
     mesh = init_device_mesh(device.type, (processes,))

@@ -26,7 +26,7 @@ from training.parameters import trainable
 from training.precision import Precisions, precisions_of
 from training.requested import parts_of
 from training.run_directory import FROZEN, Progress, RunDirectory, RunError
-from training.sharding import ShardingError, shard
+from training.sharding import shard
 from training.stage import Run, StageRun
 from training.stage_data import mix_digests
 from training.throughput import peak_flops, picture_flops
@@ -130,12 +130,10 @@ def _share_out(
     try:
         if accelerator.is_main_process:
             save_frozen(assembled, folder, configuration.trained_parts)
-        accelerator.wait_for_everyone()
-        shard(assembled.model, accelerator.num_processes, accelerator.device, picture)
-    except ShardingError as error:
-        raise RunError(str(error)) from error
     except (OSError, SafetensorError) as error:
         raise RunError(f"{folder}: cannot be written: {error}; make room, then begin again") from error
+    accelerator.wait_for_everyone()
+    shard(assembled.model, accelerator.num_processes, accelerator.device, picture)
 
 
 def _accelerator(configuration: Configuration, precisions: Precisions) -> Accelerator:

@@ -239,3 +239,9 @@ def test_features_that_the_encoder_does_not_give_are_told(hub: Path) -> None:
 def test_targets_of_lora_are_checked(hub: Path) -> None:
     with pytest.raises(PartError, match="no linear layer 'q_proj'; it has dense"):
         assemble(parts(hub, "blip2-t5", "bloom", lora=Lora(targets=("q_proj",))))
+
+
+def test_no_layer_is_left_out_at_random(hub: Path) -> None:
+    made = assemble(parts(hub, "blip2-t5", "m2m100"))
+    assert made.base.config.text_config.encoder_layerdrop > 0
+    assert [module for module in made.model.modules() if getattr(module, "layerdrop", 0)] == []

@@ -6,15 +6,13 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as distributed
-from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
-from transformers import M2M100Config
 
 from tests.training import tiny
 from training.adapters import Lora, with_lora
 from training.architecture import VisionLanguageConfig, VisionLanguageModel
 from training.parameters import trainable
-from training.sharding import ShardingError, gathered, is_sharded, shard, shared_like, whole
+from training.sharding import gathered, is_sharded, shard, shared_like, whole
 
 CPU = torch.device("cpu")
 SIZE = (tiny.SIZE, tiny.SIZE)
@@ -98,11 +96,3 @@ def test_a_whole_tensor_is_shared_out_as_a_parameter_is(group: None) -> None:
     assert shared.placements == parameter.placements
     assert torch.equal(whole(shared), value)
     assert shared_like(value, torch.nn.Parameter(value)) is value
-
-
-def test_a_model_whose_layers_are_left_out_at_random_is_refused() -> None:
-    made = model("m2m100")
-    assert M2M100Config().encoder_layerdrop > 0
-    with pytest.raises(ShardingError, match="set `layerdrop` to 0"):
-        shard(made, 2, CPU, SIZE)
-    assert not any(isinstance(module, FSDPModule) for module in made.modules())
