@@ -24,7 +24,7 @@ from pathlib import Path
 from pipelines.manifest import read_manifest
 from translation.tuning import available_cores
 
-LANGUAGES, QUICK_LANGUAGES = 24, 4
+LANGUAGES, QUICK_LANGUAGES = 4, 1
 """Of each example."""
 WAYS = {
     "one_core": (1, ["--threads", "1"]),
@@ -38,7 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_LANGUAGES} languages an example")
+    parser.add_argument("--quick", action="store_true", help="one language an example")
     parser.add_argument("--languages", type=int, help=f"of an example; default {LANGUAGES}")
     parser.add_argument("--rounds", type=int, default=1, help="default: %(default)s; medians count")
     arguments = parser.parse_args()
@@ -52,6 +52,7 @@ def main() -> int:
             with tempfile.TemporaryDirectory() as folder:
                 mix = Path(folder, "mix")
                 seconds[name].append(_run(mix, languages, cores, options))
+                print(f"{name}: {seconds[name][-1]:.1f} s", file=sys.stderr, flush=True)
                 manifest = read_manifest(str(mix))
                 # The same work three times.
                 assert rows in (0, manifest.read), (rows, manifest.read)

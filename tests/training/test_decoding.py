@@ -66,6 +66,12 @@ def test_jobs_are_pulled_only_some_ahead() -> None:
 def test_a_killed_worker_is_one_clear_error(make_mix: MakeMix, tokenizer: Any) -> None:
     folder: Path = make_mix({"deu_Latn": 200})
     settings = LoaderSettings((MixWeight(str(folder)),), OrderSettings(batch_size=2), pictures=SMALL)
+    # torch tells it wherever this process is when it hears of it: also outside of `next`, also while closing.
+    with pytest.raises((LoaderError, RuntimeError), match=r"worker .*(died|killed by signal)"):
+        kill_a_worker_and_go_on(settings, tokenizer)
+
+
+def kill_a_worker_and_go_on(settings: LoaderSettings, tokenizer: Any) -> None:
     before = {process.pid for process in multiprocessing.active_children()}
     with Loader(settings, tokenizer, workers=2) as loader:
         batches = iter(loader)
@@ -73,15 +79,9 @@ def test_a_killed_worker_is_one_clear_error(make_mix: MakeMix, tokenizer: Any) -
         victim = next(child for child in multiprocessing.active_children() if child.pid not in before)
         assert victim.pid
         os.kill(victim.pid, signal.SIGKILL)
-        # torch tells it wherever this process is when it hears of it, so also outside of `next`.
-        with pytest.raises((LoaderError, RuntimeError), match=r"worker .*(died|killed by signal)"):
-            exhaust(batches)
-
-
-def exhaust(batches: Iterator[Any]) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        next(batches)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            next(batches)
 
 
 def test_workers_end_with_the_loader(make_mix: MakeMix, tokenizer: Any) -> None:
