@@ -210,7 +210,7 @@ def parser() -> argparse.ArgumentParser:
     lists.add_argument(
         "--sample", type=Path, metavar="FILE", help="English texts to compare with; default: those of --texts"
     )
-    lists.add_argument("--threads", type=_threads, default="0", metavar="N", help="as `run` has it")
+    lists.add_argument("--threads", type=_threads, metavar="N", help="as `run` has it")
     lists.set_defaults(call=_model_shortlist)
 
     memory = commands.add_parser(
@@ -518,7 +518,7 @@ def _translate(parsed: argparse.Namespace) -> int:
     from translation.languages import ENGLISH, resolve
     from translation.model import ModelError, model_directory
     from translation.translations import Decoding, Request
-    from translation.tuning import measure, parse_threads
+    from translation.tuning import asked_threads, measure
 
     targets = list(dict.fromkeys(resolve(code) for code in parsed.to.split(",") if code.strip()))
     if not targets or any(target.english for target in targets):
@@ -527,7 +527,7 @@ def _translate(parsed: argparse.Namespace) -> int:
         raise ValueError("the text is not valid UTF-8")
     try:
         directory, decoding = model_directory(parsed.model), Decoding(beam_size=parsed.beam_size)
-        threads = parse_threads(parsed.threads or "0")
+        threads = asked_threads(parsed.threads, parsed.device)
         threads = threads or measure(directory, decoding, device=parsed.device).threads
         engine = Engine(directory, decoding, device=parsed.device, threads=threads)
     except ModelError as error:
@@ -628,7 +628,7 @@ def _evaluate(parsed: argparse.Namespace) -> int:
     from translation.progress import CountProgress
     from translation.quality import load_quality
     from translation.translations import Decoding
-    from translation.tuning import measure, parse_threads
+    from translation.tuning import asked_threads, measure
 
     if parsed.output and (parsed.output.suffix != ".json" or not parsed.output.parent.is_dir()):
         raise ValueError(f"--output {parsed.output}: name a .json file in a folder that is there")
@@ -649,7 +649,7 @@ def _evaluate(parsed: argparse.Namespace) -> int:
         directories = {name: model_directory(name) for name in models}
         for directory in directories.values():
             read_description(directory)
-        asked_threads = parse_threads(parsed.threads or "0")
+        asked = asked_threads(parsed.threads, parsed.device)
     except ModelError as error:
         _complain(error)
         return FAILED
@@ -658,7 +658,7 @@ def _evaluate(parsed: argparse.Namespace) -> int:
     told, decoding = Console(stderr=True, highlight=False), Decoding(beam_size=parsed.beam_size)
     try:
         for name, directory in directories.items():
-            threads = asked_threads or measure(directory, decoding, device=parsed.device).threads
+            threads = asked or measure(directory, decoding, device=parsed.device).threads
             total, text = len(references.texts), f"translate with {name}"
             with (
                 Engine(directory, decoding, device=parsed.device, threads=threads) as engine,
@@ -718,7 +718,7 @@ def _model_shortlist(parsed: argparse.Namespace) -> int:
     from translation.model import ModelError
     from translation.shortlist_building import build_shortlists
     from translation.shortlist_texts import read_texts
-    from translation.tuning import parse_threads
+    from translation.tuning import asked_threads
 
     texts = read_texts(parsed.texts)
     if parsed.sample:
@@ -733,7 +733,7 @@ def _model_shortlist(parsed: argparse.Namespace) -> int:
             parsed.directory,
             texts,
             sample,
-            threads=parse_threads(parsed.threads),
+            threads=asked_threads(parsed.threads, "auto"),
             progress=lambda line: print(line, file=sys.stderr),
         )
     except ModelError as error:

@@ -14,7 +14,7 @@ from pipelines.images import EMBED, REFERENCE, SHARED, BadImage, image_bytes
 from pipelines.planning import Plan, SourcePlan
 from pipelines.recipe import Recipe
 from pipelines.staging import staged
-from translation.decoder import Threads
+from translation.decoder import usual_threads
 from translation.engine import Engine
 from translation.filters import goes_back
 from translation.languages import ENGLISH
@@ -213,7 +213,7 @@ def measured(
     if not requests:
         return None
     directory = staged(recipe.model_directory)
-    threads = Threads(intra=available_cores())
+    threads = usual_threads(device, available_cores())
     timed: list[tuple[int, int, float]] = []
     with Engine(directory, recipe.translation, device=device, threads=threads, check=False) as engine:
         device = engine.device
@@ -237,7 +237,7 @@ def measured(
     return Rate(
         sum(work for work, _ in counted) / sum(seconds for _, seconds in counted),
         device=device,
-        threads=threads.intra,
+        threads=threads.inter * threads.intra,
         languages=tuple(sorted({request.target for request in requests[:position]})),
         texts=sum(texts for texts, *_ in timed),
         seconds=sum(seconds for *_, seconds in timed),

@@ -82,7 +82,7 @@ from translation.memory_compaction import compact
 from translation.memory_segments import MemoryFolderError, SegmentFolder
 from translation.model import SMALL, ModelDescription, read_description
 from translation.quality import load_quality
-from translation.tuning import measure, parse_threads
+from translation.tuning import asked_threads, measure, parse_threads
 
 DISTRIBUTION = "translate-mix"
 LOOSE_SEGMENTS = 64
@@ -126,7 +126,7 @@ def run_mix(
     options = beam_options(beam_arguments)
     set_filesystem_options(options)
     cores = cores_per_worker(options)
-    wanted = parse_threads(threads) if threads else Threads(intra=cores)
+    wanted = asked_threads(threads, device, cores)
     if wanted is None and workers_elsewhere(options):
         raise ValueError("--threads auto measures this machine, and the workers are others; give numbers")
     # Before the sources are read, which may take minutes; the runner's own look may ask the cloud.

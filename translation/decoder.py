@@ -54,6 +54,10 @@ _ON_CUDA = {
 """How weights are stored -> what a GPU computes in, best first: 8 bits stay, the rest takes 16."""
 
 
+AT_ONCE = 4
+"""Batches side by side on a CPU by default: each needs memory for the scores of all its words."""
+
+
 @dataclass(frozen=True)
 class Threads:
     """How the work is laid over a machine."""
@@ -352,6 +356,21 @@ def _load(
         return translator("cpu", compute_type or "default"), "cpu"
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"{directory}: CTranslate2 cannot load the model: {error}") from error
+
+
+def usual_threads(device: str, cores: int) -> Threads:
+    """How so many cores are used unless somebody says otherwise.
+
+    On a CPU batches lie side by side as long as there is room for what they need: the threads of one batch
+    meet after every step, and on virtual cores wait for each other most of the time.
+
+    Args:
+        device: `cpu`, `cuda`, or `auto`.
+    """
+    if device == "cuda" or (device == "auto" and ctranslate2.get_cuda_device_count() > 0):
+        return Threads(intra=cores)
+    at_once = min(cores, AT_ONCE)
+    return Threads(at_once, cores // at_once)
 
 
 def usual_compute_type(quantization: str) -> str:

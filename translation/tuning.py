@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
 
-from translation.decoder import LEAST_WIDTH, Decoder, Threads
+from translation.decoder import LEAST_WIDTH, Decoder, Threads, usual_threads
 from translation.languages import ENGLISH
 from translation.model import SENTENCEPIECE, ModelError, read_description
 from translation.shortlists import read_shortlists, read_vocabulary
@@ -125,6 +125,11 @@ def parse_threads(text: str) -> Threads | None:
             f"at most {MOST_THREADS} together"
         )
     return threads
+
+
+def asked_threads(text: str | None, device: str, cores: int | None = None) -> Threads | None:
+    """What `--threads` says, or what is usual on so many cores where it is not given; see `parse_threads`."""
+    return parse_threads(text) if text else usual_threads(device, cores or available_cores())
 
 
 def available_cores() -> int:

@@ -12,7 +12,7 @@ from translation import tuning
 from translation.decoder import MAX_BATCH_TOKENS, Decoded, Threads
 from translation.model import SMALL, ModelError, model_directory
 from translation.translations import Decoding
-from translation.tuning import available_cores, available_memory, measure, parse_threads
+from translation.tuning import asked_threads, available_cores, available_memory, measure, parse_threads
 
 DIRECTORY = model_directory(SMALL)
 
@@ -197,3 +197,14 @@ def test_a_gpu_gets_larger_batches(machine: Callable[..., list[Threads]]) -> Non
     opened = machine(lambda threads, bound: 1_000_000 * bound**0.5, device="cuda", memory=1)
     assert measure(DIRECTORY, Decoding(), cores=16).threads == Threads(1, 0, 65536)
     assert {(threads.inter, threads.intra) for threads in opened[1:]} == {(1, 0), (2, 0)}
+
+
+@pytest.mark.parametrize(
+    ("cores", "usual"), [(1, Threads(1, 1)), (2, Threads(2, 1)), (8, Threads(4, 2)), (9, Threads(4, 2))]
+)
+def test_batches_lie_side_by_side_on_a_cpu_unless_somebody_says_otherwise(cores: int, usual: Threads) -> None:
+    assert asked_threads(None, "cpu", cores) == usual
+    assert asked_threads("", "cpu", cores) == usual
+    assert asked_threads("1x4", "cpu", cores) == Threads(1, 4)
+    assert asked_threads("auto", "cpu", cores) is None
+    assert asked_threads(None, "cuda", cores) == Threads(1, cores)
