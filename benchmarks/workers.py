@@ -3,9 +3,11 @@
     python benchmarks/workers.py [--quick] [--languages N] [--rounds N]
 
 The sample's pictures in many languages each, three ways in turns: one worker on one core, one worker that may
-use two cores, and two workers on two cores. Start-up, planning and writing are in the times. The last line of
-standard output is one JSON object; `two_workers` is the rows a second of two workers on two cores over those
-of one on one core, `one_worker` those of one worker on two cores over the same.
+use two cores, and two workers on two cores. Each way also makes the mix with one language each, so that
+start-up, which does not grow, can be taken out. The last line of standard output is one JSON object;
+`two_workers` is the time of one worker on one core over that of two workers on two cores, `one_worker` the
+same of one worker on two cores; under `of_whole_runs` with all that a run does, under `without_start` for the
+rows by which the larger mix is larger.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from pathlib import Path
 from pipelines.manifest import read_manifest
 from translation.tuning import available_cores
 
-LANGUAGES, QUICK_LANGUAGES = 4, 1
+LANGUAGES, QUICK_LANGUAGES = 6, 2
 """Of each example."""
 WAYS = {
     "one_core": (1, ["--threads", "1"]),
@@ -38,37 +40,45 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="one language an example")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_LANGUAGES} languages an example")
     parser.add_argument("--languages", type=int, help=f"of an example; default {LANGUAGES}")
     parser.add_argument("--rounds", type=int, default=1, help="default: %(default)s; medians count")
     arguments = parser.parse_args()
     if available_cores() < 2:
         parser.error("needs two cores")
     languages = arguments.languages or (QUICK_LANGUAGES if arguments.quick else LANGUAGES)
-    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
-    rows = 0
+    if languages < 2:
+        parser.error("--languages must be 2 or more")
+    seconds: dict[tuple[str, int], list[float]] = {}
+    rows: dict[int, int] = {}
     for _ in range(arguments.rounds):
         for name, (cores, options) in WAYS.items():
-            with tempfile.TemporaryDirectory() as folder:
-                mix = Path(folder, "mix")
-                seconds[name].append(_run(mix, languages, cores, options))
-                print(f"{name}: {seconds[name][-1]:.1f} s", file=sys.stderr, flush=True)
-                manifest = read_manifest(str(mix))
+            for size in (1, languages):
+                with tempfile.TemporaryDirectory() as folder:
+                    mix = Path(folder, "mix")
+                    taken = _run(mix, size, cores, options)
+                    read = read_manifest(str(mix)).read
                 # The same work three times.
-                assert rows in (0, manifest.read), (rows, manifest.read)
-                rows = manifest.read
-    medians = {name: statistics.median(taken) for name, taken in seconds.items()}
+                assert rows.setdefault(size, read) == read, (rows, read)
+                seconds.setdefault((name, size), []).append(taken)
+                print(f"{name}, {read:,} rows: {taken:.1f} s", file=sys.stderr, flush=True)
+    whole = {name: statistics.median(seconds[name, languages]) for name in WAYS}
+    more = {name: whole[name] - statistics.median(seconds[name, 1]) for name in WAYS}
     print(
         json.dumps(
             {
-                "rows": rows,
-                "seconds": {name: round(taken, 1) for name, taken in medians.items()},
-                "one_worker": round(medians["one_core"] / medians["one_worker"], 2),
-                "two_workers": round(medians["one_core"] / medians["two_workers"], 2),
+                "rows": rows[languages],
+                "seconds": {name: round(taken, 1) for name, taken in whole.items()},
+                "of_whole_runs": _over_one_core(whole),
+                "without_start": _over_one_core(more),
             }
         )
     )
     return 0
+
+
+def _over_one_core(seconds: dict[str, float]) -> dict[str, float]:
+    return {name: round(seconds["one_core"] / seconds[name], 2) for name in ("one_worker", "two_workers")}
 
 
 def _run(mix: Path, languages: int, cores: int, options: list[str]) -> float:
