@@ -338,7 +338,7 @@ def _load(
             intra_threads=threads.intra,
         )
 
-    if device == "cuda" or (device == "auto" and ctranslate2.get_cuda_device_count() > 0):
+    if _tries_cuda(device):
         try:
             _open_cublas()
             on_gpu = translator("cuda", compute_type or _compute_type_on_cuda(quantization))
@@ -367,10 +367,14 @@ def usual_threads(device: str, cores: int) -> Threads:
     Args:
         device: `cpu`, `cuda`, or `auto`.
     """
-    if device == "cuda" or (device == "auto" and ctranslate2.get_cuda_device_count() > 0):
+    if _tries_cuda(device):
         return Threads(intra=cores)
     at_once = min(cores, AT_ONCE)
     return Threads(at_once, cores // at_once)
+
+
+def _tries_cuda(device: str) -> bool:
+    return device == "cuda" or (device == "auto" and ctranslate2.get_cuda_device_count() > 0)
 
 
 def usual_compute_type(quantization: str) -> str:

@@ -22,10 +22,10 @@ class Candidates:
         shares = (counts + 1.0) ** FLATTENED
         shares /= shares.mean()
 
-        def drawn(draws: float) -> float:
-            return float(-np.expm1(-draws * shares).sum())
+        def too_many(draws: float) -> float:
+            return float(-np.expm1(-draws * shares).sum()) - size
 
-        draws = brentq(lambda draws: drawn(draws) - size, 0, 1e6) if size < len(counts) else np.inf
+        draws = brentq(too_many, 0, 1e6) if size < len(counts) else np.inf
         chances = -np.expm1(-draws * shares)
         self._chances = torch.from_numpy(chances.astype(np.float32)).to(device)
 

@@ -47,7 +47,6 @@ from scripts.small_model.examples import (
 from scripts.small_model.initial import aligned_vectors, begin_with
 from scripts.small_model.optimizer import Muon
 from scripts.small_model.state import (
-    STATE,
     Progress,
     averaged,
     drop_snapshots_after,
@@ -281,15 +280,7 @@ def train(arguments: argparse.Namespace) -> Progress:
     judged = sample_of(held, arguments.evaluated, lambda kind: True)
     remembered = sample_of(pairs, arguments.evaluated // 4, lambda kind: kind == NAME)
 
-    model = build_model(arguments, len(tokenizer))
-    if not (output / STATE).exists():
-        begin_with(
-            model,
-            aligned_vectors(
-                pairs.sources, draws.english, draws.other, len(tokenizer), arguments.width, arguments.seed
-            ),
-        )
-    model = model.to(device)
+    model = build_model(arguments, len(tokenizer)).to(device)
     counts = np.bincount(np.concatenate([draws.english.ids, draws.other.ids]), minlength=len(tokenizer))
     candidates = Candidates(counts, arguments.candidates, device) if arguments.candidates else None
     optimizers = optimizers_of(model, arguments)
@@ -298,6 +289,10 @@ def train(arguments: argparse.Namespace) -> Progress:
     drop_snapshots_after(output, progress.step)
     metrics = Metrics(output / "metrics.jsonl", progress.step)
     if not progress.step:
+        vectors = aligned_vectors(
+            pairs.sources, draws.english, draws.other, len(tokenizer), arguments.width, arguments.seed
+        )
+        begin_with(model, vectors)
         settings |= {"parameters": sum(p.numel() for p in model.parameters()), "device": device}
         settings["pieces_per_character_and_bytes"] = unknown_rates(
             processor, list(zip(held.codes, held.targets, strict=True))

@@ -41,6 +41,16 @@ FnApiRunner().run_via_runner_api(pipeline, PipelineOptions([])).wait_until_finis
 Command = Callable[[str], list[str]]
 
 
+def ends_after(over: threading.Event, state: str = "JOB_STATE_DONE") -> Callable[[dict[str, Any]], str]:
+    """The work of a job that runs until somebody says that it is over."""
+
+    def work(_: dict[str, Any]) -> str:
+        over.wait()
+        return state
+
+    return work
+
+
 @pytest.fixture
 def command(google: GoogleCloud, recipe: Path, tmp_path: Path) -> Command:
     """Address of the service -> the command line, with sources and output in the bucket."""
@@ -145,12 +155,7 @@ def test_an_interrupted_command_leaves_the_job_and_says_how_to_end_it(
     google: GoogleCloud, command: Command
 ) -> None:
     over = threading.Event()
-
-    def work(_: dict[str, Any]) -> str:
-        over.wait()
-        return "JOB_STATE_DONE"
-
-    dataflow = Dataflow(work)
+    dataflow = Dataflow(ends_after(over))
     with dataflow.serve() as address:
         started = google.program.start(*command(address), "--sdk_container_image", IMAGE)
         wait_for(
@@ -170,12 +175,7 @@ def test_an_interrupted_command_leaves_the_job_and_says_how_to_end_it(
 
 def test_a_command_that_need_not_wait_says_what_comes_last(google: GoogleCloud, command: Command) -> None:
     over = threading.Event()
-
-    def work(_: dict[str, Any]) -> str:
-        over.wait()
-        return "JOB_STATE_DONE"
-
-    dataflow = Dataflow(work)
+    dataflow = Dataflow(ends_after(over))
     with dataflow.serve() as address:
         done = google.program.call(
             *command(address), "--sdk_container_image", IMAGE, "--no_wait_until_finish"
@@ -193,7 +193,7 @@ def test_a_second_job_for_an_output_is_refused_before_it_deletes_what_the_first_
     google: GoogleCloud, command: Command
 ) -> None:
     over, shard = threading.Event(), "mix/data/deu_Latn/train-00000-of-00001.parquet"
-    dataflow = Dataflow(lambda _: "JOB_STATE_FAILED" if over.wait() else "")
+    dataflow = Dataflow(ends_after(over, "JOB_STATE_FAILED"))
     with dataflow.serve() as address:
         submit = [*command(address), "--sdk_container_image", IMAGE, "--no_wait_until_finish"]
         google.program.call(*submit)
@@ -235,12 +235,7 @@ def test_a_refusal_of_the_service_does_not_advise_to_write_there_all_the_same(
     google: GoogleCloud, command: Command, conflict: HTTPStatus
 ) -> None:
     over = threading.Event()
-
-    def work(_: dict[str, Any]) -> str:
-        over.wait()
-        return "JOB_STATE_DONE"
-
-    dataflow = Dataflow(work, listed=False, conflict=conflict)
+    dataflow = Dataflow(ends_after(over), listed=False, conflict=conflict)
     with dataflow.serve() as address:
         submit = [*command(address), "--sdk_container_image", IMAGE, "--no_wait_until_finish"]
         google.program.call(*submit)

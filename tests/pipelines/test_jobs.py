@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import apache_beam as beam
@@ -58,33 +59,40 @@ def test_a_quiet_listener_keeps_errors_of_any_runner_once(caplog: pytest.LogCapt
     assert not text.getvalue()
 
 
-def test_a_run_that_loses_workers_again_and_again_ends_and_says_what_to_do(
+@pytest.fixture
+def failing_run(
     tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], tuple[str, int, str]]:
+    """What the runner says whenever it is asked -> how the run fails, the times it asked, what it printed."""
+
+    def fail(said: str) -> tuple[str, int, str]:
+        tries: list[object] = []
+
+        def lost(*arguments: object) -> bool:
+            tries.append(arguments)
+            raise RuntimeError(said)
+
+        monkeypatch.setattr(run, "run_graph", lost)
+        out = io.StringIO()
+        with pytest.raises(RunFailed) as failed:
+            run_mix(load_recipe(tiny_recipe), str(tmp_path / "mix"), [], Console(file=out), quiet=True)
+        return str(failed.value), len(tries), out.getvalue()
+
+    return fail
+
+
+def test_a_run_that_loses_workers_again_and_again_ends_and_says_what_to_do(
+    failing_run: Callable[[str], tuple[str, int, str]],
 ) -> None:
-    tries: list[object] = []
-
-    def lost(*arguments: object) -> bool:
-        tries.append(arguments)
-        raise RuntimeError(run.LOST_WORKER)
-
-    monkeypatch.setattr(run, "run_graph", lost)
-    out = io.StringIO()
-    with pytest.raises(RunFailed, match="a worker process ended before its work did"):
-        run_mix(load_recipe(tiny_recipe), str(tmp_path / "mix"), [], Console(file=out), quiet=True)
-    assert len(tries) == run.TRIES
-    assert out.getvalue().count("a worker process was killed; going on") == run.TRIES - 1
+    message, tries, printed = failing_run(run.LOST_WORKER)
+    assert "a worker process ended before its work did" in message
+    assert tries == run.TRIES
+    assert printed.count("a worker process was killed; going on") == run.TRIES - 1
 
 
 def test_another_failure_is_not_tried_again(
-    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    failing_run: Callable[[str], tuple[str, int, str]],
 ) -> None:
-    tries: list[object] = []
-
-    def failing(*arguments: object) -> bool:
-        tries.append(arguments)
-        raise RuntimeError("the disk is full")
-
-    monkeypatch.setattr(run, "run_graph", failing)
-    with pytest.raises(RunFailed, match="the disk is full"):
-        run_mix(load_recipe(tiny_recipe), str(tmp_path / "mix"), [], Console(quiet=True), quiet=True)
-    assert len(tries) == 1
+    message, tries, _ = failing_run("the disk is full")
+    assert "the disk is full" in message
+    assert tries == 1
