@@ -189,8 +189,10 @@ def _candidates(questions: Sequence[WantedAnswer], translate: Translate) -> list
         votes: dict[str, _Candidate] = {}
         for output in itertools.islice(outputs, len(question.contexts)):
             text = cut_out(output.text, question.nllb_code)
-            if text is not None and text.casefold() != bare.text.casefold():
-                text = _cased_like(bare.text, text)
+            if text is None:
+                continue
+            text = _cased_like(bare.text, text, question.nllb_code)
+            if text.casefold() != bare.text.casefold():
                 first = votes.get(text, _Candidate("context", _with_text(output, text), 0))
                 votes[text] = replace(first, votes=first.votes + 1)
         found.append([_Candidate("alone", bare, 0), *votes.values()])
@@ -201,9 +203,17 @@ def _with_text(translation: Translation, text: str) -> Translation:
     return Translation(text, translation.score, translation.cut_off, translation.unknown, empty=False)
 
 
-def _cased_like(bare: str, text: str) -> str:
+# Where `I` is the capital of `ı`, and `i` has a capital of its own.
+_TWO_I = frozenset({"tur_Latn", "azj_Latn", "crh_Latn"})
+_LOWER_I = MappingProxyType({"I": "ı", "İ": "i"})
+
+
+def _cased_like(bare: str, text: str, nllb_code: str) -> str:
     """Without a capital that only the start of a sentence gave it."""
-    return text[0].lower() + text[1:] if bare[:1].islower() and text[1:].islower() else text
+    if not (bare[:1].islower() and text[1:].islower()):
+        return text
+    lower = text[0].lower()
+    return (_LOWER_I.get(text[0], lower) if nllb_code in _TWO_I else lower) + text[1:]
 
 
 _Backs = dict[tuple[str, str], str]

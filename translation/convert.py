@@ -43,7 +43,8 @@ def add_model(model: str, output: Path, quantization: str = "int8") -> ModelDesc
         quantization: one of `QUANTIZATIONS`.
 
     Raises:
-        ModelError: no such model, not an NLLB-format one, or the extra `convert` is missing.
+        ModelError: no such model, not an NLLB-format one, the extra `convert` is missing, or the output
+            cannot be written.
     """
     if output.exists():
         raise ModelError(f"{output}: exists already; name another --output, or remove it")
@@ -55,34 +56,47 @@ def add_model(model: str, output: Path, quantization: str = "int8") -> ModelDesc
     source = _checkpoint(model)
     config = _config(source)
     known = config.get("languages")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
-        directory = Path(scratch) / "model"
-        ordered = Path(scratch) / "ordered"
-        transformers.logging.set_verbosity_error()
-        try:
-            converter = ctranslate2.converters.TransformersConverter(str(source))
-            converter.convert(str(directory), quantization=quantization)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ModelError(f"{model}: CTranslate2 cannot convert it: {error}") from error
-        shutil.copyfile(source / SENTENCEPIECE, directory / SENTENCEPIECE)
-        # So that shortlists can be added later without another digest.
-        ordered.mkdir()
-        vocabulary = set(order_vocabulary(directory, ordered))
-        for file in ordered.iterdir():
-            os.replace(file, directory / file.name)
-        trained = set(known) if known else vocabulary & languages().keys()
-        if not trained:
-            raise ModelError(f"{model}: its vocabulary holds no NLLB language code; not an NLLB-format model")
-        description = write_description(
-            directory,
-            config.get("name") or model,
-            _licence(model, config),
-            quantization,
-            config["max_position_embeddings"],
-            trained,
-        )
-        os.replace(directory, output)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
+            directory = Path(scratch) / "model"
+            ordered = Path(scratch) / "ordered"
+            transformers.logging.set_verbosity_error()
+            try:
+                converter = ctranslate2.converters.TransformersConverter(str(source))
+                converter.convert(str(directory), quantization=quantization)
+            except (OSError, ValueError, RuntimeError) as error:
+                raise ModelError(f"{model}: CTranslate2 cannot convert it: {error}") from error
+            shutil.copyfile(source / SENTENCEPIECE, directory / SENTENCEPIECE)
+            # So that shortlists can be added later without another digest.
+            ordered.mkdir()
+            vocabulary = set(order_vocabulary(directory, ordered))
+            for file in ordered.iterdir():
+                os.replace(file, directory / file.name)
+            codes = vocabulary & languages().keys()
+            if not codes:
+                raise ModelError(
+                    f"{model}: its vocabulary holds no NLLB language code; not an NLLB-format model"
+                )
+            for code in known or ():
+                if code not in codes:
+                    raise ModelError(
+                        f"{source / OWN_DESCRIPTION}: languages has {code!r}, which is no NLLB code "
+                        "(`translate-mix languages` lists all) or not in the model's vocabulary"
+                    )
+            description = write_description(
+                directory,
+                config.get("name") or model,
+                _licence(model, config),
+                quantization,
+                config["max_position_embeddings"],
+                set(known or codes),
+            )
+            os.replace(directory, output)
+    except OSError as error:
+        raise ModelError(
+            f"{output}: cannot be written: {error.strerror or error}; name another --output, or make room"
+        ) from error
     return description
 
 
@@ -111,10 +125,7 @@ def _checkpoint(model: str) -> Path:
 def _config(source: Path) -> dict[str, Any]:
     """The checkpoint's `config.json`, joined with what `translate_mix.json` says of our own models."""
     path = source / "config.json"
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not a Hugging Face checkpoint: {error}") from error
+    config = _mapping(path, "a Hugging Face checkpoint")
     if config.get("model_type") != "m2m_100":
         raise ModelError(
             f"{source}: model_type is {config.get('model_type')!r}; NLLB's is 'm2m_100' "
@@ -122,9 +133,23 @@ def _config(source: Path) -> dict[str, Any]:
         )
     if not (source / SENTENCEPIECE).is_file():
         raise ModelError(f"{source / SENTENCEPIECE}: missing; copy it from the original checkpoint")
+    if not isinstance(config.get("max_position_embeddings"), int):
+        raise ModelError(f"{path}: max_position_embeddings is missing; copy it from the original checkpoint")
     own = source / OWN_DESCRIPTION
-    described: dict[str, Any] = json.loads(own.read_text(encoding="utf-8")) if own.is_file() else {}
+    described = _mapping(own, "a description of a model") if own.is_file() else {}
+    if not isinstance(described.get("languages", []), list):
+        raise ModelError(f"{own}: languages is {described['languages']!r}; must be a list of NLLB codes")
     return config | described
+
+
+def _mapping(path: Path, what: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not {what}: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: not {what}: holds a {type(content).__name__}, not keys and values")
+    return content
 
 
 def _licence(model: str, config: dict[str, Any]) -> str:

@@ -50,12 +50,16 @@ def compact(folder: str, segment_bytes: int = SEGMENT_BYTES) -> Compacted:
     segments = files.segments()
     closed = [segment for segment in segments if segment.generation != unfinished]
     dropped = 0
+    written: set[Segment] = set()
     for given in (False, True):
         kind = [segment for segment in closed if segment.given == given]
         repetitions = _Repetitions(files, kind, given)
         last = Segment(0, 0, "", given)
+        done = 0
         for group in _groups(files, kind, segment_bytes):
-            last, lost = _merge(files, group, last, repetitions)
+            done += len(group)
+            generation = max(last.generation, _generation(kind, done))
+            last, lost = _merge(files, group, generation, last, repetitions, written)
             dropped += lost
     aside = [name for name in files.names() if name.endswith((DAMAGED, PARTIAL))]
     files.remove(aside)
@@ -76,6 +80,17 @@ def _groups(files: SegmentFolder, segments: Sequence[Segment], segment_bytes: in
         size += its_size
     if group:
         yield group
+
+
+def _generation(segments: Sequence[Segment], done: int) -> int:
+    """That of the segment in place of the last ones of the first so many, which stands before the others.
+
+    Where these begin in the midst of a generation, it is the one before.
+    """
+    generation = segments[done - 1].generation
+    if done < len(segments) and segments[done].generation == generation:
+        return max((one.generation for one in segments[:done] if one.generation < generation), default=0)
+    return generation
 
 
 class _Repetitions:
@@ -134,9 +149,18 @@ def _halves(table: pa.Table) -> npt.NDArray[np.uint64]:
 
 
 def _merge(
-    files: SegmentFolder, group: Sequence[Segment], last: Segment, repetitions: _Repetitions
+    files: SegmentFolder,
+    group: Sequence[Segment],
+    generation: int,
+    last: Segment,
+    repetitions: _Repetitions,
+    written: set[Segment],
 ) -> tuple[Segment, int]:
-    """Writes one segment in place of several; returns the last of the new series, and entries dropped."""
+    """Writes one segment in place of several; returns the last of the new series, and entries dropped.
+
+    Args:
+        written: the new series, which grows. One that was interrupted left the same file, in a later group.
+    """
     read = kept = 0
 
     def staying() -> Iterator[pa.Table]:
@@ -151,9 +175,10 @@ def _merge(
     data = encoded(staying())
     if len(group) == 1 and group[0] > last and kept == read:
         return group[0], 0
-    generation = group[-1].generation
     number = last.number + 1 if last.generation == generation else 1
     new = files.write_encoded(data, generation, number=number, given=last.given) if kept else last
-    # The last first: should this be interrupted, what stands before what does not change.
-    files.remove(segment.name for segment in reversed(group) if segment != new)
+    written.add(new)
+    # Should this be interrupted, of what stays the first counts, and of what was imported the last.
+    order = group if last.given else reversed(group)
+    files.remove(segment.name for segment in order if segment not in written)
     return new, read - kept

@@ -154,6 +154,9 @@ def _parse(text: str, file: str) -> tuple[Any, dict[Key, int]]:
         if isinstance(error, SettingsError):
             raise
         raise SettingsError(file, None, "", None, f"no valid YAML: {' '.join(str(error).split())}") from error
+    except (AttributeError, LookupError) as error:
+        # What PyYAML raises for `!!bool maybe`.
+        raise SettingsError(file, None, "", None, "no valid YAML: a tag does not fit its value") from error
     except RecursionError as error:
         raise SettingsError(file, None, "", None, "is nested too deeply") from error
 
@@ -162,6 +165,7 @@ def _walk(node: yaml.Node, key: Key, file: str, lines: dict[Key, int]) -> None:
     lines.setdefault(key, node.start_mark.line + 1)
     if len(lines) > _MAX_NODES:
         raise SettingsError(file, None, "", None, "is far too large, or an alias in it holds itself")
+    _refuse_surrogates(node, key, file)
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _walk(item, (*key, index), file, lines)
@@ -175,12 +179,23 @@ def _walk(node: yaml.Node, key: Key, file: str, lines: dict[Key, int]) -> None:
                 raise SettingsError(
                     file, line, dotted(key), None, f"the key {shown} is no text; keys are names"
                 )
+            _refuse_surrogates(name, key, file)
             here = (*key, name.value)
             if here in lines:
                 remedy = f"stands here and on line {lines[here]}; keep one"
                 raise SettingsError(file, line, dotted(here), None, remedy)
             lines[here] = line
             _walk(value, here, file, lines)
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _refuse_surrogates(node: yaml.Node, key: Key, file: str) -> None:
+    """Settings go through JSON and UTF-8, which have no place for what YAML can write as `\\ud800`."""
+    if isinstance(node, yaml.ScalarNode) and _SURROGATE.search(node.value):
+        line = node.start_mark.line + 1
+        raise SettingsError(file, line, dotted(key), None, "holds half of a surrogate pair; leave it out")
 
 
 def _override(raw: dict[str, Any], override: str) -> Key:

@@ -67,13 +67,13 @@ def _read(path: Path) -> Iterator[tuple[str, str]]:
 
 def _read_lines(path: Path) -> Iterator[tuple[str, str]]:
     code = resolve(path.stem).nllb
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         for line in file:
             yield code, line.rstrip("\n")
 
 
 def _read_tsv(path: Path) -> Iterator[tuple[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         language, text = _columns(path, rows.fieldnames or ())
         for number, row in enumerate(rows, 2):

@@ -26,8 +26,15 @@ class Tokenizer:
             raise ValueError(f"{path}: not a SentencePiece model: {error}") from error
 
     def encode(self, texts: Sequence[str]) -> list[list[str]]:
-        """Pieces of each text, without language code and end mark."""
-        pieces: list[list[str]] = self._processor.encode(list(texts), out_type=str)
+        """Pieces of each text, without language code and end mark.
+
+        Half of a surrogate pair, which has no UTF-8, is the unknown character U+FFFD.
+        """
+        try:
+            pieces: list[list[str]] = self._processor.encode(list(texts), out_type=str)
+        except TypeError:
+            readable = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
+            pieces = self._processor.encode(readable, out_type=str)
         return pieces
 
     def decode(self, pieces: Sequence[str]) -> str:

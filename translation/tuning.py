@@ -67,6 +67,8 @@ BYTES = 4
 """Of a score."""
 MOST_THREADS = 1024
 """Of a machine. More is a number in the wrong place."""
+CONTAINER = Path("/sys/fs/cgroup")
+"""Where Linux tells a container what it may use (cgroup v2)."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,14 @@ def asked_threads(text: str | None, device: str, cores: int | None = None) -> Th
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform.startswith("linux") else os.cpu_count() or 1
+    """Cores that this process may use; in a container no more than its share of time fills."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform.startswith("linux") else os.cpu_count() or 1
+    try:
+        # Microseconds in each period; `max` where nothing bounds it.
+        time_given, period = map(int, (CONTAINER / "cpu.max").read_text(encoding="ascii").split())
+    except (OSError, ValueError):
+        return cores
+    return min(cores, -(-time_given // period))
 
 
 def available_memory() -> int:
@@ -147,12 +155,14 @@ def available_memory() -> int:
     try:
         # In a container; `max` where nothing bounds it.
         most, taken = (
-            int(Path("/sys/fs/cgroup", name).read_text(encoding="ascii"))
-            for name in ("memory.max", "memory.current")
+            int((CONTAINER / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current")
         )
-        return min(free, most - taken)
+        lines = (CONTAINER / "memory.stat").read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):
         return free
+    # Of files that were read and may be forgotten; `MemAvailable` does not count it either.
+    cached = next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)
+    return min(free, most - taken + cached)
 
 
 def measure(

@@ -119,6 +119,25 @@ class TestChoice:
         assert entry_of("cars").round_trip == 0.9
         assert entry_of("cars").accepted
 
+    @pytest.mark.parametrize(
+        ("sentence", "word", "code"),
+        [
+            ("İnek.", "inek", "tur_Latn"),
+            ("Işık.", "ışık", "tur_Latn"),
+            ("İnək.", "inək", "azj_Latn"),
+            ("Isha.", "isha", "uzn_Latn"),
+        ],
+    )
+    def test_the_capital_of_a_sentence_goes_as_the_language_writes_it(
+        self, sentence: str, word: str, code: str
+    ) -> None:
+        def translate(requests: Sequence[Request], whole: bool) -> list[Translation]:
+            texts = {"cow": "öküz", word: "cow", "What is it? cow.": f"Bu ne? {sentence}"}
+            return [Translation(texts.get(one.text, "ox"), -0.5, False, False, False) for one in requests]
+
+        (found,) = translate_answers([WantedAnswer(code, "cow", 1, ("What is it?",))], translate)
+        assert (found.entry.how, found.entry.translation) == ("context", word)
+
     def test_a_lost_answer_is_no_candidate_and_what_comes_back_wrong_is_not_accepted(self) -> None:
         found = entry_of("floor", "What is it on?")
         assert (found.how, found.round_trip, found.accepted) == ("alone", 0.0, False)

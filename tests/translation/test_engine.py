@@ -77,6 +77,15 @@ def test_verbatim_parts_survive_and_never_reach_the_model(converted: Path) -> No
             assert not translation.empty
 
 
+def test_half_a_surrogate_pair_is_an_unknown_character_to_the_model(converted: Path) -> None:
+    broken, replaced = (
+        Request(f"a red {character} apple", "eng_Latn", "deu_Latn") for character in "\ud800\ufffd"
+    )
+    with Engine(converted, Decoding(max_output_tokens=10), threads=Threads(intra=1)) as engine:
+        one, other = engine.translate([broken, replaced])
+    assert one.text == other.text
+
+
 def test_separators_lists_and_placeholders_are_put_back(converted: Path) -> None:
     text = "<image>\na red apple\n\n- the black cat\n- two dogs\r\n1. a bus {name} a train\n"
     with Engine(converted, Decoding(max_output_tokens=10), threads=Threads(intra=1)) as engine:

@@ -302,18 +302,15 @@ def test_compaction_changes_nothing_that_is_found(tmp_path: Path) -> None:
     assert [path.name[-8:] for path in tmp_path.iterdir()] == [".parquet"]
 
 
-def test_compaction_that_was_interrupted_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = list(_filled(tmp_path))
-    before = [recall(tmp_path, texts, call) for call, texts in calls]
+def _interrupt(monkeypatch: pytest.MonkeyPatch, folder: Path, moment: int, segment_bytes: int) -> None:
+    """Begins a compaction that is interrupted after it has removed so many files."""
     removed = 0
     remove = SegmentFolder.remove
 
     def interrupted(self: SegmentFolder, names: Iterator[str]) -> None:
         nonlocal removed
         for name in names:
-            if removed == 5:
+            if removed == moment:
                 raise KeyboardInterrupt
             removed += 1
             remove(self, [name])
@@ -321,7 +318,19 @@ def test_compaction_that_was_interrupted_loses_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(SegmentFolder, "remove", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            compact(str(tmp_path))
+            compact(str(folder), segment_bytes)
+
+
+@pytest.mark.parametrize("segment_bytes", [20_000, 10**6])
+@pytest.mark.parametrize("moment", [0, 1, 5])
+def test_compaction_that_was_interrupted_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int, segment_bytes: int
+) -> None:
+    calls = list(_filled(tmp_path))
+    before = [recall(tmp_path, texts, call) for call, texts in calls]
+    _interrupt(monkeypatch, tmp_path, moment, segment_bytes)
+    assert [recall(tmp_path, texts, call) for call, texts in calls] == before
+    compact(str(tmp_path), segment_bytes)
     assert [recall(tmp_path, texts, call) for call, texts in calls] == before
     assert compact(str(tmp_path)).after == 1
     assert [recall(tmp_path, texts, call) for call, texts in calls] == before
@@ -367,6 +376,24 @@ def test_of_imported_translations_the_last_counts_and_has_its_digest(tmp_path: P
     assert given_text(tmp_path, "a cat") == "Katze"
     with Memory(str(tmp_path)) as memory:
         assert memory.given_digest() == digests[1]
+
+
+@pytest.mark.parametrize("moment", range(5))
+def test_the_last_import_counts_after_an_interrupted_compaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    texts = {"a cat": ["Kater", "Katze"], "a dog": ["Dogge", "Welpe", "Hund"], "a bird": ["Vogel"]}
+    for position in range(3):
+        for text, imported in texts.items():
+            if position < len(imported):
+                give(tmp_path, text, imported[position], generation=1 + position)
+    size = max(path.stat().st_size for path in tmp_path.iterdir())
+    _interrupt(monkeypatch, tmp_path, moment, segment_bytes=3 * size)
+    for segment_bytes in (3 * size, 10**6):
+        for text, imported in texts.items():
+            assert given_text(tmp_path, text) == imported[-1]
+        compact(str(tmp_path), segment_bytes)
+    assert [given_text(tmp_path, text) for text in texts] == ["Katze", "Hund", "Vogel"]
 
 
 # --- The engine -----------------------------------------------------------------------------------

@@ -73,6 +73,33 @@ def test_another_architecture_is_refused(checkpoint: Path, tmp_path: Path) -> No
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", "[]", "config.json: not a Hugging Face checkpoint: holds a list"),
+        ("config.json", '{"model_type": "m2m_100"}', "config.json: .*max_position_embeddings"),
+        ("translate_mix.json", "{", "translate_mix.json: "),
+        ("translate_mix.json", '{"languages": ["deu_Latn", "de"]}', "translate_mix.json: languages .*'de'"),
+        ("translate_mix.json", '{"languages": "deu_Latn"}', "translate_mix.json: languages "),
+    ],
+)
+def test_a_broken_description_is_one_message(
+    checkpoint: Path, tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(checkpoint, copy)
+    (copy / name).write_text(content, encoding="utf-8")
+    with pytest.raises(ModelError, match=message):
+        add_model(str(copy), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written_is_one_message(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ModelError, match=r"file/out: cannot be written: .*; name another --output"):
+        add_model(str(checkpoint), tmp_path / "file" / "out")
+
+
 def test_a_hub_name_is_found_in_the_cache(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

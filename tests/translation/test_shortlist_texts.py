@@ -32,6 +32,14 @@ def test_a_folder_of_plain_files_and_tables(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "content"), [("deu_Latn.txt", "Hund\n"), ("pairs.tsv", "nllb_code\ttext\ndeu_Latn\tHund\n")]
+)
+def test_a_byte_order_mark_is_no_text(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8-sig")
+    assert read_texts([tmp_path]) == {"deu_Latn": ["Hund"]}
+
+
 def test_a_memory_and_a_mix(tmp_path: Path) -> None:
     segment = table_of(
         [b"0" * 16],

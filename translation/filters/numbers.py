@@ -7,9 +7,11 @@ numbers are all there (1) or some have merely vanished, as translations may do (
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import cache
+from itertools import chain
 
 import regex
 
@@ -104,8 +106,7 @@ def _unexplained(
 ) -> tuple[int, int]:
     """How many numbers are missing in the end, and how many of them the target has another for."""
     ours = {value: token for token in tokens_in(source, ENGLISH) for value in token.values}
-    tokens = tokens_in(target, language)
-    others = [token for token in tokens if any(value in extra for value in token.values)]
+    found = _Found(tokens_in(target, language), extra)
     folded = fold(target)
     spoken = Counter(str(value) for number in said for value in {number.value, *number.parts} if value > 1)
     spoken.update(value for value in _roman(target) if value != "1")
@@ -115,35 +116,39 @@ def _unexplained(
     gone: list[str] = []
     doubtful: list[str] = []
     """Found in a word like its own, as a bare `thousand`, or in metric units; unless strangers are left."""
-    used: set[Token] = set()
-    for value in missing.elements():
+    used: set[int] = set()
+    for value, times in missing.items():
         token = ours.get(value)
         hours = hours_of(value, source, language)
-        readings = hours | (token.readings if token else {value})
-        matches = {other for other in tokens if _same(value, readings, other, known, extra)}
-        words_for = next((way for way in (value, *hours, *_centuries_of(token)) if spoken[way] > 0), None)
-        if matches:
+        if matches := found.same(value, hours | (token.readings if token else {value}), known):
             used |= matches
-        elif words_for:
-            spoken[words_for] -= 1
-            if value in POWERS_OF_TEN:
+            continue
+        ways = (value, *sorted(hours), *sorted(_centuries_of(token)))
+        metric = found.within(measures.get(value, ())) & found.others
+        in_words = _in_words(value, folded, language)
+        for _ in range(times):
+            words_for = next((way for way in ways if spoken[way] > 0), None)
+            if words_for:
+                spoken[words_for] -= 1
+                if value in POWERS_OF_TEN:
+                    doubtful.append(value)
+            elif metric:
+                used |= metric
                 doubtful.append(value)
-        elif metric := {other for other in others if _measured(other, measures.get(value, ()))}:
-            used |= metric
-            doubtful.append(value)
-        elif _in_words(value, folded, language):
-            doubtful.append(value)
-        elif not (token and token.parts and token.parts <= extra.keys()):
-            gone.append(value)
+            elif in_words:
+                doubtful.append(value)
+            elif not (token and token.parts and token.parts <= extra.keys()):
+                gone.append(value)
     if not gone and not doubtful:
         return 0, 0
     hinted = hinted.union(*(token.scaled for token in ours.values()))
-    converted = any(_measured(token, measures.get(value, ())) for value in doubtful for token in used)
-    ranges = [low_high for value in (measures if converted else gone) for low_high in measures.get(value, ())]
+    units = chain.from_iterable(measures.get(value, ()) for value in set(doubtful))
+    converted = not used.isdisjoint(found.within(units))
+    measured = found.within(
+        chain.from_iterable(measures.get(value, ()) for value in (measures if converted else set(gone)))
+    )
     strangers = sum(
-        _is_stranger(token, extra, hinted)
-        for token in others
-        if token not in used and not _measured(token, ranges)
+        _is_stranger(found.tokens[index], extra, hinted) for index in found.others - used - measured
     )
     explained = known | named_in_words(source)
     explained |= {part for value in explained for part in _tens(value)}
@@ -157,18 +162,49 @@ def _unexplained(
     return max(len(gone), changed), changed
 
 
-def _same(value: str, readings: Set[str], token: Token, known: Set[str], extra: Counter[str]) -> bool:
-    """Whether a token of the target is what became of a number of the source."""
-    if not any(number in extra for number in token.values):
-        # 110億 is 11 billion, though the source has another 110.
-        return not readings.isdisjoint(token.scaled)
-    return (
-        not readings.isdisjoint(token.readings)
+class _Found:
+    """The digits of a target by what they may stand for, so that long tables are looked through once."""
+
+    def __init__(self, tokens: Sequence[Token], extra: Counter[str]) -> None:
+        """`extra`: numbers of the target that the source has not, or not as often."""
+        self.tokens = tokens
+        self.others = {
+            index for index, token in enumerate(tokens) if any(value in extra for value in token.values)
+        }
+        """Indices of those that have such a number."""
+        self._by_reading: dict[str, list[int]] = {}
+        self._by_part: dict[str, list[int]] = {}
+        for index, token in enumerate(tokens):
+            # 110億 is 11 billion, though the source has another 110.
+            for reading in token.readings if index in self.others else token.scaled:
+                self._by_reading.setdefault(reading, []).append(index)
+            for part in token.parts if index in self.others else ():
+                self._by_part.setdefault(part, []).append(index)
+        self._long = [index for index in sorted(self.others) if len(tokens[index].values[0]) > 6]
+        self._digits = " ".join(tokens[index].values[0] for index in self._long)
+        self._sizes = sorted(
+            (float(value), index) for index, token in enumerate(tokens) for value in token.values
+        )
+
+    def same(self, value: str, readings: Set[str], known: Set[str]) -> set[int]:
+        """Indices of what became of a number of the source."""
+        same = {index for reading in readings for index in self._by_reading.get(reading, ())}
         # 10.30 for 10:30, 3.10. for October 3.
-        or (value in token.parts and token.parts <= known)
+        same.update(index for index in self._by_part.get(value, ()) if self.tokens[index].parts <= known)
         # 0800 555 111 in one piece.
-        or (len(value) > 2 and len(token.values[0]) > 6 and value in token.values[0])
-    )
+        if len(value) > 2 and value in self._digits:
+            same.update(index for index in self._long if value in self.tokens[index].values[0])
+        return same
+
+    def within(self, ranges: Iterable[tuple[float, float]]) -> set[int]:
+        """Indices of those with a number in one of these ranges."""
+        within: set[int] = set()
+        end = 0
+        for low, high in sorted(one for one in ranges if one[0] <= one[1]):
+            start = max(end, bisect_left(self._sizes, (low, -1)))
+            end = max(end, bisect_left(self._sizes, (high, len(self.tokens))))
+            within.update(index for _, index in self._sizes[start:end])
+        return within
 
 
 def _is_stranger(token: Token, extra: Counter[str], hinted: Set[str]) -> bool:
@@ -207,10 +243,6 @@ def _tens(value: str) -> set[str]:
     if len(value) == 2:
         return {str(int(value) // 10 * 10), str(int(value) % 10)}
     return set()
-
-
-def _measured(token: Token, ranges: Iterable[tuple[float, float]]) -> bool:
-    return any(low <= float(value) <= high for value in token.values for low, high in ranges)
 
 
 _KOREAN_COUNTS = frozenset("두세네둘셋넷")

@@ -17,7 +17,8 @@ _BRAND = regex.compile(r"\p{L}.*\p{Lu}|\p{L}.*\p{Nd}|\p{Nd}.*\p{L}")
 
 # Latin letters within Cyrillic or Greek words that look the same there: a slip that no reader sees.
 _MIXED_WORD = regex.compile(
-    r"(?<=[\p{Script=Cyrillic}\p{Script=Greek}])\p{Script=Latin}+|\p{Script=Latin}+(?=[\p{Script=Cyrillic}\p{Script=Greek}])"
+    r"(?<=[\p{Script=Cyrillic}\p{Script=Greek}])\p{Script=Latin}++"
+    r"|(?<!\p{Script=Latin})\p{Script=Latin}++(?=[\p{Script=Cyrillic}\p{Script=Greek}])"
 )
 _HOMOGLYPHS = frozenset("aceopxyijsABCEHIJKMOPSTXYZ")
 
