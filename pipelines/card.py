@@ -105,14 +105,13 @@ def dataset_card(
 
 def _front_matter(manifest: Manifest, name: str, licences: Mapping[str, str]) -> dict[str, Any]:
     present = sorted({file.language for file in manifest.files if file.accepted})
-    everything = {file.split for file in manifest.files if file.accepted}
-    configs = (
-        [{"config_name": ALL, "default": True, "data_files": _data_files("*", everything)}] if present else []
-    )
+    # Where nothing was accepted, one that finds nothing: without any, `datasets` would load the rejects.
+    everything = {file.split for file in manifest.files if file.accepted} or {TRAIN}
+    configs = [{"config_name": ALL, "default": True, "data_files": _data_files("*", everything)}]
     for code in present:
         splits = {file.split for file in manifest.files if file.accepted and file.language == code}
         configs.append({"config_name": code, "data_files": _data_files(code, splits)})
-    tags = [languages()[code].bcp47 for code in present]
+    tags = [languages()[code].bcp47 for code in present if code in languages()]
     sources = [str(source["name"]) for source in manifest.recipe.get("sources", ())]
     front = {
         "pretty_name": name,

@@ -85,3 +85,8 @@ class Reject:
     record: str
     """The raw record, cut at 2,000 characters."""
     image_id: str | None = None
+
+    @property
+    def id(self) -> str:
+        """As an example's; several may have one."""
+        return f"{self.dataset}/{self.source_id}/{self.task}"

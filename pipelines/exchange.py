@@ -105,10 +105,15 @@ def _unit(pair: Pair) -> str:
     known = (("x-engine", pair.engine), ("x-model", pair.model), ("x-decoding", pair.decoding))
     props = "".join(f'<prop type="{name}">{_content(value)}</prop>' for name, value in known if value)
     sides = "".join(
-        f'<tuv xml:lang="{languages()[code].bcp47}"><seg>{_content(text)}</seg></tuv>'
+        f'<tuv xml:lang="{_tag(code)}"><seg>{_content(text)}</seg></tuv>'
         for code, text in ((ENGLISH, pair.text), (pair.target, pair.translation))
     )
     return f"<tu>{props}{sides}</tu>\n"
+
+
+def _tag(code: str) -> str:
+    """BCP-47; of a language that only a later version knows, its own code in that manner."""
+    return languages()[code].bcp47 if code in languages() else code.replace("_", "-")
 
 
 def _content(text: str) -> str:

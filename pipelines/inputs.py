@@ -191,7 +191,8 @@ def matching(pattern: str) -> list[str]:
         OSError: as `stamp`, or the store cannot list them.
     """
     if not is_url(pattern):
-        return [path for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
+        found = glob.glob(with_folders_by_name(pattern), recursive=True)
+        return [path for path in sorted(found) if os.path.isfile(path)]
     magic = _MAGIC.search(pattern)
     if magic is None:
         return [pattern] if is_file(pattern) else []
@@ -199,6 +200,22 @@ def matching(pattern: str) -> list[str]:
     fits = re.compile(pattern_expression(pattern), re.DOTALL)
     found = _patiently(pattern, lambda: list(filter(fits.fullmatch, _listed(start, deep))))
     return sorted(path for path in found if _is_name(path))
+
+
+def with_folders_by_name(pattern: str) -> str:
+    """The pattern of files of this machine, its first folders as their names if there are such.
+
+    What a recipe's own folder is called (`data [old]`) is no pattern that somebody wrote.
+    """
+    if is_url(pattern):
+        return pattern
+    parts = pattern.split("/")
+    names: list[str] = []
+    for number, part in enumerate(parts[:-1], 1):
+        if _MAGIC.search(part) and not os.path.isdir("/".join(parts[:number])):
+            break
+        names.append(glob.escape(part))
+    return "/".join([*names, *parts[len(names) :]])
 
 
 def pattern_expression(pattern: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import apache_beam as beam
 import msgspec
@@ -24,7 +23,8 @@ from pipelines.sources import Piece, read_piece
 from translation.languages import ENGLISH
 
 REJECTS, UNREAD, LEFT_OUT, READ = "rejects", "unread", "left out", "read"
-"""Outputs: blocks of `RejectedExample`s and of `Reject`s; (source, examples); examples and rejects."""
+"""Outputs: blocks of `RejectedExample`s; (bucket of ids, block of `Reject`s); (source, examples); numbers of
+examples and rejects."""
 
 PROMPT, TARGET = "prompt", "target"
 """The texts of an example."""
@@ -89,8 +89,8 @@ EXAMPLES, REJECTED, UNREADABLE = Packer(AssignedExample), Packer(RejectedExample
 class ReadPieces(beam.DoFn):
     """A piece of a source -> its examples with their languages, keyed by a bucket of ids.
 
-    Records that are no examples go to the output `UNREAD`; what the recipe leaves out (`max_rows`, `phrases`)
-    is counted in `LEFT_OUT`, all others in `READ`.
+    Records that are no examples go to the output `UNREAD`, keyed likewise; what the recipe leaves out
+    (`max_rows`, `phrases`) is counted in `LEFT_OUT`, all others in `READ`.
     """
 
     def __init__(
@@ -118,14 +118,16 @@ class ReadPieces(beam.DoFn):
             for one in (record,) if isinstance(record, Reject) else self._in_languages(record):
                 read += 1
                 if isinstance(one, Reject):
-                    unread.add(_ALL, one)
+                    unread.add(bucket_of(one.id, self._buckets), one)
                 else:
                     examples.add(bucket_of(one.id, self._buckets), one)
             if examples.full or unread.full:
-                yield from _drained(examples, unread, UNREAD)
+                yield from examples.drain()
+                yield from tagged(unread.drain(), UNREAD)
                 self._tell(read - told)
                 told = read
-        yield from _drained(examples, unread, UNREAD)
+        yield from examples.drain()
+        yield from tagged(unread.drain(), UNREAD)
         yield from tagged(left_out.items(), LEFT_OUT)
         yield beam.pvalue.TaggedOutput(READ, read)
         self._tell(read - told)
@@ -145,11 +147,6 @@ class ReadPieces(beam.DoFn):
             yield _unnamed(example)
         for language in codes:
             yield AssignedExample(example if table is None else _named(example, language, table), language)
-
-
-def _drained(examples: Gathered[Any], rejects: Gathered[Any], tag: str) -> Iterator[object]:
-    yield from examples.drain()
-    yield from tagged((block for _, block in rejects.drain()), tag)
 
 
 def _unnamed(example: Example) -> Reject:
@@ -182,7 +179,8 @@ class _FromBucketToBucket(beam.DoFn):
             else:
                 self._passed.add(bucket_of(self.key(one), self._buckets), one)
             if self._passed.full or self._rejects.full:
-                yield from _drained(self._passed, self._rejects, REJECTS)
+                yield from self._passed.drain()
+                yield from tagged((block for _, block in self._rejects.drain()), REJECTS)
 
     def finish_bundle(self) -> Iterator[object]:
         yield from at_the_end(self._passed.drain())

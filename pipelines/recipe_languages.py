@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipelines.recipe_values import OtherLanguageCode
 from pipelines.shares import LanguagePolicy, PolicyError
-from translation.languages import ENGLISH, default_languages
+from translation.languages import ENGLISH, UnknownLanguage, default_languages, resolve
 from translation.settings import Misfit, Section, Share
 
 
@@ -46,6 +46,21 @@ class Languages(Section):
     unit: Literal["example", "image"] = "example"
     """`image`: all examples of a picture, of every task, get the same languages, but for names of classes.
     The shares are then exact in pictures, not in rows."""
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _one_weight_each(cls, weights: Any) -> Any:
+        """Before the codes become NLLB's: then only the last weight of a language would be left."""
+        seen: set[str] = set()
+        for code in weights if isinstance(weights, dict) else ():
+            try:
+                found = resolve(code).nllb
+            except UnknownLanguage:
+                continue  # Told where the codes are checked.
+            if found in seen:
+                raise Misfit(code, f"{found} stands there twice, perhaps under another code; keep one")
+            seen.add(found)
+        return weights
 
     @model_validator(mode="after")
     def _possible(self) -> Languages:

@@ -10,7 +10,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +48,7 @@ from pipelines.manifest import (
 )
 from pipelines.ownership import WORK, locked
 from pipelines.preview import preview_rows
+from pipelines.reading import PROMPT, TARGET
 from pipelines.reasons import are_judged, short_reasons
 from pipelines.recipe import Recipe, SettingsError, checked_recipe
 from pipelines.resharding import JudgedFile, Layout, RefilterFailed, opened, stage_language
@@ -53,9 +56,12 @@ from pipelines.rows import row_reason
 from pipelines.sink import ShardFile
 from pipelines.staging import staged
 from pipelines.summary import LanguageCounts, language_name, total
+from pipelines.uses import SLOT_OF_ANSWER
+from translation import templates
 from translation.answers import unescaped
 from translation.filters import Policy, ScoreTable, Thresholds, load_thresholds, verdicts
 from translation.filters.thresholds import ThresholdsError
+from translation.languages import ENGLISH, languages
 from translation.progress import CountProgress
 from translation.row import PROMPT_PREFIX
 from translation.settings_file import override_values
@@ -148,7 +154,7 @@ def _refilter(
         by_language.setdefault(file.language, []).append(file)
     files: list[ShardFile] = []
     counts: list[LanguageCounts] = []
-    answers: dict[tuple[str, str], bool] = {}
+    answers = Answers({}, {})
     judged, deciding, writing = 0, 0.0, 0.0
     with CountProgress("refilter", before.read, console, quiet) as progress:
         for language, of_language in sorted(by_language.items()):
@@ -158,7 +164,7 @@ def _refilter(
                 one = judge(directory, file, recipe.filters, thresholds, before.answers is not None)
                 made.append(one.file)
                 judged += one.decided
-                answers |= {(language, answer): accepted for answer, accepted in one.answers.items()}
+                answers.add(one.answers)
             counts.append(_counts(language, made))
             decided = time.monotonic()
             deciding += decided - began
@@ -212,6 +218,37 @@ def _thresholds(recipe: Recipe) -> Thresholds:
         raise recipe.error(("thresholds",), remedy) from error
 
 
+@dataclass
+class Answers:
+    """Which translations of English answers are accepted now."""
+
+    in_targets: dict[tuple[str, str], bool]
+    """By NLLB code and answer."""
+    in_prompts: dict[tuple[str, str, str], bool]
+    """By NLLB code, template and the English prompt that has the answer in it; rows hold it nowhere else."""
+
+    def add(self, more: Answers) -> None:
+        """Those of further rows too."""
+        self.in_targets.update(more.in_targets)
+        self.in_prompts.update(more.in_prompts)
+
+    def of_entry(self, code: str, answer: str) -> bool | None:
+        """Whether an answer is accepted in a language; None if no row has its translation with scores."""
+        found = self.in_targets.get((code, answer))
+        if found is not None or code not in languages():
+            return found
+        for name in self._templates_of_prompts:
+            prompt = templates.template(name).fill(languages()[code], answer)
+            found = self.in_prompts.get((code, name, prompt))
+            if found is not None:
+                return found
+        return None
+
+    @cached_property
+    def _templates_of_prompts(self) -> list[str]:
+        return sorted({name for _, name, _ in self.in_prompts})
+
+
 @dataclass(frozen=True)
 class Judged:
     """What filters decide on the rows of a file."""
@@ -219,8 +256,7 @@ class Judged:
     file: JudgedFile
     decided: int
     """Rows that they decide on; the others keep their reason."""
-    answers: Mapping[str, bool]
-    """Short English answers that were translated, and whether their translation is accepted now."""
+    answers: Answers
 
 
 def judge(
@@ -234,15 +270,21 @@ def judge(
     wanted = ["words", *(name for name, _ in policy.rules())]
     scores = [f"scores.{prefix}{name}" for prefix in ("", PROMPT_PREFIX) for name in wanted]
     with opened(directory, file) as parquet:
-        table = parquet.read(columns=["reason", *scores])
+        table = parquet.read(columns=["reason", "question_language", *scores])
         old = table.column("reason").combine_chunks()
         columns = _columns(table)
         decided = are_judged(old, columns)
         if not decided.any():
-            return Judged(JudgedFile(file, old, np.zeros(file.rows, np.bool_)), 0, {})
-        target = _reasons(columns, "", file, policy, thresholds)
-        answers = _answers(parquet, columns, target) if with_answers else {}
-    prompt = _reasons(columns, PROMPT_PREFIX, file, policy, thresholds)
+            return Judged(JudgedFile(file, old, np.zeros(file.rows, np.bool_)), 0, Answers({}, {}))
+        spoken = asked = (file.language,) * file.rows
+        if file.language == ENGLISH:
+            # The answer may have stayed English, and the question not.
+            asked = tuple(code or ENGLISH for code in table.column("question_language").to_pylist())
+        target = _reasons(columns, "", spoken, policy, thresholds)
+        prompt = _reasons(columns, PROMPT_PREFIX, asked, policy, thresholds)
+        answers = (
+            _answers(parquet, file.language, columns, target, prompt) if with_answers else Answers({}, {})
+        )
     merged = pa.array(list(map(row_reason, target, prompt)), pa.string())
     new = pc.if_else(pa.array(decided), merged, old)
     same = pc.or_kleene(pc.equal(old, new), pc.and_(old.is_null(), new.is_null()))
@@ -251,21 +293,51 @@ def judge(
 
 
 def _answers(
-    parquet: pq.ParquetFile, columns: Mapping[str, NDArray[np.float32]], target: Sequence[str | None]
-) -> dict[str, bool]:
-    """Translated answers to questions; those that a person checked have no scores, and are not among them."""
-    if "words" not in columns:
-        return {}
-    table = parquet.read(columns=["task", "source_target"])
-    accepted = pa.array([reason is None for reason in target])
-    scored = pc.and_(pc.equal(table.column("task"), "vqa"), pa.array(~np.isnan(columns["words"])))
-    found = table.append_column("accepted", accepted).filter(scored).group_by("source_target")
-    unique = found.aggregate([("accepted", "min")])
-    return dict(
-        zip(
-            unique.column("source_target").to_pylist(), unique.column("accepted_min").to_pylist(), strict=True
-        )
-    )
+    parquet: pq.ParquetFile,
+    language: str,
+    columns: Mapping[str, NDArray[np.float32]],
+    target: Sequence[str | None],
+    prompt: Sequence[str | None],
+) -> Answers:
+    """Those that were translated; what a person checked has no scores, and is not among them."""
+    in_targets: dict[tuple[str, str], bool] = {}
+    in_prompts: dict[tuple[str, str, str], bool] = {}
+    for row in _distinct(parquet, TARGET, ["source_target"], columns.get("words"), target):
+        in_targets[language, row["source_target"]] = row["accepted_min"]
+    words = columns.get(f"{PROMPT_PREFIX}words")
+    for row in _distinct(parquet, PROMPT, ["template", "source_prompt"], words, prompt):
+        name = _english_template(row["template"])
+        if name is not None:
+            in_prompts[language, name, row["source_prompt"]] = row["accepted_min"]
+    return Answers(in_targets, in_prompts)
+
+
+def _distinct(
+    parquet: pq.ParquetFile,
+    slot: str,
+    texts: list[str],
+    words: NDArray[np.float32] | None,
+    reasons: Sequence[str | None],
+) -> list[dict[str, Any]]:
+    """The texts of rows whose answer stands in the slot and has scores, and whether it is accepted."""
+    if words is None:
+        return []
+    tasks = pa.array(task for task, place in SLOT_OF_ANSWER.items() if place == slot)
+    table = parquet.read(columns=["task", *texts])
+    accepted = pa.array([reason is None for reason in reasons])
+    scored = pc.and_(pc.is_in(table.column("task"), tasks), pa.array(~np.isnan(words)))
+    found = table.append_column("accepted", accepted).filter(scored).group_by(texts)
+    rows: list[dict[str, Any]] = found.aggregate([("accepted", "min")]).to_pylist()
+    return rows
+
+
+@cache
+def _english_template(name: str | None) -> str | None:
+    """The template of the English prompt; None where another version had one that this lacks."""
+    try:
+        return None if name is None else templates.source_of(templates.template(name)).id
+    except ValueError:
+        return None
 
 
 def _columns(table: pa.Table) -> dict[str, NDArray[np.float32]]:
@@ -282,19 +354,23 @@ def _columns(table: pa.Table) -> dict[str, NDArray[np.float32]]:
 def _reasons(
     columns: Mapping[str, NDArray[np.float32]],
     prefix: str,
-    file: ShardFile,
+    languages: tuple[str, ...],
     policy: Policy,
     thresholds: Thresholds,
 ) -> list[str | None]:
-    """Why the target of each row, or with the prefix the prompt, is rejected; None if it is not."""
+    """Why the target of each row, or with the prefix the prompt, is rejected; None if it is not.
+
+    Args:
+        languages: of each row's target or prompt.
+    """
     here = {
         name.removeprefix(prefix): values
         for name, values in columns.items()
         if name.startswith(PROMPT_PREFIX) == bool(prefix)
     }
     if "words" not in here:
-        return [None] * file.rows
-    table = ScoreTable((file.language,) * file.rows, here)
+        return [None] * len(languages)
+    table = ScoreTable(languages, here)
     return [verdict.reason for verdict in verdicts(table, policy, thresholds)]
 
 
@@ -311,7 +387,7 @@ def _replace(
     before: Manifest,
     after: Manifest,
     recipe: Recipe,
-    answers: Mapping[tuple[str, str], bool],
+    answers: Answers,
 ) -> Manifest:
     """Puts what was staged in place, with answer table, card and manifest, and returns the latter."""
     others = [CARD, MANIFEST]
@@ -349,9 +425,7 @@ def _replace(
     return after
 
 
-def _answer_table(
-    directory: str, manifest: Manifest, answers: Mapping[tuple[str, str], bool]
-) -> tuple[str, int] | None:
+def _answer_table(directory: str, manifest: Manifest, answers: Answers) -> tuple[str, int] | None:
     """`answers.tsv` with the new verdicts, and how many it does not accept.
 
     None where there is none, or where somebody has changed it, whose work it is then.
@@ -365,9 +439,9 @@ def _answer_table(
     header, *lines = (line.split("\t") for line in text.removesuffix("\n").split("\n"))
     code, answer, accepted = (header.index(name) for name in ("nllb_code", "answer", "accepted"))
     for line in lines:
-        key = line[code], unescaped(line[answer])
-        if key in answers:
-            line[accepted] = str(int(answers[key]))
+        now = answers.of_entry(line[code], unescaped(line[answer]))
+        if now is not None:
+            line[accepted] = str(int(now))
     failed = sum(line[accepted] == "0" for line in lines)
     return "".join("\t".join(line) + "\n" for line in (header, *lines)), failed
 

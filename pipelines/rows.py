@@ -199,15 +199,24 @@ def rejected_rows(block: bytes, assignment: Assignment) -> bytes:
     return pack_rows(rows)
 
 
-def unread_rows(block: bytes) -> bytes:
-    """A block of `Reject`s as a block of rows."""
-    return pack_rows([_row_of_reject(reject) for reject in UNREADABLE.unpack(block)])
+def unread_rows(element: tuple[int, Iterable[bytes]]) -> bytes:
+    """(bucket of ids, blocks of its `Reject`s) -> a block of rows; those of one id are numbered."""
+    by_id: dict[str, list[Reject]] = {}
+    for reject in UNREADABLE.unpack_all(element[1]):
+        by_id.setdefault(reject.id, []).append(reject)
+    return pack_rows(
+        [
+            _row_of_reject(reject, number)
+            for alike in by_id.values()
+            for number, reject in enumerate(alike if len(alike) == 1 else sorted(alike, key=repr))
+        ]
+    )
 
 
-def _row_of_reject(reject: Reject) -> Row:
+def _row_of_reject(reject: Reject, copy: int) -> Row:
     """A record that never became an example; the raw record stands in `source_target`."""
     return dict.fromkeys(STORED.names) | {
-        "id": f"{reject.dataset}/{reject.source_id}/{reject.task}/{UNDETERMINED}",
+        "id": f"{reject.id}/{UNDETERMINED}{f'~{copy}' if copy else ''}",
         "dataset": reject.dataset,
         "task": reject.task,
         "image_id": reject.image_id,

@@ -279,7 +279,9 @@ def make_plan(
         directory=output,
         assignment=planned.assignment,
         pieces=parts,
-        buckets=buckets_for(sum(planned.rows.values())),
+        buckets=buckets_for(
+            sum(planned.rows.values()) + sum(source.rejects + source.unnamed for source in planned.sources)
+        ),
         text_buckets=TextBuckets.of(planned.texts),
         engine=engine,
         judging=Judging(identification, recipe.quality_specs, recipe.filters, thresholds),
@@ -458,12 +460,13 @@ def _owned(output: str, overwrite: bool, options: PipelineOptions) -> Iterator[N
         with locked(directory):
             _clear(output)
             yield
+            # Within the lock: afterwards it may be another's.
+            shutil.rmtree(directory / WORK, ignore_errors=True)
+            (directory / ERROR_LOG).unlink(missing_ok=True)
     except OSError as error:
         raise RunFailed(f"cannot write to {output}: {error.strerror or error}") from error
     except (OutputError, JobRefused) as error:
         raise RunFailed(str(error)) from error
-    shutil.rmtree(directory / WORK, ignore_errors=True)
-    (directory / ERROR_LOG).unlink(missing_ok=True)
 
 
 def _clear(output: str) -> None:

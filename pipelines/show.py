@@ -74,7 +74,8 @@ def show(
     for file in sorted(files, key=lambda file: file.path):
         by_language.setdefault(file.language, []).append(file)
     if language is not None:
-        code = _code(language)
+        # Its own code first: a later version may have made the mix, with a language that this one lacks.
+        code = language if language in by_language else _code(language)
         if code not in by_language:
             raise ValueError(
                 f"{directory}: no {kind} rows of {language_name(code)} ({code})"

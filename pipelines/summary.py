@@ -44,8 +44,10 @@ class LanguageCounts:
 
 
 def language_name(code: str) -> str:
-    """The registry's name of an NLLB code; a phrase for `und`."""
-    return UNREAD if code == UNDETERMINED else languages()[code].name
+    """The registry's name of an NLLB code, or the code if this version lacks it; a phrase for `und`."""
+    if code == UNDETERMINED:
+        return UNREAD
+    return languages()[code].name if code in languages() else code
 
 
 def total(counts: Sequence[LanguageCounts]) -> LanguageCounts:

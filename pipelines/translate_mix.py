@@ -144,7 +144,7 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
         | "All rejects" >> beam.Flatten()
         | "Rejected rows" >> beam.Map(rejected_rows, plan.assignment)
     )
-    unread = read[UNREAD] | "Unread rows" >> beam.Map(unread_rows)
+    unread = read[UNREAD] | "Group unread" >> beam.GroupByKey() | "Unread rows" >> beam.Map(unread_rows)
     everything = (rows, rejects, unread) | "All rows" >> beam.Flatten()
     shared: dict[str, beam.PCollection] = {}
     if recipe.images == SHARED:

@@ -51,7 +51,7 @@ class Use(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 USES = Packer(Use)
 
-_SLOT_OF_ANSWER = MappingProxyType(
+SLOT_OF_ANSWER = MappingProxyType(
     {
         "vqa": TARGET,
         "vqg": PROMPT,
@@ -74,7 +74,7 @@ def uses_of(assigned: AssignedExample, supported: frozenset[str]) -> Iterator[Us
         return
     example = assigned.example
     for slot, text in assigned.texts_to_translate():
-        if _SLOT_OF_ANSWER.get(example.task) == slot and is_short(text.text):
+        if SLOT_OF_ANSWER.get(example.task) == slot and is_short(text.text):
             question = _text(example.prompt) if example.task == "vqa" else None
             yield Use(assigned.language, text.text, assigned.id, slot, True, question)
         else:

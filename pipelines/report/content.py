@@ -11,7 +11,7 @@ from pipelines.report.bounds import Bounds, Limit
 from pipelines.report.cards import Card
 from pipelines.report.tallies import Tally
 from pipelines.summary import LanguageCounts, language_name, total
-from translation.languages import ENGLISH, languages
+from translation.languages import ENGLISH, Language, languages
 from translation.row import PROMPT_PREFIX, UNDETERMINED
 
 
@@ -37,27 +37,32 @@ class LanguageContent:
         return language_name(self.code)
 
     @property
+    def _known(self) -> Language | None:
+        """None for records that could not be read, and for what only a later version knows."""
+        return languages().get(self.code)
+
+    @property
     def autonym(self) -> str | None:
         """None where it is the English name too, or not known."""
-        own = None if self.code == UNDETERMINED else languages()[self.code].autonym
+        own = None if self._known is None else self._known.autonym
         return None if own is None or own.casefold() == self.name.casefold() else own
 
     @property
     def tag(self) -> str | None:
-        """BCP-47, for fonts and voices; None for records that could not be read."""
-        return None if self.code == UNDETERMINED else languages()[self.code].bcp47
+        """BCP-47, for fonts and voices; None where it is not known."""
+        return None if self._known is None else self._known.bcp47
 
     @property
     def direction(self) -> str:
         """As HTML's `dir` has it."""
-        if self.code == UNDETERMINED:
+        if self._known is None:
             return "auto"
-        return "rtl" if languages()[self.code].right_to_left else "ltr"
+        return "rtl" if self._known.right_to_left else "ltr"
 
     @property
     def mc4_share(self) -> float | None:
         """Percent of mC4."""
-        return None if self.code == UNDETERMINED else languages()[self.code].mc4_share
+        return None if self._known is None else self._known.mc4_share
 
     def limits(self, score: str) -> tuple[Limit, ...]:
         """The bounds of a score of targets or prompts."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from pipelines.examples import Reject
-from pipelines.inputs import pattern_expression
+from pipelines.inputs import pattern_expression, with_folders_by_name
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import TextSource
 from pipelines.records import Record, Written
@@ -57,7 +57,7 @@ def _language_of_path(
     """The language that `{language}` stands for in the path of a file; None where the recipe has no slot."""
     if _SLOT not in source.path:
         return None
-    pattern = recipe.source_path(source.path)
+    pattern = with_folders_by_name(recipe.source_path(source.path))
     found = re.fullmatch(_expression(pattern), piece.path, re.DOTALL)
     if found is None:
         raise recipe.error(key, f"{piece.label}: `{_SLOT}` stands for different texts in its path")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import regex
 from sentencex import segment
 
 from pipelines.examples import Example, Reject, Text
@@ -71,5 +72,9 @@ def _parted(text: str, language: str) -> tuple[str, str] | None:
         elif languages()[language].spaced or len(text) < LEAST_CHARACTERS:
             return None
         else:
-            position = len(text) // 2
+            # Not between a letter and its vowel signs and tone marks.
+            starts = (found.start() for found in regex.finditer(r"\X", text))
+            position = next((start for start in starts if start >= len(text) // 2), len(text))
+            if position == len(text):
+                return None
     return text[:position].strip(), text[position:].strip()

@@ -188,6 +188,13 @@ def test_the_front_matter_says_languages_size_and_licence() -> None:
     assert [config.get("default", False) for config in front["configs"]] == [True, False, False, False]
 
 
+def test_a_language_that_only_a_later_version_knows_has_a_configuration_but_no_tag() -> None:
+    card = dataset_card(manifest_of((*SHARDS, ("data", "xyz_Latn", "train", 2))), "mix", {})
+    assert front_matter(card)["language"] == ["de", "en", "zh"]
+    assert front_matter(card)["configs"][-2]["config_name"] == "xyz_Latn"
+    assert "| xyz_Latn | xyz_Latn | 2 | 2 | 0 |" in card
+
+
 @pytest.mark.parametrize(
     ("number", "size"),
     [(999, "n<1K"), (1000, "1K<n<10K"), (5_070_000, "1M<n<10M"), (100_000_000, "100M<n<1B")],
@@ -327,8 +334,25 @@ def test_the_small_model_is_named_as_a_stand_in_and_only_then() -> None:
 
 def test_a_mix_without_accepted_rows_has_a_card_too() -> None:
     card = dataset_card(manifest_of((("rejected", "swh_Latn", "rejected", 5),)), "mix", {})
-    assert "configs" not in front_matter(card)
     assert "nothing to load" in card
+    assert "language" not in front_matter(card)
+
+
+@pytest.mark.parametrize("shards", [(), (("rejected", "swh_Latn", "rejected", 5),)])
+def test_of_a_mix_without_accepted_rows_nothing_is_loaded(
+    tmp_path: Path, load_dataset: Any, shards: tuple[tuple[str, str, str, int], ...]
+) -> None:
+    mix = tmp_path / "mix"
+    mix.mkdir()
+    for kind, code, split, number in shards:
+        path = mix / kind / code / f"{split}-00000-of-00001.parquet"
+        path.parent.mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(rows(code, split, number), schema=row_schema()), path)
+    (mix / "README.md").write_text(dataset_card(manifest_of(shards), "mix", {}), encoding="utf-8")
+    (mix / "manifest.json").write_text('{"format": 1}', encoding="utf-8")
+    # Without a configuration `datasets` would take the rejected rows, or the manifest, for training data.
+    with pytest.raises(FileNotFoundError, match="data files found"):
+        load_dataset(str(mix))
 
 
 def test_the_same_mix_has_the_same_card() -> None:

@@ -186,6 +186,15 @@ def test_patterns_name_the_same_files_everywhere(bucket: Path, pattern: str) -> 
     assert sorted(f"{bucket}/{name}" for name in NAMES if expression.fullmatch(f"{bucket}/{name}")) == here
 
 
+def test_folders_that_are_there_are_taken_by_their_names(tmp_path: Path) -> None:
+    for name in ("[ab]/[12]/x.json", "[ab]/1/x.json", "a/1/x.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert matching(f"{tmp_path}/[ab]/[12]/*.json") == [f"{tmp_path}/[ab]/[12]/x.json"]
+    assert matching(f"{tmp_path}/[ab]/[1]/*.json") == [f"{tmp_path}/[ab]/1/x.json"]
+    assert matching(f"{tmp_path}/[a]/[12]/*.json") == [f"{tmp_path}/a/1/x.json"]
+
+
 def test_folders_are_listed_with_all_below(bucket: Path) -> None:
     for name in NAMES:
         (bucket / name).parent.mkdir(parents=True, exist_ok=True)

@@ -135,6 +135,17 @@ def test_an_exported_tmx_is_what_the_standard_asks_for(tmp_path: Path) -> None:
     assert [prop.get("type") for prop in body[0].iter("prop")] == ["x-engine", "x-model", "x-decoding"]
 
 
+def test_a_language_that_only_a_later_version_knows_is_exported_by_its_code(tmp_path: Path) -> None:
+    folder = str(tmp_path / "mix" / FOLDER)
+    begin(folder, "run")
+    with Memory(folder) as memory:
+        made = Translation("un gatu", -0.5, cut_off=False, unknown=False, empty=False)
+        memory.add(ENGINE, bytes(16), [Request("a cat", "eng_Latn", "xyz_Latn")], [made], whole=False)
+    finish(folder)
+    assert call("export", tmp_path / "mix", tmp_path / "memory.tmx") == 0
+    assert 'xml:lang="xyz-Latn"' in (tmp_path / "memory.tmx").read_text(encoding="utf-8")
+
+
 def test_text_that_xml_cannot_hold_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(tmp_path / "mix", ["a cat", "a \u0007 bell"])
     assert call("export", tmp_path / "mix", tmp_path / "memory.tmx") == 0

@@ -394,6 +394,29 @@ def test_a_source_takes_from_the_recipe_what_its_own_policy_leaves_out(
     assert (list(languages.codes), languages.weights) == (codes, weights)
 
 
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("languages={weights: {de: 1, sw: 2, deu_Latn: 3}}", "languages.weights.deu_Latn"),
+        ("sources.0.languages={weights: {zh: 1, zho_Hans: 1}}", "sources.0.languages.weights.zho_Hans"),
+    ],
+)
+def test_a_language_with_two_weights_is_no_guess(folder: Path, override: str, key: str) -> None:
+    error = failure(folder, overrides=(override,))
+    assert error.key == key
+    assert "stands there twice, perhaps under another code" in str(error)
+
+
+def test_a_folder_may_have_a_name_that_reads_as_a_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "data [v1] *"
+    (folder / "images").mkdir(parents=True)
+    for name in ("captions.json", "talks-1.jsonl", "talks-2.jsonl"):
+        (folder / name).write_text("{}\n")
+    (folder / "recipe.yaml").write_text(RECIPE)
+    recipe = load_recipe(folder / "recipe.yaml")
+    assert recipe.source_files(1) == [f"{folder}/talks-1.jsonl", f"{folder}/talks-2.jsonl"]
+
+
 def test_pictures_in_an_archive_have_no_path_to_refer_to(folder: Path) -> None:
     with zipfile.ZipFile(folder / "images.zip", "w"):
         pass

@@ -150,6 +150,29 @@ def test_the_answer_table_has_the_new_verdicts_unless_somebody_changed_it(
     assert (mix / "answers.tsv").read_text(encoding="utf-8") == "mine"
 
 
+def test_the_answer_table_follows_answers_of_every_task(recipe: Path, tmp_path: Path) -> None:
+    """Those that questions are to be found for, and a yes or no that nobody has checked, as in Lao."""
+    settings = (
+        "sources.0.tasks=[matching]", "sources.1.tasks=[vqg]", "languages.codes=[deu_Latn, lao_Laoo]",
+        "languages.english_share=0", "filters.length_ratio.max=null", *OTHERS,
+    )  # fmt: skip
+    tight, wide = "filters.model_score.min=-0.1", "filters.model_score.min=null"
+    start = run(recipe, tmp_path / "tight", *settings, tight)
+    goal = run(recipe, tmp_path / "wide", *settings, wide)
+    tables = [
+        [line.split("\t") for line in (mix / "answers.tsv").read_text(encoding="utf-8").splitlines()]
+        for mix in (start, goal)
+    ]
+    turned = {(old[0], old[1]) for old, new in zip(*tables, strict=True) if old[-1] != new[-1]}
+    assert {("lao_Laoo", "no"), ("lao_Laoo", "yes")} & turned
+    assert any(code == "deu_Latn" for code, _ in turned)
+    again(start, wide)
+    assert content(start) == content(goal)
+    again(start, tight)
+    again(goal, tight)
+    assert content(start) == content(goal)
+
+
 def test_files_whose_rows_stay_are_not_written(strict: Path, tmp_path: Path) -> None:
     mix = copy_of(strict, tmp_path)
     before = {path: path.stat().st_ino for path in mix.glob("*/*/*.parquet")}
@@ -524,6 +547,26 @@ def test_thresholds_come_from_a_file_or_with_the_version(
         again(mix)
     again(mix, "thresholds=null", *STRICT)
     assert content(mix) == small[1]
+
+
+def test_a_question_is_judged_in_its_own_language_where_the_answer_stays_english(
+    recipe: Path, tmp_path: Path
+) -> None:
+    shipped = default_thresholds()
+    others = [one for one in shipped.lines if (one.nllb_code, one.rule) != ("deu_Latn", "length_ratio")]
+    german = [Threshold("deu_Latn", length, "length_ratio", None, 0.0001, 1, 0.0) for length in LENGTHS]
+    table = tmp_path / "mine.tsv"
+    table.write_text(Thresholds(shipped.identification, (*others, *german)).text(), encoding="utf-8")
+    no_others = [one for one in OTHERS if not one.startswith("filters.length_ratio.")]
+    mix = run(
+        recipe, tmp_path / "mix", *no_others, f"thresholds={table}", "filters.model_score.min=null",
+        "filters.length_ratio.max=calibrated", "sources.1.english_answers=1", "languages.english_share=0",
+    )  # fmt: skip
+    rejected = pq.read_table(mix / "rejected/eng_Latn", columns=["question_language"]).column(0)
+    assert "deu_Latn" in rejected.to_pylist()
+    before = content(mix)
+    again(mix)
+    assert content(mix) == before
 
 
 def test_a_directory_that_is_no_mix_is_left_alone(tmp_path: Path) -> None:

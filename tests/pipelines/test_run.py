@@ -21,8 +21,11 @@ import yaml
 from PIL import Image
 
 from pipelines.manifest import read_manifest
+from pipelines.options import beam_options
+from pipelines.ownership import LOCK, WORK
 from pipelines.planning import plan_mix
 from pipelines.recipe import load_recipe
+from pipelines.run import _owned
 from translation.filters import Thresholds, load_thresholds
 from translation.row import row_schema
 
@@ -212,6 +215,7 @@ def test_bad_records_are_rejected_with_reasons(tiny_recipe: Path, tmp_path: Path
         json.dumps(good | {"id": "gone", "image": "gone.png"}),
         json.dumps(good | {"id": "cut", "image": "cut.png"}),
         json.dumps(good | {"id": "empty", "answer": ""}),
+        json.dumps(good | {"id": "empty", "answer": " "}),
         json.dumps(good | {"id": "long", "answer": "apple " * 17_000}),
         json.dumps(good | {"id": "hash", "question": "What is # {this} %s?"}),
     ]
@@ -222,8 +226,11 @@ def test_bad_records_are_rejected_with_reasons(tiny_recipe: Path, tmp_path: Path
     assert result.returncode == 0, result.stderr
     manifest = read_manifest(str(tmp_path / "mix"))
     assert manifest.read == 24 + len(records)
-    reasons = Counter(str(row["reason"]).split(":")[0] for row in rows_of(tmp_path / "mix", "rejected"))
-    assert reasons == {"duplicate": 1, "source": 3, "image": 2}
+    rejected = rows_of(tmp_path / "mix", "rejected")
+    reasons = Counter(str(row["reason"]).split(":")[0] for row in rejected)
+    assert reasons == {"duplicate": 1, "source": 4, "image": 2}
+    ids = [row["id"] for row in (*rejected, *rows_of(tmp_path / "mix"))]
+    assert [row_id for row_id, times in Counter(ids).items() if times > 1] == []
     assert {row["target"] for row in rows_of(tmp_path / "mix") if "#" in str(row["prompt"])} == {
         good["answer"]
     }
@@ -327,6 +334,29 @@ def test_a_wrong_option_of_beam_leaves_a_finished_mix_alone(
     assert len(result.stderr.splitlines()) == 1
     assert digests(mix) == before
     assert read_manifest(str(mix))
+
+
+def test_a_finished_run_holds_its_lock_until_nothing_of_its_work_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it could take away the lock, and the new files, of who begins in between."""
+    held: list[bool] = []
+    remove = shutil.rmtree
+
+    def watched(path: Path, **options: bool) -> None:
+        with (tmp_path / "mix" / WORK / LOCK).open("rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held.append(False)
+            except BlockingIOError:
+                held.append(True)
+        remove(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    with _owned(str(tmp_path / "mix"), False, beam_options([])):
+        pass
+    assert held == [True]
+    assert not (tmp_path / "mix" / WORK).exists()
 
 
 def test_two_runs_do_not_write_into_one_directory(tiny_recipe: Path, tmp_path: Path) -> None:

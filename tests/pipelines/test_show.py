@@ -265,6 +265,22 @@ def test_a_directory_without_a_manifest_is_an_error_that_says_what_to_do(tmp_pat
         shown(tmp_path)
 
 
+def test_a_language_that_only_a_later_version_knows_is_shown_by_its_code(tmp_path: Path) -> None:
+    reject = row("xyz_Latn", 9, verdict="reject", reason="lid: 0.1 for the language, at least 0.5 wanted")
+    mix = write_mix(
+        tmp_path / "mix",
+        {
+            "data/deu_Latn/train-00000-of-00001.parquet": [row("deu_Latn", index) for index in range(3)],
+            "data/xyz_Latn/train-00000-of-00001.parquet": [row("xyz_Latn", index) for index in range(3)],
+            "rejected/xyz_Latn/rejected-00000-of-00001.parquet": [reject],
+        },
+    )
+    assert "3 of 3 accepted rows of xyz_Latn" in shown(mix, "xyz_Latn")
+    assert "xyz_Latn (xyz_Latn) 1" in shown(mix, rejected=True)
+    with pytest.raises(ValueError, match="unknown language 'xyz_Cyrl'"):
+        shown(mix, "xyz_Cyrl")
+
+
 def test_an_unknown_language_is_an_error_with_the_nearest(mix: Path) -> None:
     with pytest.raises(ValueError, match=r"unknown language 'deu_Lattn'; did you mean deu_Latn"):
         shown(mix, "deu_Lattn")

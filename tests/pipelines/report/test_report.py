@@ -180,6 +180,15 @@ def test_records_that_could_not_be_read_show_what_they_are(page: Page) -> None:
     assert "captions.json is no JSON" in unread
 
 
+def test_a_language_that_only_a_later_version_knows_goes_by_its_code(tmp_path: Path) -> None:
+    mix = write_mix(tmp_path / "mix", [row("xyz_Latn", 1), rejected("xyz_Latn", 2), row("deu_Latn", 1)])
+    write_report(str(mix), console=QUIET, quiet=True)
+    page = Page((mix / REPORT_FILE).read_text(encoding="utf-8"))
+    (samples,) = [text for there, text in page.find("details") if there.get("data-code") == "xyz_Latn"]
+    assert "1 accepted, 1 rejected" in samples
+    assert ("boats/001" in samples, "boats/002" in samples) == (True, True)
+
+
 def test_nothing_of_a_mix_becomes_markup(page: Page) -> None:
     assert len([there for there, _ in page.find("script")]) == 1
     assert not [there for there, _ in page.find("img") if there.get("onerror")]

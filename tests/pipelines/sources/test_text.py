@@ -56,6 +56,7 @@ def test_english_is_translated_and_other_languages_stay(tmp_path: Path, make_rec
     ("path", "file", "language"),
     [
         ("wiki/{language}.txt", "wiki/de.txt", "deu_Latn"),
+        ("wiki [1]/{language}.txt", "wiki [1]/de.txt", "deu_Latn"),
         ("wiki.{language}", "wiki.zh-Hans", "zho_Hans"),
         ("{language}/*.txt", "pt_BR/a.txt", "por_Latn"),
         ("{language}/**/*.txt", "iw/a/b/c.txt", "heb_Hebr"),

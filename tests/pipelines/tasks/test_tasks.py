@@ -149,6 +149,27 @@ def test_a_text_that_is_too_short_is_a_reject_and_no_word_is_cut(text: str, lang
     assert reject.reason.startswith("source: f.json byte 3: too short to be continued")
 
 
+@pytest.mark.parametrize(
+    ("text", "language", "parts"),
+    [
+        # In the middle stands a vowel sign with a tone mark, which belong to the letter before.
+        ("ຂ້ອຍມັກປຶ້ມນີ້ຫຼາຍທີ່ສຸດ", "lao_Laoo", ("ຂ້ອຍມັກປຶ້ມນີ້", "ຫຼາຍທີ່ສຸດ")),
+        ("私は本がとても好きです。とても", "jpn_Jpan", ("私は本がとても好きです。", "とても")),
+        ("か\u3099" * 7, "jpn_Jpan", ("か\u3099" * 4, "か\u3099" * 3)),
+    ],
+)
+def test_no_letter_is_parted_from_its_marks(text: str, language: str, parts: tuple[str, str]) -> None:
+    (example,) = made(source("text"), Written(PLACE, "w", text, language))
+    assert example.prompt
+    assert (example.prompt.text, example.target.text) == parts
+
+
+def test_a_single_letter_however_long_is_too_short() -> None:
+    text = "か" + "\u3099" * 20
+    (reject,) = examples_of(source("text"), [Written(PLACE, "w", text, "jpn_Jpan")], 17)
+    assert isinstance(reject, Reject)
+
+
 def test_rationales_that_cannot_be_used_cost_no_other_task_its_row() -> None:
     record = Asked(PLACE, "q", PICTURE, "Why?", "so", (), "`rationales` is an empty list")
     answered, rejected = examples_of(source("aokvqa", tasks=("vqa", "reason")), [record], 17)
