@@ -58,12 +58,12 @@ BUDGETS: Mapping[str, tuple[Budget, ...]] = MappingProxyType(
         "script": (Budget("min", 0.0005, 0.75, 0.3, 0.004),),
         "copy": (Budget("max", 0.0012, 0.4, 0.95, 0.005),),
         "english": (Budget("max", 0.0005, 0.1, most=0.005),),
-        "lid": (Budget("min", 0.0025, 0.9, most=0.012),),
+        "lid": (Budget("min", 0.002, 0.9, most=0.012),),
         "confusable": (Budget("min", 0.0008, 0.9),),
         "repetition": (Budget("max", 0.0005, 0.55, 0.95, 0.003),),
         "length_ratio": (Budget("min", 0.0015, 0.9), Budget("max", 0.0007, 1.1)),
-        "sentences": (Budget("min", 0.003, 0.9, most=0.008),),
-        "ending": (Budget("min", 0.0005, 0.8, most=0.003),),
+        "sentences": (Budget("min", 0.003, 0.97, 0.85, most=0.008),),
+        "ending": (Budget("min", 0.002, 0.85, most=0.006),),
         "numbers": (Budget("min", 0.001, 1.0, 0.5),),
         "round_trip_exact": (Budget("min", 0.05, 0.9),),
         "round_trip_chrf": (Budget("min", 0.01, 100.0),),
@@ -72,7 +72,7 @@ BUDGETS: Mapping[str, tuple[Budget, ...]] = MappingProxyType(
 """By rule; together they keep to 1 %. A round trip costs more, for the way back has faults of its own."""
 
 
-JOINED = Budget("min", 0.05, 0.9)
+JOINED = Budget("min", 0.05, 0.97, 0.85)
 """For `sentences` in two references as one text: languages whose ends are not found may lose more."""
 
 

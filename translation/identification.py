@@ -151,6 +151,7 @@ def _spellings() -> frozenset[str]:
     )
 
 
+@cache
 def _known(code: str) -> Language | None:
     """The language of a code, None where the registry has none."""
     if code in _NOT_ISO or code.lower().replace("-", "_") not in _spellings():
@@ -310,8 +311,11 @@ class _Shipped:
                 except TypeError:  # a lone surrogate is no UTF-8
                     text = text.encode("utf-8", "replace").decode()
                     candidates = predict(text + "\n", count, 0.0, "strict")
+                named = {codes[label]: confidence for confidence, label in candidates}
                 # fastText's softmax overshoots 1 by a few 1e-5.
-                found.append({codes[label]: min(1.0, confidence) for confidence, label in candidates})
+                if candidates[0][0] > 1:
+                    named[codes[candidates[0][1]]] = 1.0
+                found.append(named)
             else:
                 found.append({})
         return found

@@ -67,7 +67,7 @@ class Policy:
     length_ratio: Between = Between(CALIBRATED, CALIBRATED)
     """Length over what is usual for the English text's and the language pair's."""
     sentences: AtLeast = AtLeast(CALIBRATED)
-    """The smaller count of sentences over the larger one, 1 added to both."""
+    """1 where no sentence is lost or added, as far as counts and length tell."""
     ending: AtLeast = AtLeast(CALIBRATED)
     """The length ratio of a text without the mark that ends its English one, as if broken off."""
     numbers: AtLeast = AtLeast(CALIBRATED)

@@ -100,13 +100,23 @@ class Thresholds:
         return Thresholds(name, (*kept, *safe))
 
     @cached_property
-    def _bounds(self) -> Mapping[tuple[str, str], Mapping[tuple[str, str], float]]:
+    def _bounds(self) -> Mapping[tuple[str, str], tuple[Mapping[str, int], NDArray[np.float32]]]:
+        """By rule and side: which row of its table a code has, and the table, a column a length class."""
         found: dict[tuple[str, str], dict[tuple[str, str], float]] = {}
         for line in self.lines:
             for side, value in (("min", line.min), ("max", line.max)):
                 if value is not None:
                     found.setdefault((line.rule, side), {})[line.nllb_code, line.length] = value
-        return found
+        tables = {}
+        for key, bounds in found.items():
+            codes = dict.fromkeys([ANY, *(code for code, _ in bounds)])
+            general = [bounds.get((ANY, length), np.nan) for length in LENGTHS]
+            table = [
+                [bounds.get((code, length), other) for length, other in zip(LENGTHS, general, strict=True)]
+                for code in codes
+            ]
+            tables[key] = {code: row for row, code in enumerate(codes)}, np.array(table, np.float32)
+        return tables
 
     def bounds(self, rule: str, side: str, codes: Sequence[str]) -> NDArray[np.float32] | None:
         """The bounds on one side (`min` or `max`) of a rule: a row a code, a column a length class.
@@ -116,12 +126,8 @@ class Thresholds:
         found = self._bounds.get((rule, side))
         if found is None:
             return None
-        general = [found.get((ANY, length), np.nan) for length in LENGTHS]
-        table = [
-            [found.get((code, length), other) for length, other in zip(LENGTHS, general, strict=True)]
-            for code in codes
-        ]
-        return np.array(table, np.float32).reshape(len(codes), len(LENGTHS))
+        rows, table = found
+        return table[[rows.get(code, rows[ANY]) for code in codes]]
 
     def text(self) -> str:
         """The table as it is written to a file."""

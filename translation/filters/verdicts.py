@@ -24,7 +24,7 @@ _FINDINGS = MappingProxyType(
         "confusable": "{} for the language against those that resemble it",
         "repetition": "{} of the text repeats itself",
         "length_ratio": "{} times the expected length",
-        "sentences": "the numbers of sentences are in a ratio of {}",
+        "sentences": "the sentences and their length agree to {}",
         "ending": "broken off without an end mark at {} times the expected length",
         "numbers": "{} of the numbers are right",
         "placeholders": "{} of the placeholders are kept",

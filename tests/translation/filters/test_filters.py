@@ -74,11 +74,16 @@ def test_every_rule_of_the_policy_is_a_score() -> None:
         ("a dog", "ab" * 50_000),
         ("`" * 99_999, "`" * 100_000),
         ("1,2." * 25_000, "1.2," * 25_000),
+        (" ".join(map(str, range(10_000, 26_000))), " ".join(map(str, range(30_000, 46_000)))),
+        (" ".join(f"{n} feet" for n in range(9_000)), " ".join(f"{n} Meter" for n in range(9_000))),
+        ("two seven " * 10_000, "acht elf " * 10_000),
+        ("GATTACA" * 14_000, "д " + "gattaca" * 14_000),
     ],
 )
 def test_a_text_of_100_kb_is_scored_in_seconds(shipped: Identifier, source: str, target: str) -> None:
     begun = time.process_time()
-    scores = _scores(shipped, TextPair(source, target, "deu_Latn", None, source))
+    language = "rus_Cyrl" if "д" in target else "deu_Latn"
+    scores = _scores(shipped, TextPair(source, target, language, None, source))
     assert all(value is None or math.isfinite(value) for value in scores.values())
     assert time.process_time() - begun < 20
 
@@ -300,16 +305,40 @@ class TestCompleteness:
         ("source", "target", "ratio"),
         [
             ("A dog runs. A cat sits.", "Ein Hund läuft. Eine Katze sitzt.", 1),
-            ("A dog runs. A cat sits. It rains.", "Ein Hund läuft.", 0.5),
+            # Nothing of the three lost ones is there.
+            ("A dog runs. A cat sits. It rains and rains. Nobody is there.", "Ein Hund läuft.", 0.4),
             # One made of two is no fault while the length is as expected.
             ("A dog runs.", "Ein Hund. Er läuft.", 1),
             ("A dog runs.", "Ein Hund läuft hier sehr schnell. Er läuft und läuft weiter.", 2 / 3),
-            ("A dog runs. A cat sits.", "Ein Hund läuft herum, und eine Katze sitzt da.", 1),
+            ("A dog runs. A cat sits.", "Ein Hund läuft hier herum, und eine Katze sitzt da still.", 1),
             ("42", "42", None),
         ],
     )
     def test_sentences(self, cld: Identifier, source: str, target: str, ratio: float | None) -> None:
         assert _scores(cld, TextPair(source, target, "deu_Latn"))["sentences"] == pytest.approx(ratio)
+
+    def test_a_missing_sentence_counts_by_what_the_length_lacks(self, cld: Identifier) -> None:
+        source = "A dog runs in the park with a red ball. A cat sits on the roof and looks at it."
+        targets = [
+            "Ein Hund läuft mit einem roten Ball.",
+            "Ein Hund läuft im Park mit einem roten Ball herum.",
+            "Ein Hund läuft im Park mit einem roten Ball, eine Katze sitzt da.",
+            "Ein Hund läuft im Park mit rotem Ball, und eine Katze sitzt auf dem Dach und sieht ihm zu.",
+        ]
+        found = [_scores(cld, TextPair(source, text, "deu_Latn"))["sentences"] for text in targets]
+        known = [score for score in found if score is not None]
+        assert known == sorted(set(known))
+        assert known[0] == pytest.approx(2 / 3)
+        assert known[1] < 0.75
+        assert known[3] > 0.85
+
+    def test_half_of_a_text_is_missing_whatever_its_sentences_count(self, cld: Identifier) -> None:
+        source = "A dog runs in the park with a red ball. A cat sits on the roof and looks at it."
+        parted = TextPair(source, "Ein Hund läuft. Er hat einen Ball.", "deu_Latn")
+        assert _scores(cld, parted)["sentences"] == pytest.approx(2 / 3, abs=0.01)
+        # One sentence may have become half as long.
+        alone = TextPair(source[:39], "Ein Hund läuft.", "deu_Latn")
+        assert _scores(cld, alone)["sentences"] == 1
 
     @pytest.mark.parametrize(
         ("source", "target", "tells"),
