@@ -249,7 +249,7 @@ class Downloader:
                         return earlier
                     turn.asked = True
                     try:
-                        answer = self._asked(url, limit)
+                        answer = self._asked(url, limit, wants_picture=entry is not None)
                         if entry and isinstance(answer, bytes):
                             entry.keep(answer)
                         return answer
@@ -269,14 +269,17 @@ class Downloader:
                     raise DownloadError(f"{_shown(url)}: {error}, {attempt + 1} times") from error
         raise AssertionError("unreachable")
 
-    def _asked(self, url: str, limit: int) -> bytes | _Redirect:
+    def _asked(self, url: str, limit: int, wants_picture: bool) -> bytes | _Redirect:
         self._check_literal_address(url)
         deadline = time.monotonic() + 10 * self._settings.timeout_s
         try:
             with self._session().get(
                 url, stream=True, allow_redirects=False, timeout=self._settings.timeout_s
             ) as response:
-                return self._body(response, url, limit, deadline)
+                answer = self._body(response, url, limit, deadline)
+                if wants_picture and not isinstance(answer, _Redirect):
+                    _check_picture(response, answer, url)
+                return answer
         except _Private as error:
             raise DownloadError(f"{_shown(url)}: {error}") from error
         except (
@@ -498,6 +501,17 @@ def _retry_after(written: str | None) -> float:
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
     return max(0.0, (when - datetime.now(UTC)).total_seconds())
+
+
+def _check_picture(response: requests.Response, data: bytes, url: str) -> None:
+    """That an answer may be one: sites write "not found" or "log in" on pages of status 200, too.
+
+    What else is no picture is told when it is decoded; servers name good ones in many odd ways.
+    """
+    if not data:
+        raise DownloadError(f"{_shown(url)}: an empty answer")
+    if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/html":
+        raise DownloadError(f"{_shown(url)}: a page (text/html), no picture")
 
 
 def _check_tag(values: list[str], user_agent: str, url: str) -> None:

@@ -153,6 +153,24 @@ def test_a_dead_link_is_asked_once_per_run(site: Site, tmp_path: Path) -> None:
         assert site.asked.count("/b.jpg") == times
 
 
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (reply(body=b"<p>Log in", Content_Type="text/HTML; charset=utf-8"), "no picture"),
+        (reply(Content_Type="image/jpeg"), "an empty answer"),
+    ],
+)
+def test_a_page_in_place_of_a_picture_is_not_kept(
+    site: Site, tmp_path: Path, answer: Answer, told: str
+) -> None:
+    site.pages["/a.jpg"] = [answer, reply(body=b"picture", Content_Type="text/plain")]
+    for _ in range(2):
+        with pytest.raises(DownloadError, match=told):
+            make(tmp_path).fetch(f"{site.url}/a.jpg", LIMIT)
+    assert site.asked.count("/a.jpg") == 1
+    assert make(tmp_path, run="next").fetch(f"{site.url}/a.jpg", LIMIT) == b"picture"
+
+
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_what_may_pass_is_tried_again(site: Site, tmp_path: Path, status: int) -> None:
     site.pages["/a.jpg"] = [reply(status), reply(status), reply(body=b"picture")]
