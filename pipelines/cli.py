@@ -517,13 +517,14 @@ def _translate(parsed: argparse.Namespace) -> int:
     from translation.engine import Engine
     from translation.languages import ENGLISH, resolve
     from translation.model import ModelError, model_directory
+    from translation.surrogates import SURROGATE
     from translation.translations import Decoding, Request
     from translation.tuning import asked_threads, measure
 
     targets = list(dict.fromkeys(resolve(code) for code in parsed.to.split(",") if code.strip()))
     if not targets or any(target.english for target in targets):
         raise ValueError("--to: name languages other than English, separated by commas")
-    if any("\ud800" <= character <= "\udfff" for text in parsed.text for character in text):
+    if any(SURROGATE.search(text) for text in parsed.text):
         raise ValueError("the text is not valid UTF-8")
     try:
         directory, decoding = model_directory(parsed.model), Decoding(beam_size=parsed.beam_size)

@@ -276,10 +276,7 @@ class Downloader:
             with self._session().get(
                 url, stream=True, allow_redirects=False, timeout=self._settings.timeout_s
             ) as response:
-                answer = self._body(response, url, limit, deadline)
-                if wants_picture and not isinstance(answer, _Redirect):
-                    _check_picture(response, answer, url)
-                return answer
+                return self._body(response, url, limit, deadline, wants_picture)
         except _Private as error:
             raise DownloadError(f"{_shown(url)}: {error}") from error
         except (
@@ -292,7 +289,9 @@ class Downloader:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _Transient(f"no answer: {_cause(error)}") from error
 
-    def _body(self, response: requests.Response, url: str, limit: int, deadline: float) -> bytes | _Redirect:
+    def _body(
+        self, response: requests.Response, url: str, limit: int, deadline: float, wants_picture: bool
+    ) -> bytes | _Redirect:
         status = response.status_code
         if response.is_redirect or response.is_permanent_redirect:
             # Headers arrive as Latin-1; sites write UTF-8.
@@ -303,6 +302,11 @@ class Downloader:
         if status != 200:
             raise _Status(f"{_shown(url)}: status {status} {response.reason or ''}".rstrip(), status)
         _check_tag(response.raw.headers.getlist("X-Robots-Tag"), self._settings.user_agent, url)
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        # Sites write "not found" and "log in" on pages of status 200, too. No other kind tells: servers name
+        # pictures in many odd ways.
+        if wants_picture and kind == "text/html":
+            raise DownloadError(f"{_shown(url)}: a page (text/html), no picture")
         length = response.headers.get("Content-Length", "")
         if length.isdecimal() and int(length) > limit:
             raise DownloadError(f"{_shown(url)} is too large: {int(length):,} bytes, at most {limit:,}")
@@ -317,6 +321,8 @@ class Downloader:
                     f"{_shown(url)}: {len(data):,} bytes came in {10 * self._settings.timeout_s:.0f} s, and "
                     "not all"
                 )
+        if wants_picture and not data:
+            raise DownloadError(f"{_shown(url)}: an empty answer")
         return bytes(data)
 
     def _check_robots(self, url: str) -> None:
@@ -501,17 +507,6 @@ def _retry_after(written: str | None) -> float:
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
     return max(0.0, (when - datetime.now(UTC)).total_seconds())
-
-
-def _check_picture(response: requests.Response, data: bytes, url: str) -> None:
-    """That an answer may be one: sites write "not found" or "log in" on pages of status 200, too.
-
-    What else is no picture is told when it is decoded; servers name good ones in many odd ways.
-    """
-    if not data:
-        raise DownloadError(f"{_shown(url)}: an empty answer")
-    if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/html":
-        raise DownloadError(f"{_shown(url)}: a page (text/html), no picture")
 
 
 def _check_tag(values: list[str], user_agent: str, url: str) -> None:

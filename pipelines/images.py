@@ -43,6 +43,7 @@ from pipelines.inputs import (
     open_input,
     recent_stamp,
 )
+from translation.surrogates import SURROGATE
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 """Pillow's names of the formats that are opened; its other decoders never see the data."""
@@ -150,7 +151,7 @@ def relative_image_path(written: str) -> str:
         raise BadImage("empty path")
     if "\0" in written:
         raise BadImage("path holds NUL")
-    if not written.isascii() and any("\ud800" <= character <= "\udfff" for character in written):
+    if SURROGATE.search(written):
         raise BadImage(f"path {_shown(written)} holds half of a surrogate pair")
     if _URL.match(written):
         raise BadImage(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -224,29 +224,26 @@ class Answers:
 
     in_targets: dict[tuple[str, str], bool]
     """By NLLB code and answer."""
-    in_prompts: dict[tuple[str, str, str], bool]
-    """By NLLB code, template and the English prompt that has the answer in it; rows hold it nowhere else."""
+    in_prompts: dict[str, dict[tuple[str, str], bool]]
+    """By template, and in it by NLLB code and the English prompt: rows hold the answer nowhere else."""
 
     def add(self, more: Answers) -> None:
         """Those of further rows too."""
         self.in_targets.update(more.in_targets)
-        self.in_prompts.update(more.in_prompts)
+        for name, found in more.in_prompts.items():
+            self.in_prompts.setdefault(name, {}).update(found)
 
     def of_entry(self, code: str, answer: str) -> bool | None:
         """Whether an answer is accepted in a language; None if no row has its translation with scores."""
         found = self.in_targets.get((code, answer))
         if found is not None or code not in languages():
             return found
-        for name in self._templates_of_prompts:
+        for name, in_prompts in sorted(self.in_prompts.items()):
             prompt = templates.template(name).fill(languages()[code], answer)
-            found = self.in_prompts.get((code, name, prompt))
+            found = in_prompts.get((code, prompt))
             if found is not None:
                 return found
         return None
-
-    @cached_property
-    def _templates_of_prompts(self) -> list[str]:
-        return sorted({name for _, name, _ in self.in_prompts})
 
 
 @dataclass(frozen=True)
@@ -301,14 +298,14 @@ def _answers(
 ) -> Answers:
     """Those that were translated; what a person checked has no scores, and is not among them."""
     in_targets: dict[tuple[str, str], bool] = {}
-    in_prompts: dict[tuple[str, str, str], bool] = {}
+    in_prompts: dict[str, dict[tuple[str, str], bool]] = {}
     for row in _distinct(parquet, TARGET, ["source_target"], columns.get("words"), target):
         in_targets[language, row["source_target"]] = row["accepted_min"]
     words = columns.get(f"{PROMPT_PREFIX}words")
     for row in _distinct(parquet, PROMPT, ["template", "source_prompt"], words, prompt):
         name = _english_template(row["template"])
         if name is not None:
-            in_prompts[language, name, row["source_prompt"]] = row["accepted_min"]
+            in_prompts.setdefault(name, {})[language, row["source_prompt"]] = row["accepted_min"]
     return Answers(in_targets, in_prompts)
 
 
@@ -354,14 +351,14 @@ def _columns(table: pa.Table) -> dict[str, NDArray[np.float32]]:
 def _reasons(
     columns: Mapping[str, NDArray[np.float32]],
     prefix: str,
-    languages: tuple[str, ...],
+    codes: tuple[str, ...],
     policy: Policy,
     thresholds: Thresholds,
 ) -> list[str | None]:
     """Why the target of each row, or with the prefix the prompt, is rejected; None if it is not.
 
     Args:
-        languages: of each row's target or prompt.
+        codes: NLLB codes of each row's target or prompt.
     """
     here = {
         name.removeprefix(prefix): values
@@ -369,8 +366,8 @@ def _reasons(
         if name.startswith(PROMPT_PREFIX) == bool(prefix)
     }
     if "words" not in here:
-        return [None] * len(languages)
-    table = ScoreTable(languages, here)
+        return [None] * len(codes)
+    table = ScoreTable(codes, here)
     return [verdict.reason for verdict in verdicts(table, policy, thresholds)]
 
 

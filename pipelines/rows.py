@@ -208,7 +208,7 @@ def unread_rows(element: tuple[int, Iterable[bytes]]) -> bytes:
         [
             _row_of_reject(reject, number)
             for alike in by_id.values()
-            for number, reject in enumerate(alike if len(alike) == 1 else sorted(alike, key=repr))
+            for number, reject in enumerate(sorted(alike, key=repr))
         ]
     )
 

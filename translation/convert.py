@@ -55,49 +55,53 @@ def add_model(model: str, output: Path, quantization: str = "int8") -> ModelDesc
         raise ModelError(f"converting needs {error.name}: pip install 'translate-mix[convert]'") from error
     source = _checkpoint(model)
     config = _config(source)
-    known = config.get("languages")
+    transformers.logging.set_verbosity_error()
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
             directory = Path(scratch) / "model"
-            ordered = Path(scratch) / "ordered"
-            transformers.logging.set_verbosity_error()
             try:
                 converter = ctranslate2.converters.TransformersConverter(str(source))
                 converter.convert(str(directory), quantization=quantization)
             except (OSError, ValueError, RuntimeError) as error:
                 raise ModelError(f"{model}: CTranslate2 cannot convert it: {error}") from error
-            shutil.copyfile(source / SENTENCEPIECE, directory / SENTENCEPIECE)
-            # So that shortlists can be added later without another digest.
-            ordered.mkdir()
-            vocabulary = set(order_vocabulary(directory, ordered))
-            for file in ordered.iterdir():
-                os.replace(file, directory / file.name)
-            codes = vocabulary & languages().keys()
-            if not codes:
-                raise ModelError(
-                    f"{model}: its vocabulary holds no NLLB language code; not an NLLB-format model"
-                )
-            for code in known or ():
-                if code not in codes:
-                    raise ModelError(
-                        f"{source / OWN_DESCRIPTION}: languages has {code!r}, which is no NLLB code "
-                        "(`translate-mix languages` lists all) or not in the model's vocabulary"
-                    )
-            description = write_description(
-                directory,
-                config.get("name") or model,
-                _licence(model, config),
-                quantization,
-                config["max_position_embeddings"],
-                set(known or codes),
-            )
+            description = _completed(directory, model, source, config, quantization)
             os.replace(directory, output)
     except OSError as error:
         raise ModelError(
             f"{output}: cannot be written: {error.strerror or error}; name another --output, or make room"
         ) from error
     return description
+
+
+def _completed(
+    directory: Path, model: str, source: Path, config: dict[str, Any], quantization: str
+) -> ModelDescription:
+    """Puts the tokenizer and a description beside converted weights, and these into our order."""
+    shutil.copyfile(source / SENTENCEPIECE, directory / SENTENCEPIECE)
+    # So that shortlists can be added later without another digest.
+    ordered = directory.with_name("ordered")
+    ordered.mkdir()
+    codes = set(order_vocabulary(directory, ordered)) & languages().keys()
+    for file in ordered.iterdir():
+        os.replace(file, directory / file.name)
+    if not codes:
+        raise ModelError(f"{model}: its vocabulary holds no NLLB language code; not an NLLB-format model")
+    known = config.get("languages") or codes
+    for code in known:
+        if code not in codes:
+            raise ModelError(
+                f"{source / OWN_DESCRIPTION}: languages has {code!r}, which is no NLLB code "
+                "(`translate-mix languages` lists all) or not in the model's vocabulary"
+            )
+    return write_description(
+        directory,
+        config.get("name") or model,
+        _licence(model, config),
+        quantization,
+        config["max_position_embeddings"],
+        set(known),
+    )
 
 
 def _checkpoint(model: str) -> Path:

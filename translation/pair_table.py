@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from translation.filters import TextPair
 from translation.languages import UnknownLanguage, resolve
+from translation.surrogates import SURROGATE
 
 COLUMNS = ("source", "target", "nllb_code")
 
@@ -39,7 +40,7 @@ def pair_rows(lines: Iterable[bytes], name: str) -> Iterator[tuple[int, Cells]]:
 
 def text_pair(row: Cells) -> TextPair:
     """The pair of a line; raises ValueError with what is wrong with the line."""
-    if any("\ud800" <= character <= "\udfff" for text in row.values() for character in text):
+    if any(SURROGATE.search(text) for text in row.values()):
         raise ValueError("no valid UTF-8")
     empty = [column for column in COLUMNS if not (row.get(column) or "").strip()]
     if empty:

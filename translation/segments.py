@@ -18,6 +18,7 @@ from itertools import accumulate, pairwise
 import sentencex
 
 from translation.languages import Language, resolve
+from translation.surrogates import SURROGATE
 
 MAX_SENTENCE = 1000
 """Characters; a longer sentence is cut at clauses or spaces, since NLLB was trained with 512 tokens."""
@@ -308,14 +309,11 @@ def _ends(shadow: str, tag: str) -> Iterator[int]:
     yield from (start + end for end in _block_ends(shadow[start:], tag))
 
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
 def _block_ends(block: str, tag: str) -> list[int]:
     try:
         return list(accumulate(map(len, sentencex.segment(tag, block))))
     except UnicodeEncodeError:
-        return _block_ends(_SURROGATE.sub("\ufffd", block), tag)
+        return _block_ends(SURROGATE.sub("\ufffd", block), tag)
     except BaseException as error:
         # A Rust panic is no Exception and would take the worker down with it; the block stays one sentence.
         if type(error).__name__ != "PanicException":

@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from translation.surrogates import SURROGATE
+
 Key = tuple[str | int, ...]
 """Where a value stands: `('sources', 0, 'path')`, shown as `sources.0.path`."""
 
@@ -188,12 +190,9 @@ def _walk(node: yaml.Node, key: Key, file: str, lines: dict[Key, int]) -> None:
             _walk(value, here, file, lines)
 
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
 def _refuse_surrogates(node: yaml.Node, key: Key, file: str) -> None:
     """Settings go through JSON and UTF-8, which have no place for what YAML can write as `\\ud800`."""
-    if isinstance(node, yaml.ScalarNode) and _SURROGATE.search(node.value):
+    if isinstance(node, yaml.ScalarNode) and SURROGATE.search(node.value):
         line = node.start_mark.line + 1
         raise SettingsError(file, line, dotted(key), None, "holds half of a surrogate pair; leave it out")
 

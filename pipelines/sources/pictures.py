@@ -23,7 +23,7 @@ from pipelines.images import (
     url_locator,
     zip_locator,
 )
-from pipelines.inputs import files_below, is_dir, is_file, is_url, matching
+from pipelines.inputs import files_below, is_dir, is_file, is_url, matching, with_folders_by_name
 from pipelines.records import Picture
 
 STORES = 64
@@ -64,7 +64,9 @@ def _named(pattern: str) -> list[str]:
     """What a pattern names; on this machine folders and the like too, which are no archives."""
     if is_url(pattern):
         return matching(pattern)
-    return [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True))
+    if os.path.exists(pattern):
+        return [pattern]
+    return sorted(glob.glob(with_folders_by_name(pattern), recursive=True))
 
 
 def _absolute(place: str) -> str:

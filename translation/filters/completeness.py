@@ -82,9 +82,11 @@ def sentences_kept(batch: Batch, length_ratio: Column) -> Column:
     return column(kept)
 
 
-def _towards_1(lowest: NDArray[np.float64], lengths: Column, between: tuple[float, float]) -> Column:
+def _towards_1(
+    lowest: NDArray[np.float64], lengths: Column, between: tuple[float, float]
+) -> NDArray[np.float64]:
     """`lowest` up to the first of two lengths, 1 from the second one on."""
-    return column(lowest + (1 - lowest) * np.interp(lengths, between, (0, 1)))
+    return lowest + (1 - lowest) * np.interp(lengths, between, (0, 1))
 
 
 def _counts(characters: Characters, texts: list[str], languages: list[str]) -> NDArray[np.int64]:

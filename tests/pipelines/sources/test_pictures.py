@@ -126,6 +126,13 @@ def test_a_folder_whose_name_looks_like_a_pattern_is_a_folder(tmp_path: Path) ->
     assert image_bytes(PictureStore(path).picture("a.png").locator) == b"a"
 
 
+def test_a_pattern_in_such_a_folder_names_archives(tmp_path: Path) -> None:
+    (tmp_path / "train-[0]*").mkdir()
+    in_tar(tmp_path / "train-[0]*" / "a", {"a.png": b"a"})
+    store = PictureStore(str(tmp_path / "train-[0]*" / "*.tar"))
+    assert image_bytes(store.picture("a.png").locator) == b"a"
+
+
 def test_links_in_a_tar_lead_to_its_members_alone(tmp_path: Path) -> None:
     path = in_tar(tmp_path / "i", {"./a/one.png": b"one"})
     with tarfile.open(path, "a") as tar:

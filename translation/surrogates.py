@@ -1,0 +1,8 @@
+"""Halves of surrogate pairs, which Python's strings may hold and UTF-8 has no place for."""
+
+from __future__ import annotations
+
+import re
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""One such half."""
