@@ -29,6 +29,7 @@ def fetch(package: str, folder: Path, label: str | None = None) -> Path:
         raise ValueError(f"{package}: the registry is none of pypi, npm and debian")
     if label is None:
         label = f"{registry}-{name.lstrip('@').replace('/', '-').replace('==', '-').replace('@', '-')}"
+    folder = folder.resolve()  # the clients run in a folder of their own
     target = folder / label
     if target.exists():
         return target / "package" if registry == "npm" else target

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -44,6 +47,25 @@ def test_a_failed_download_leaves_nothing_that_looks_whole(wheels: Path, tmp_pat
 def test_npm_packages_are_within_a_folder_of_their_archive(tmp_path: Path) -> None:
     (tmp_path / "npm-scope-name-1.0/package").mkdir(parents=True)
     assert fetch("npm:@scope/name@1.0", tmp_path) == tmp_path / "npm-scope-name-1.0/package"
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb")
+def test_a_debian_package_is_unpacked_into_a_folder_named_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "made/DEBIAN").mkdir(parents=True)
+    (tmp_path / "made/DEBIAN/control").write_text(
+        "Package: tiny\nVersion: 1\nArchitecture: all\nMaintainer: A <a@example.org>\nDescription: tiny\n"
+    )
+    (tmp_path / "made/stamp.txt").write_text("a stamp")
+    subprocess.run(["dpkg-deb", "-b", "made", "tiny_1_all.deb"], cwd=tmp_path, check=True)
+    (tmp_path / "apt-get").write_text(
+        f'#!/bin/sh\n[ "$1 $2" = "download tiny" ] && cp {tmp_path}/tiny_*.deb .\n'
+    )
+    (tmp_path / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    assert (fetch("debian:tiny", Path("cache")) / "stamp.txt").read_text() == "a stamp"
 
 
 def test_other_registries_are_unknown(tmp_path: Path) -> None:
