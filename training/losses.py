@@ -9,8 +9,10 @@ from torch import Tensor
 
 from training.batches import IGNORED
 
-VALUES_AT_ONCE = 2**26
-"""Logits that are in float32 at a time: 256 MiB of them."""
+VALUES_AT_ONCE = {"cpu": 2**20}
+"""Logits that are in float32 at a time, by kind of device: what a processor's caches hold."""
+VALUES_ELSEWHERE = 2**26
+"""On other devices: 256 MiB of them."""
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -41,7 +43,8 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 def _slices(logits: Tensor) -> list[slice]:
-    rows = max(VALUES_AT_ONCE // max(logits.shape[1], 1), 1)
+    values = VALUES_AT_ONCE.get(logits.device.type, VALUES_ELSEWHERE)
+    rows = max(values // max(logits.shape[1], 1), 1)
     return [slice(start, start + rows) for start in range(0, len(logits), rows)]
 
 
