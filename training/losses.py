@@ -36,9 +36,10 @@ class _CrossEntropy(torch.autograd.Function):
         made = torch.empty_like(logits)
         weights = gradients[0].reshape(-1).masked_fill(targets == IGNORED, 0.0)
         for rows in _slices(logits):
-            part = (logits[rows].float() - normalisers[rows, None]).exp()
+            # Logits of 16 bits become float32 here: what they are taken from is.
+            part = (logits[rows] - normalisers[rows, None]).exp_()
             part.scatter_add_(1, targets[rows].clamp(min=0)[:, None], part.new_full((len(part), 1), -1.0))
-            made[rows] = (part * weights[rows, None]).to(logits.dtype)
+            made[rows] = part.mul_(weights[rows, None])
         return made, None
 
 
