@@ -59,6 +59,7 @@ from translation.languages import ENGLISH
 
 LONGEST_OUTPUT = 64
 """Tokens that greedy decoding writes at most while training."""
+AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "bfloat16"
 PICTURED = 12
 """English names with a translation in this many languages fewer than all are still everybody's words."""
 
@@ -87,6 +88,15 @@ def build_model(arguments: argparse.Namespace, vocabulary: int) -> M2M100ForCond
     )
 
 
+def precision_of(wanted: str, device: str) -> str:
+    """In which format matrices are multiplied: `auto` is bfloat16 where the device has such products."""
+    if wanted != AUTO:
+        return wanted
+    capabilities = torch.cpu.get_capabilities()
+    native = device == "cuda" or any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return BFLOAT16 if native else FLOAT32
+
+
 def optimizers_of(model: torch.nn.Module, arguments: argparse.Namespace) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the layers, AdamW for embeddings, norms and biases."""
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "layers." in n]
@@ -94,7 +104,7 @@ def optimizers_of(model: torch.nn.Module, arguments: argparse.Namespace) -> list
     rest = [p for p in model.parameters() if id(p) not in hidden]
     return [
         torch.optim.AdamW(rest, lr=arguments.rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
-        Muon(matrices, lr=arguments.muon_rate),
+        Muon(matrices, lr=arguments.muon_rate, dtype=getattr(torch, arguments.precision)),
     ]
 
 
@@ -264,6 +274,8 @@ def train(arguments: argparse.Namespace) -> Progress:
         torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    # By name from here on: a training does not go on in the precision of another machine.
+    arguments.precision = precision_of(arguments.precision, device)
     folder, output = arguments.output / "hf", arguments.output
     folder.mkdir(parents=True, exist_ok=True)
     settings = settings_of(arguments)
@@ -336,7 +348,7 @@ def train(arguments: argparse.Namespace) -> Progress:
             for optimizer, rates in zip(optimizers, peaks, strict=True):
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate * scale
-            with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            with torch.autocast(device, torch.bfloat16, enabled=arguments.precision == BFLOAT16):
                 loss = loss_of(model, batch, device, arguments.smoothing, candidates)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -413,6 +425,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--smoothing", type=float, default=0.1, help="of the labels")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--muon-rate", type=float, default=3e-3)
+    parser.add_argument(
+        "--precision", choices=(AUTO, FLOAT32, BFLOAT16), default=AUTO,
+        help="of matrix products; auto: bfloat16 where the device has them",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0, help="0: as torch finds them")
     parser.add_argument("--stop-after", type=int, help="stop at this step, as if killed after its checkpoint")
