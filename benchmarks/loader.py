@@ -35,6 +35,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+# Else `training` would be the benchmark of that name, beside this file.
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 from training.loader import Loader, LoaderSettings, MixWeight
 from training.order import OrderSettings
 from training.pictures import resize

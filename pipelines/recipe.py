@@ -132,7 +132,8 @@ class Recipe(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 17
     """The same seed and sources give the same mix, byte for byte."""
     root: Filled | None = None
-    """Folder that the paths of the sources start at; default: the recipe's own. No part of the digest."""
+    """Folder that the paths of the sources start at; default: the recipe's own. From the working directory
+    where `--set` names it. No part of the digest."""
     model: Filled = SMALL
     """`small`, or the directory of a converted model."""
     identification: Filled = OFFLINE
@@ -320,6 +321,9 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         recipe = _recipe_far_away(path, overrides)
     else:
         recipe = checked_recipe(read_settings_file(Path(path), overrides))
+        if recipe.root is not None and ("root",) in recipe._written.overridden:
+            # What is typed starts at the working directory, as on any command line.
+            recipe = recipe.model_copy(update={"root": inputs.place_in(str(Path.cwd()), recipe.root)})
     _check_files(recipe)
     return recipe
 

@@ -22,7 +22,7 @@ def fetch(package: str, folder: Path, label: str | None = None) -> Path:
 
     Raises:
         ValueError: another registry.
-        RuntimeError: the client fails; the message has its last lines.
+        RuntimeError: the client is missing or fails; the message has its last lines.
     """
     registry, _, name = package.partition(":")
     if registry not in ("pypi", "npm", "debian"):
@@ -95,7 +95,10 @@ def _only(folder: Path, pattern: str, package: str) -> Path:
 
 
 def _call(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise RuntimeError(f"{command[0]}: not installed; the packages of its registry need it") from error
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[:7])}: exit {done.returncode}: {done.stderr[-500:]}")
     return done.stdout

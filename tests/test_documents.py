@@ -15,6 +15,7 @@ from evaluation.cli import parser as realign
 from pipelines.cli import parser as translate_mix
 from pipelines.options import split_arguments
 from pipelines.recipe_languages import Languages
+from training.configuration import shipped_configurations
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docker").glob("*.md")])
@@ -68,3 +69,25 @@ def test_policies_in_the_how_to_are_policies() -> None:
 def test_a_wrong_command_would_be_found() -> None:
     with pytest.raises((SystemExit, argparse.ArgumentError)):
         translate_mix().parse_known_args(["refilter"])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "name"), [("gqa", "xgqa"), ("xvnli", "xvnli"), ("marvl", "marvl"), ("flickr30k", "flickr30k")]
+)
+def test_a_recipe_writes_what_its_fine_tuning_reads(recipe: str, name: str) -> None:
+    head = (ROOT / f"recipes/{recipe}.yaml").read_text(encoding="utf-8")
+    values = yaml.safe_load((ROOT / f"training/configs/finetune-{name}.yaml").read_text(encoding="utf-8"))
+    assert f"--output {values['data']['mixes'][0]}\n" in head
+    merged = f"realign merge runs/mblip-mt0-xl --output {values['model']['start']} "
+    assert merged in (ROOT / "docs/training.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs/tutorial.md"], ids=lambda page: page.name)
+def test_a_page_installs_what_its_training_needs(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    shipped = shipped_configurations()
+    trained = set(re.findall(r"realign train ([\w-]+)", text)) & shipped.keys()
+    assert trained
+    for name in trained:
+        if "quantization:" in shipped[name].read_text(encoding="utf-8"):
+            assert re.search(r"\.\[[^\]]*quantization", text), name

@@ -244,6 +244,8 @@ def _filled(
     """A shell without memory, into which the loaded and the new parts are put."""
     assert parts.vision is not None
     assert parts.llm is not None
+    # Before gigabytes are downloaded: it may say that a package is missing.
+    packing = quantisation(parts.quantization, dtype)
     with torch.device("meta"):
         model: VisionLanguageModel = VisionLanguageModel(config)
     prefixes = _copied_prefixes(parts)
@@ -262,7 +264,6 @@ def _filled(
         tensors = {}
         model.vision_model = _encoder(files.folder, config.vision_config, dtype)
     _fill_connector(model, parts, tensors, files.folder)
-    packing = quantisation(parts.quantization, dtype)
     folder = with_weights(parts.llm, parts.revisions.get(parts.llm)).folder
     llm = language_model_of(folder, dtype, packing, device)
     model.language_model = llm

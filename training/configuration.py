@@ -356,7 +356,7 @@ def load_configuration(path: Path | str, overrides: Sequence[str] = ()) -> Confi
         written = SettingsFile(
             written.file, Path().absolute(), written.values, written.lines, written.overridden
         )
-    configuration = checked(Configuration, written)
+    configuration = _from_here(checked(Configuration, written), written.overridden)
     configuration._written = written
     for index, mix in enumerate(configuration.data.mixes):
         _check_mix(configuration, ("data", "mixes", index), mix)
@@ -372,6 +372,23 @@ def load_configuration(path: Path | str, overrides: Sequence[str] = ()) -> Confi
                 f"no directory {configuration.path(model)}; name one, or a model of the hub (`owner/name`)"
             )
             raise configuration.error(("model", name), remedy)
+    return configuration
+
+
+def _from_here(configuration: Configuration, overridden: frozenset[Key]) -> Configuration:
+    """What is typed starts at the working directory, as on any command line: `output`, and the mixes."""
+
+    def here(written: str) -> str:
+        return written if "://" in written else str(Path(written).expanduser().absolute())
+
+    def placed(mix: str | MixSection) -> str | MixSection:
+        return here(mix) if isinstance(mix, str) else mix.model_copy(update={"path": here(mix.path)})
+
+    if ("output",) in overridden:
+        configuration = configuration.model_copy(update={"output": here(configuration.output)})
+    if ("data", "mixes") in overridden:
+        data = configuration.data.model_copy(update={"mixes": tuple(map(placed, configuration.data.mixes))})
+        configuration = configuration.model_copy(update={"data": data})
     return configuration
 
 

@@ -1,6 +1,7 @@
 """Writes the card of the identifier that ships, from its recipe, its corpus and the benchmark's figures.
 
-python benchmarks/identification.py --tux DIR | tail -n 1 > build/identifier/figures.json
+python benchmarks/identification.py --model build/identifier/identifier.ftz --tux DIR \\
+    | tail -n 1 > build/identifier/figures.json
 python -m scripts.identifier.card --work build/identifier --output translation/models/identifier
 """
 

@@ -370,6 +370,7 @@ def _word_list(model: Path) -> list[str]:
 
 
 def _unpack_words(model: Path, words: Path) -> None:
+    model, words = model.resolve(), words.resolve()  # the tools run in its folder
     prefix = str(model.with_suffix("")) + "."
     _run(["combine_tessdata", "-u", str(model), prefix], model.parent)
     dawg = Path(f"{prefix}lstm-word-dawg")

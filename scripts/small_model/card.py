@@ -439,6 +439,7 @@ With the extra `convert` of translate-mix, `npm` and Debian's `apt-get`; the las
 ```sh
 python -m scripts.small_model.data --output build/small-model/data --tatoeba FILE
 python -m scripts.small_model.train --data build/small-model/data/pairs.parquet --output build/small-model/run
+rm -r translation/models/small
 translate-mix model add build/small-model/run/hf --output translation/models/small
 python -m scripts.small_model.shortlists --data build/small-model/data/pairs.parquet \\
     --model translation/models/small

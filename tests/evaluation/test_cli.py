@@ -76,7 +76,8 @@ def test_a_wrong_configuration_is_one_line(folder: Path, override: str, words: s
     assert error.count("\n") == 1
 
 
-def test_an_unfinished_mix_fails_with_one_line(folder: Path, capsys: Any) -> None:
+def test_an_unfinished_mix_fails_with_one_line(folder: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.chdir(folder)
     (folder / "empty").mkdir(exist_ok=True)
     assert realign("train", folder / "small.yaml", "--set", "data.mixes=[empty]", "--set", "output=x") == 1
     AcceleratorState._reset_state(reset_partial_state=True)
@@ -129,7 +130,7 @@ def test_a_merged_checkpoint_says_the_same_and_starts_a_next_run(folder: Path, c
         assert realign("caption", folder / checkpoint, folder / "0.jpg", *options) == 0
         said.append(capsys.readouterr().out)
     assert said[0] == said[1]
-    overrides = ("model={start: merged}", "output=next", "stages.0.steps=1")
+    overrides = ("model={start: merged}", f"output={folder / 'next'}", "stages.0.steps=1")
     sets = [part for override in overrides for part in ("--set", override)]
     assert realign("train", folder / "small.yaml", *sets, "--quiet") == 0
     AcceleratorState._reset_state(reset_partial_state=True)

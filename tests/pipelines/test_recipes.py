@@ -196,6 +196,15 @@ def test_a_root_that_is_missing_is_said_with_the_way_to_name_one() -> None:
         load_recipe(RECIPES / "mblip-v2.yaml")
 
 
+def test_a_root_that_is_typed_starts_at_the_working_directory(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root.parent)
+    typed = load_recipe(RECIPES / "gqa.yaml", [f"root={root.name}"])
+    assert typed.source_path("a") == str(root / "a")
+    assert typed.digest == load_recipe(RECIPES / "gqa.yaml", [f"root={root}"]).digest
+
+
 def test_text_stays_in_its_language_and_answers_of_gqa_in_english(root: Path) -> None:
     plan = plan_mix(load_recipe(RECIPES / "centurio-like.yaml", [f"root={root}"]))
     texts = next(source for source in plan.sources if source.name == "wikipedia")

@@ -44,6 +44,12 @@ def test_a_failed_download_leaves_nothing_that_looks_whole(wheels: Path, tmp_pat
     assert not (tmp_path / "cache/pypi-tiny-model-1.2").exists()
 
 
+def test_a_registry_without_its_client_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="npm: not installed"):
+        fetch("npm:@scope/name@1.0", tmp_path / "cache")
+
+
 def test_npm_packages_are_within_a_folder_of_their_archive(tmp_path: Path) -> None:
     (tmp_path / "npm-scope-name-1.0/package").mkdir(parents=True)
     assert fetch("npm:@scope/name@1.0", tmp_path) == tmp_path / "npm-scope-name-1.0/package"

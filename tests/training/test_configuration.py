@@ -90,6 +90,18 @@ def test_what_cannot_be_shared_out_is_refused(file: Path, other: str) -> None:
     assert caught.value.key == "sharding"
 
 
+def test_what_is_typed_starts_at_the_working_directory(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere/other").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    written = load_configuration(file)
+    assert written.run_directory.parent.is_relative_to(file.parent)
+    typed = load_configuration(file, ["output=runs/first", "data.mixes=[{path: other, times: 2}]"])
+    assert typed.run_directory == tmp_path / "elsewhere/runs/first"
+    assert [mix.path for mix in typed.mixes_of(typed.data)] == [str(tmp_path / "elsewhere/other")]
+
+
 def test_the_digest_is_of_what_decides_on_the_weights(file: Path) -> None:
     digest = digest_of(load_configuration(file).decisive())
     for harmless in (
@@ -121,7 +133,7 @@ def test_shipped_configurations_are_valid(name: str, tmp_path: Path, monkeypatch
     values = yaml.safe_load(shipped_configurations()[name].read_text())
     monkeypatch.chdir(tmp_path)
     for mix in values["data"]["mixes"]:
-        (tmp_path / mix).mkdir(parents=True)
+        (tmp_path / (mix if isinstance(mix, str) else mix["path"])).mkdir(parents=True)
     for key in ("start", "vision", "llm"):
         (tmp_path / values["model"].get(key, "x")).mkdir(parents=True, exist_ok=True)
     found = load_configuration(name)

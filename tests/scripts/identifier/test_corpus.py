@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zipfile
 from pathlib import Path
+
+import pytest
 
 from scripts.identifier.corpus import Line, lines, settle, split_of
 from scripts.identifier.sources import (
@@ -18,6 +21,7 @@ from scripts.identifier.sources import (
     read_firefox,
     read_gettext,
     read_json_catalogues,
+    read_word_lists,
     strings,
 )
 
@@ -31,6 +35,20 @@ def test_split_by_english_is_the_same_in_all_languages() -> None:
     assert 0.06 < shares["fit"] < 0.14
     # What others fit and report by: blake2b of the English, modulo ten.
     assert split_of("cldr-names", Pair("de", "rotes Herz", "red heart")) == "train"
+
+
+def test_word_lists_are_unpacked_in_a_folder_named_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "bin/combine_tessdata"
+    tool.parent.mkdir()
+    tool.write_text('#!/bin/sh\ntest -f "$2"\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    Path("packages/deu").mkdir(parents=True)
+    Path("packages/deu/deu.traineddata").touch()
+    assert list(read_word_lists(Path("packages"))) == []
 
 
 def test_split_by_article() -> None:
