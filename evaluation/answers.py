@@ -10,9 +10,9 @@ from types import MappingProxyType
 
 import regex
 
-from evaluation.tokens import lower_case
+from evaluation.tokens import APOSTROPHES, INVISIBLE, lower_case
 
-VQA, PLAIN = "vqa-2", "plain-1"
+VQA, PLAIN = "vqa-2", "plain-2"
 """Names of the two normalisations, for signatures."""
 
 # Of VQAv2's evaluation, https://github.com/GT-Vision-Lab/VQA.
@@ -77,15 +77,18 @@ def _vqa_words(text: str) -> str:
 
 
 # Signs that can be part of an answer (`50%`, `C#`, `-5`) are no marks around it.
-_MARK = r"[\p{P}\s--[%‰#&@*\-]]"
+# Joiners are letters of some scripts, but of none at an end.
+_MARK = r"[\p{P}\s\u200c\u200d--[%‰#&@*\-]]"
 _ENDS = regex.compile(rf"^(?:{_MARK}|-(?!\p{{N}}))+|(?:{_MARK}|-)+$", regex.V1)
 
 
 def plain_answer(text: str, language: str) -> str:
     """An answer in any language (NLLB code): composed, in lower case, without marks at its ends.
 
-    Width variants count as one (`５`, `5`); inner white space is one space. An answer of nothing but marks
-    stays as it is.
+    Width variants count as one (`５`, `5`), and so do apostrophes; inner white space is one space, marks
+    without width are none. An answer of nothing but marks stays as it is.
     """
-    composed = " ".join(lower_case(unicodedata.normalize("NFKC", text), language).split())
-    return _ENDS.sub("", composed) or composed
+    visible = INVISIBLE.sub("", text).replace("\u200b", " ")
+    folded = lower_case(unicodedata.normalize("NFKC", visible), language).translate(APOSTROPHES)
+    composed = " ".join(folded.split())
+    return _ENDS.sub("", composed) or composed or " ".join(text.split())

@@ -13,7 +13,7 @@ from evaluation.measures import Measure, mean
 from evaluation.signature import signature
 from evaluation.values import YES_NO_PARTS
 
-PARSE = "lead-1"
+PARSE = "lead-2"
 """Name of the rule by which `chosen` reads a prediction, for signatures."""
 
 YES_NO = ("yes", "no")
@@ -26,9 +26,9 @@ def chosen(prediction: str, choices: Sequence[str], language: str) -> int | None
     """Which choice a prediction in a language (NLLB code) names, by place; None if none.
 
     One that equals the prediction, else the longest that the prediction begins with as whole words (`Yes,
-    there is`), case and outer punctuation aside.
+    there is`), case and outer punctuation aside, and the bold type of chat models (`**Yes**`).
     """
-    said = plain_answer(prediction, language)
+    said = plain_answer(prediction.replace("**", ""), language)
     if not said:
         return None
     best: tuple[int, int] | None = None

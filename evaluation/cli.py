@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
-from translation.console import DONE, FAILED, WRONG, CommandParser, TerminalConsole, complain, exit_with
+from translation.console import (
+    DONE,
+    FAILED,
+    WRONG,
+    CommandParser,
+    TerminalConsole,
+    complain,
+    exit_with,
+    positive,
+)
 from translation.progress import CountProgress
 
 if TYPE_CHECKING:
@@ -112,8 +121,8 @@ def _device_options(command: argparse.ArgumentParser) -> None:
 
 def _answer_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--language", default="eng_Latn", metavar="CODE", help="of the answer: deu_Latn, sw")
-    command.add_argument("--beams", type=int, default=5, metavar="N", help="1 is greedy (default: 5)")
-    command.add_argument("--max-new-tokens", type=int, metavar="N", help="default: the paper's")
+    command.add_argument("--beams", type=positive, default=5, metavar="N", help="1 is greedy (default: 5)")
+    command.add_argument("--max-new-tokens", type=positive, metavar="N", help="default: the paper's")
     _device_options(command)
     command.add_argument("--json", action="store_true", help="one object a line")
 

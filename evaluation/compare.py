@@ -144,12 +144,33 @@ def _comparable(one: Result, other: Result) -> tuple[list[Scores], list[str]]:
         match = other.metric(scores.name)
         if match is None:
             warnings.append(f"{scores.name}: only the first has it")
-        elif match.signature != scores.signature:
+        elif not _computed_alike(match.signature, scores.signature):
             warnings.append(f"{scores.name}: not compared, {scores.signature} and {match.signature}")
         else:
             found.append(scores)
     warnings += [f"{own.name}: only the second has it" for own in other.metrics if not one.metric(own.name)]
     return found, warnings
+
+
+_BY_LANGUAGE = frozenset({"spaces", "13a", "zh", "char"})
+"""Ways to find words that follow from a text's language, and differ where other languages were asked."""
+
+
+def _computed_alike(one: str, other: str) -> bool:
+    """Whether two signatures are of one computation, where both have the same items."""
+
+    def fields(signature: str) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for part in signature.split("|"):
+            key, _, value = part.partition(":")
+            found[key] = frozenset(value.split("+")) - _BY_LANGUAGE if key in ("seg", "tok") else value
+        return found
+
+    ours, theirs = fields(one), fields(other)
+    return ours.keys() == theirs.keys() and all(
+        value == theirs[key] or (key in ("seg", "tok") and not (value and theirs[key]))
+        for key, value in ours.items()
+    )
 
 
 def _differing(one: Result, other: Result) -> list[str]:

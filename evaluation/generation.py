@@ -159,6 +159,15 @@ def generate(
         raise GenerationError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
+def is_under_way(output: Path, run: Run) -> bool:
+    """Whether predictions of this very run stand there, to go on from."""
+    try:
+        there = json.loads((parts_folder(output) / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return bool(there == json.loads(json.dumps(asdict(run))))
+
+
 def remove_parts(output: Path) -> None:
     """Removes what a finished run needs no more."""
     shutil.rmtree(parts_folder(output), ignore_errors=True)

@@ -2,9 +2,17 @@
 
     python -m evaluation.references --data DIR [--part fit|report|learn] [--output FILE.tsv]
 
-Reads `ntrex.parquet`, `tatoeba.parquet`, `cldr_emoji_names.parquet` and `udhr.parquet` of a folder, and the
-captions of the Tux Paint stamps (https://www.tuxpaint.org, GPL-2: to measure with, not to learn from) where
-their folder is given. What is fitted and what is reported never share a text: NTREX lines 1-1000 and
+Reads four tables of a folder, which `python -m scripts.reference_tables` makes:
+
+| table | columns |
+|---|---|
+| `ntrex.parquet` | line (from 1), nllb_code, text; the English lines are rows of eng_Latn |
+| `udhr.parquet` | nllb_code, article (0 = preamble, 1-30), text; English as above |
+| `tatoeba.parquet` | nllb_code, english, text |
+| `cldr_emoji_names.parquet` | emoji, english, nllb_code, name, is_emoji |
+
+And the captions of the Tux Paint stamps (https://www.tuxpaint.org, GPL-2: to measure with, not to learn from)
+where their folder is given. What is fitted and what is reported never share a text: NTREX lines 1-1000 and
 1001-1997; of CLDR and Tatoeba a tenth each by the English text; of the Declaration of Human Rights articles
 25-27 and 28-30.
 """
@@ -20,6 +28,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -32,6 +41,9 @@ PARTS = (FIT, REPORT, LEARN)
 _LAST_FITTED_LINE = 1000
 _UNTRANSLATED = 4
 """Languages with the very same text of a line: they did not translate it."""
+
+_RAW_DATA = {"ntrex": " --ntrex NTREX/NTREX-128", "tatoeba": " --tatoeba LASER/data/tatoeba/v1"}
+"""What `scripts.reference_tables` wants to be given for a table."""
 
 _FIT_ARTICLES, _REPORT_ARTICLES = range(25, 28), range(28, 31)
 
@@ -60,9 +72,9 @@ def references(folder: Path, part: str, tux: Path | None = None) -> Iterator[Ref
     `report` alone.
 
     Raises:
-        FileNotFoundError: a table is missing.
+        FileNotFoundError: a table is missing; the message has the command that makes it.
     """
-    yield from _aligned(folder / "ntrex.parquet", "ntrex", "line", lambda line: _line_part(line) == part)
+    yield from ntrex(folder, part)
     yield from _aligned(
         folder / "udhr.parquet", "udhr", "article", lambda number: article_part(number) == part
     )
@@ -70,6 +82,15 @@ def references(folder: Path, part: str, tux: Path | None = None) -> Iterator[Ref
         yield from _with_english(folder / f"{name}.parquet", origin, text, part)
     if tux is not None and part == REPORT:
         yield from _stamps(tux)
+
+
+def ntrex(folder: Path, part: str) -> Iterator[Reference]:
+    """References of NTREX alone: lines 1-1000 are `fit`, the others `report`.
+
+    Raises:
+        FileNotFoundError: `ntrex.parquet` is missing; the message has the command that makes it.
+    """
+    yield from _aligned(folder / "ntrex.parquet", "ntrex", "line", lambda line: _line_part(line) == part)
 
 
 def _line_part(line: int) -> str:
@@ -83,7 +104,7 @@ def article_part(article: int) -> str:
 
 def _aligned(path: Path, origin: str, key: str, chosen: Callable[[int], bool]) -> Iterator[Reference]:
     """References whose English is a row of its own."""
-    table = pq.read_table(path).to_pydict()
+    table = _table(path)
     rows = list(zip(table[key], table["nllb_code"], table["text"], strict=True))
     english = {number: text for number, code, text in rows if code == ENGLISH}
     same = Counter((number, text) for number, _, text in rows)
@@ -96,11 +117,20 @@ def _aligned(path: Path, origin: str, key: str, chosen: Callable[[int], bool]) -
 
 
 def _with_english(path: Path, origin: str, column: str, part: str) -> Iterator[Reference]:
-    table = pq.read_table(path).to_pydict()
+    table = _table(path)
     numbers: dict[str, int] = {}
     for code, english, text in zip(table["nllb_code"], table["english"], table[column], strict=True):
         if code != ENGLISH and code in languages() and part_of(english) == part:
             yield Reference(origin, numbers.setdefault(english, len(numbers)), TextPair(english, text, code))
+
+
+def _table(path: Path) -> dict[str, list[Any]]:
+    """Values by column."""
+    if not path.exists():
+        command = f"python -m scripts.reference_tables{_RAW_DATA.get(path.stem, '')} --output {path.parent}"
+        raise FileNotFoundError(f"{path} is missing; `{command}` makes it")
+    columns: dict[str, list[Any]] = pq.read_table(path).to_pydict()
+    return columns
 
 
 # Tamil is mojibake there and simplified Chinese a rhyme of its own; `ku` is Kurmanji.
@@ -149,11 +179,16 @@ def main() -> int:
     parser.add_argument("--tux", type=Path, metavar="DIR", help="folder of the Tux Paint stamps")
     parser.add_argument("--output", type=Path, metavar="FILE.tsv", help="default: standard output")
     arguments = parser.parse_args()
+    try:
+        found = list(references(arguments.data, arguments.part, arguments.tux))
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 2
     opened = arguments.output.open("w", encoding="utf-8") if arguments.output else nullcontext(sys.stdout)
     with opened as out:
         writer = csv.writer(out, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
         writer.writerow(("source", "target", "nllb_code"))
-        for reference in references(arguments.data, arguments.part, arguments.tux):
+        for reference in found:
             pair = reference.pair
             writer.writerow((_line(pair.source), _line(pair.target), pair.language))
     return 0

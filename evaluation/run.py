@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +79,7 @@ def evaluate_task(
         ALONE,
         Run,
         generate,
+        is_under_way,
         library_versions,
         predictions_path,
         remove_parts,
@@ -109,7 +110,9 @@ def evaluate_task(
     if overwrite:
         for old in (output, path):
             old.unlink(missing_ok=True)
-        remove_parts(output)
+        # Else the same command, after it was stopped, would throw away what it has asked.
+        if not is_under_way(output, run):
+            remove_parts(output)
     finished = _finished(output, path, questions, run)
     if finished is None:
         made = generate(answerer, questions.items, run, output, process=process, progress=progress)
@@ -188,12 +191,27 @@ def compare_files(first: Path, second: Path, output: Path | None = None) -> str:
     Raises:
         ResultError: they cannot be read or compared, or the output cannot be written.
     """
+    pages = None if output is None else _pages(output, (first, second))
     comparison = compare(first, second)
     text = comparison_markdown(comparison)
-    if output is not None:
-        write_file(output.with_suffix(".md"), text.encode())
-        write_file(output.with_suffix(".html"), comparison_html(comparison).encode())
+    if pages is not None:
+        write_file(pages[0], text.encode())
+        write_file(pages[1], comparison_html(comparison).encode())
     return text
+
+
+def _pages(output: Path, results: tuple[Path, Path]) -> tuple[Path, Path]:
+    """Where a comparison is written; `lr-1.0` keeps its `.0`."""
+    ending = output.suffix if output.suffix in (".json", ".md", ".html") else ""
+    name = output.name.removesuffix(ending)
+    pages = output.with_name(f"{name}.md"), output.with_name(f"{name}.html")
+    if pages[0].absolute() in {result.with_suffix(".md").absolute() for result in results}:
+        raise ResultError(f"{pages[0]}: belongs to one of the results; name another --output")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultError(f"{output.parent}: cannot be made ({error.strerror})") from error
+    return pages
 
 
 def _check_output(output: Path) -> None:
@@ -289,7 +307,11 @@ def _known(predictions: Path) -> Provenance:
     nothing = Provenance("")
     if path == predictions or not path.exists():
         return nothing
-    result = read_result(path)
+    try:
+        result = read_result(path)
+    except ResultError:
+        # It says nothing, and may be what is to be overwritten.
+        return nothing
     return result.provenance if result.predictions_digest == digest_of(predictions) else nothing
 
 
@@ -316,13 +338,3 @@ def _scored(
 
 def _with_problems(found: Predictions, questions: Questions) -> Predictions:
     return replace(found, problems=(*questions.problems, *found.problems))
-
-
-def summary(questions: Questions) -> Sequence[str]:
-    """Lines that tell what is asked: items of each language, and what is not as it should be."""
-    from evaluation.predictions import described
-
-    counts = sorted(set(questions.counts.values()))
-    many = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-    lines = [f"{len(questions.items):,} items, {many} in each of {len(questions.counts)} languages"]
-    return [*lines, *map(described, questions.problems)]

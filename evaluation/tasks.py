@@ -210,6 +210,10 @@ class Task(Section):
         if self.pictures is None and self.format == "babel_imagenet":
             raise Misfit("pictures", "needed: the folder of ImageNet's validation pictures, by synset")
 
+        for key in ("answers", "labels", "pictures", "ungraded"):
+            if self.format == "mix" and self.changed(key):
+                raise Misfit(key, "is of no use for 'mix', whose rows have their pictures and answers")
+
     def _check_choices(self) -> None:
         closed = bool(self.choices or self.fields.choices or self.drawn_choices)
         if self.answer_by != "generation" and not closed:

@@ -28,10 +28,12 @@ REVISION = "words-1"
 _DOTLESS = frozenset({"tur_Latn", "azj_Latn"})
 _DOTLESS_CASE = str.maketrans({"I": "ı", "İ": "i"})
 
-_APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u02bc\uff07", "'"))
+APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u02bc\uff07", "'"))
+"""To the one that keyboards have."""
 # Zero-width spaces part words in Thai, Khmer and Burmese; other marks without width say nothing here, but
 # joiners are letters of Persian and of Indian scripts.
-_INVISIBLE = regex.compile(r"[\p{Cf}--[\u200b\u200c\u200d]]", regex.V1)
+INVISIBLE = regex.compile(r"[\p{Cf}--[\u200b\u200c\u200d]]", regex.V1)
+"""Marks that say nothing: of direction, soft hyphens, byte order marks."""
 
 _LETTERS = r"[\p{L}\p{M}\p{N}]+"
 _CORE = rf"{_LETTERS}(?:[\u200c\u200d]+{_LETTERS})*"
@@ -79,10 +81,10 @@ def segmentation(language: str, segmenter: Segmenter = "icu") -> str:
 
 
 def _cleaned(text: str, language: str) -> str:
-    text = _INVISIBLE.sub("", unicodedata.normalize("NFC", text)).replace("\u200b", " ")
+    text = INVISIBLE.sub("", unicodedata.normalize("NFC", text)).replace("\u200b", " ")
     # Lower case can decompose (`İ`), and the line breaks that part texts for ICU must not be theirs.
     lower = unicodedata.normalize("NFC", lower_case(text, language))
-    return " ".join(lower.translate(_APOSTROPHES).split())
+    return " ".join(lower.translate(APOSTROPHES).split())
 
 
 def _without_clitic(word: str) -> Iterator[str]:

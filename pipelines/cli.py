@@ -17,7 +17,16 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from translation.console import DONE, FAILED, WRONG, CommandParser, TerminalConsole, complain, exit_with
+from translation.console import (
+    DONE,
+    FAILED,
+    WRONG,
+    CommandParser,
+    TerminalConsole,
+    complain,
+    exit_with,
+    positive,
+)
 from translation.identification import OFFLINE
 from translation.model import SMALL
 
@@ -60,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     )
     plan.add_argument("--device", choices=DEVICES, default="auto", help="that the model is timed on")
     plan.add_argument("--price", type=_above_zero, metavar="PRICE", help="of an hour, for the cost")
-    plan.add_argument("--workers", type=_positive, metavar="N", help="processes that read (one a core)")
+    plan.add_argument("--workers", type=positive, metavar="N", help="processes that read (one a core)")
     plan.add_argument("--quiet", action="store_true", help="no progress")
     plan.set_defaults(call=_plan)
 
@@ -69,13 +78,13 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("--language", metavar="CODE", help="only this language (deu_Latn, de, ...)")
     show.add_argument("--rejected", action="store_true", help="rejected rows and why")
     show.add_argument("--reason", metavar="RULE", help="only rows that this rule rejected (lid, copy, ...)")
-    show.add_argument("-n", type=_positive, default=10, dest="count", metavar="N", help="how many rows (10)")
+    show.add_argument("-n", type=positive, default=10, dest="count", metavar="N", help="how many rows (10)")
     show.set_defaults(call=_show)
 
     report = commands.add_parser("report", help="a page to look at: languages, scores, rejections, samples")
     report.add_argument("directory", type=_filled, metavar="DIR")
     report.add_argument(
-        "--samples", type=_positive, default=6, metavar="N", help="rows of each language and verdict (6)"
+        "--samples", type=positive, default=6, metavar="N", help="rows of each language and verdict (6)"
     )
     report.add_argument("--output", type=_filled, metavar="FILE", help="default: DIR/report.html")
     report.add_argument("--quiet", action="store_true", help="no progress")
@@ -111,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     _model_options(translate)
     _device_options(translate)
     translate.add_argument(
-        "--beam-size", type=_positive, default=4, metavar="N", help="hypotheses followed (4)"
+        "--beam-size", type=positive, default=4, metavar="N", help="hypotheses followed (4)"
     )
     translate.add_argument("--json", action="store_true", help="one JSON object a line")
     translate.set_defaults(call=_translate)
@@ -168,7 +177,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--lines", type=_line_range, metavar="1001-1997", help="only these of the set")
     evaluate.add_argument("--output", type=Path, metavar="FILE.json", help="and .md, .html, translations")
     evaluate.add_argument(
-        "--beam-size", type=_positive, default=4, metavar="N", help="hypotheses followed (4)"
+        "--beam-size", type=positive, default=4, metavar="N", help="hypotheses followed (4)"
     )
     _device_options(evaluate)
     evaluate.add_argument(
@@ -177,7 +186,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--quality", metavar="JUDGE", help="labse, metricx, comet_kiwi:DIR: another column")
     evaluate.add_argument("--pieces", type=Path, metavar="FILE", help="SentencePiece model for spBLEU")
     evaluate.add_argument(
-        "--resamples", type=_positive, default=1000, metavar="N", help="for intervals (1000)"
+        "--resamples", type=positive, default=1000, metavar="N", help="for intervals (1000)"
     )
     evaluate.add_argument("--quiet", action="store_true", help="no progress, only the table")
     evaluate.set_defaults(call=_evaluate)
@@ -283,12 +292,6 @@ def _filled(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("must not be empty")
     return text
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 up")
-    return int(text)
 
 
 def _line_range(text: str) -> tuple[int, int]:

@@ -20,34 +20,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from importlib.resources import files
+from itertools import compress
 from typing import TYPE_CHECKING
 
-import numpy as np
 import orjson
-import regex
 
 from pipelines.inputs import Stamp, name_of, read_bytes, recent_stamp
-from translation.filters.pairs import Batch, TextPair
-from translation.filters.script import script_share
+from translation.class_names import cleaned, in_script, is_name
 from translation.languages import ENGLISH, UnknownLanguage, languages, resolve
 
 if TYPE_CHECKING:
     from pipelines.recipe import Recipe
 
-MAX_LABEL = 60
-"""Characters of a label; BabelNet holds a few that are whole sentences."""
-
 _OTHER_LANGUAGES = frozenset({"ALS"})
 """Codes that mean another language there than in the registry: Alemannic, not Albanian."""
 
 _SYNSET = re.compile(r"n\d{8}", re.ASCII)
-_QUALIFIER = re.compile(r"\s*\([^()]*\)$")
-_DIRECTION_MARKS = str.maketrans("", "", "\u200e\u200f\u061c\ufeff")
-_JOINERS = "\u200b\u200c\u200d"
-_MARKUP = re.compile(r"[][<>{}|/\\]")
-"""In no word: what Wikipedia's pages left behind."""
-_MODIFIERS = regex.compile(r"[\p{L}&&\p{Script=Common}]", regex.V1)
-"""Letters of no script: U+02BB in Uzbek and Samoan."""
 
 
 class NamesError(ValueError):
@@ -175,7 +163,7 @@ def _class_index(place: str) -> dict[str, tuple[str, str]]:
             or not _SYNSET.fullmatch(value[0])
         ):
             raise NamesError("classes", f"{file}: class {key!r} is {_shown(value)}; must be as {layout}")
-        word = _clean(value[1].replace("_", " "))
+        word = cleaned(value[1].replace("_", " "))
         if not word:
             raise NamesError("classes", f"{file}: class {key!r} has no name; must be as {layout}")
         found[key] = (value[0], word)
@@ -208,12 +196,8 @@ def _babel(place: str, classes: int) -> dict[str, list[tuple[str, str]]]:
                 raise NamesError("labels", f"{what} has the class index {_shown(index)}; {right}")
             if not isinstance(label, str):
                 raise NamesError("labels", f"{what}, class {index}: {_shown(label)} is no text")
-        cleaned = ((str(index), _clean(label)) for index, label in zip(indices, labels, strict=True))
-        found[code] = [
-            (key, label)
-            for key, label in cleaned
-            if 0 < len(label) <= MAX_LABEL and not _MARKUP.search(label)
-        ]
+        named = ((str(index), cleaned(label)) for index, label in zip(indices, labels, strict=True))
+        found[code] = [(key, label) for key, label in named if is_name(label)]
     if not found:
         raise NamesError("labels", f"{file} has no language; must be as {layout}")
     return found
@@ -230,12 +214,6 @@ def _object(place: str, key: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise NamesError(key, f"{file} is {_shown(value)}; must be an object")
     return value
-
-
-def _clean(label: str) -> str:
-    """Without Wikipedia's qualifier (`chihuahua (chien)`), marks of direction, and double spaces."""
-    text = unicodedata.normalize("NFC", " ".join(label.translate(_DIRECTION_MARKS).split()))
-    return _QUALIFIER.sub("", text).strip(_JOINERS)
 
 
 def _languages_of(code: str) -> Iterator[str]:
@@ -261,15 +239,9 @@ def _own_code_first(listed: tuple[str, object]) -> tuple[bool, str]:
 def _in_script(
     own: str, listed: Sequence[tuple[str, str]], english: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """The labels that are written in the script of a language, but for names that English writes so too."""
-    if not listed:
-        return
-    pairs = [TextPair(english[key], _MODIFIERS.sub("", label), own) for key, label in listed]
-    shares = script_share(Batch(pairs))
-    for (key, label), share in zip(listed, shares, strict=True):
-        # No share where nothing has a script: a name such as `iPod`.
-        if np.isnan(share) or share == 1:
-            yield key, label
+    """Classes and labels that are written in the script of a language (NLLB code)."""
+    fitting = in_script(own, [label for _, label in listed], [english[key] for key, _ in listed])
+    return compress(listed, fitting)
 
 
 def _shown(value: object) -> str:

@@ -22,6 +22,13 @@ class CommandParser(argparse.ArgumentParser):
         self.exit(WRONG, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
+def positive(text: str) -> int:
+    """The number of an option; for argparse's `type`."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 up")
+    return int(text)
+
+
 class TerminalConsole(Console):
     """Rich's console, which leaves a broken pipe to us and does not wrap at 80 columns in a file."""
 

@@ -1,7 +1,9 @@
 """Babel-ImageNet (Geigle et al. 2024, arXiv:2306.08658): ImageNet's classes named in many languages.
 
-The labels are `{"DE": [[class indices], [labels]]}`; pictures stand in folders named by WordNet's ids. To
-choose among, names of other classes are drawn from the language's own, anew for each picture but the same in
+The labels are `{"DE": [[class indices], [labels]]}`; pictures stand in folders named by WordNet's ids. Labels
+are cleaned as they are for training, and those in another script than the language's are left out; English
+ones are the words of `classes`, for BabelNet's are often Latin (`Tinca tinca` for a tench). To choose among,
+names of other classes are drawn from the language's own, anew for each picture but the same in
 every run; published lists of hard negatives would be a task of `records`.
 """
 
@@ -18,6 +20,7 @@ from evaluation.pictures import PictureStore
 from evaluation.predictions import BROKEN_RECORD
 from evaluation.readers.records import DataError, LeftOut, Record, Source, loaded, shown
 from evaluation.tasks import TaskFile
+from translation.class_names import cleaned, in_script, is_name
 
 _SYNSET = re.compile(r"n\d{8}")
 
@@ -28,22 +31,34 @@ def read(task: TaskFile, source: Source, store: PictureStore) -> Iterator[Record
     if not isinstance(labels, dict):
         raise DataError(f"{source.path}: no object of languages")
     (path,) = task.paths(("classes",), task.task.classes or "")
-    synsets = _synsets(loaded(path), path.name)
+    index = _index(loaded(path), path.name)
     pictures = _by_class(store, task.task.per_class)
-    if not pictures.keys() & set(synsets):
-        raise DataError(f"{task.written.file}: pictures.path has no folder of a class, such as {synsets[0]}")
+    if not pictures.keys() & {synset for synset, _ in index}:
+        raise DataError(f"{task.written.file}: pictures.path has no folder of a class, such as {index[0][0]}")
     for code, listed in labels.items():
         if not task.task.wanted(code):
             continue
         try:
             named = dict(zip(listed[0], listed[1], strict=True))
-            classes = {synsets[index]: str(label).strip() for index, label in named.items()}
+            labelled = [(*index[number], cleaned(str(label))) for number, label in named.items()]
         except (TypeError, ValueError, IndexError, KeyError) as error:
             raise DataError(f"{source.path}: {code!r} is no list of indices and one of labels") from error
+        language = task.task.language(code)
+        if language.english:
+            labelled = [(synset, word, word) for synset, word, _ in labelled]
+        written = in_script(
+            language.nllb, [label for *_, label in labelled], [word for _, word, _ in labelled]
+        )
+        classes = {}
+        for (synset, _, label), fits in zip(labelled, written, strict=True):
+            if is_name(label) and fits:
+                classes[synset] = label
+            else:
+                why = (
+                    f"{label!r} is not in its script" if is_name(label) else f"the label {label!r} is no name"
+                )
+                yield LeftOut(BROKEN_RECORD, f"{source.path.name}: {code} {synset}: {why}")
         for synset, label in classes.items():
-            if not label:
-                yield LeftOut(BROKEN_RECORD, f"{source.path.name}: {code} {synset}: the label is empty")
-                continue
             for name in pictures.get(synset, ()):
                 item = f"{synset}/{PurePosixPath(name).stem}"
                 choices = _drawn(task.task.drawn_choices, label, classes, f"{code} {item}")
@@ -53,16 +68,16 @@ def read(task: TaskFile, source: Source, store: PictureStore) -> Iterator[Record
                 yield Record(item, code, None, (label,), {"code": code}, item, choices, picture=name)
 
 
-def _synsets(content: object, file: str) -> list[str]:
-    """WordNet's id by class index."""
+def _index(content: object, file: str) -> list[tuple[str, str]]:
+    """WordNet's id and the English word by class index."""
     if not isinstance(content, dict):
         raise DataError(f'{file}: no object as {{"0": ["n01440764", "tench"], ...}}')
     found = []
     for index in range(len(content)):
         entry = content.get(str(index))
-        if not isinstance(entry, list) or not entry or not _SYNSET.fullmatch(str(entry[0])):
+        if not isinstance(entry, list) or len(entry) < 2 or not _SYNSET.fullmatch(str(entry[0])):
             raise DataError(f'{file}: class {index} is {shown(entry)}; must be as ["n01440764", "tench"]')
-        found.append(str(entry[0]))
+        found.append((str(entry[0]), cleaned(str(entry[1]).replace("_", " "))))
     if not found:
         raise DataError(f"{file}: holds no class")
     return found

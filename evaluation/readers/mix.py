@@ -14,7 +14,7 @@ from evaluation.readers.records import DataError, LeftOut
 from evaluation.tasks import TaskFile
 from training.asking import Request
 from training.mixes import TEXT_COLUMNS, VALIDATION, Mix, MixError, RowGroup
-from translation.languages import languages
+from translation.languages import UnknownLanguage, languages
 from translation.row import IMAGE_COLUMNS
 
 _CACHED_GROUPS = 4
@@ -92,6 +92,7 @@ def read(task: TaskFile, mix: Mix) -> Iterator[HeldOut | LeftOut]:
     """The rows of the task's languages and kinds."""
     groups = _Groups(mix)
     wanted = {task.task.language(code).nllb for code in task.task.languages or ()}
+    left_out = {_known(task, code) for code in task.task.left_out}
     for group in mix.groups:
         try:
             table = mix.read(group, (*TEXT_COLUMNS, "image_id", *IMAGE_COLUMNS))
@@ -100,7 +101,7 @@ def read(task: TaskFile, mix: Mix) -> Iterator[HeldOut | LeftOut]:
         has = {name: _present(table, name) for name in IMAGE_COLUMNS}
         texts = table.select([name for name in table.column_names if name not in IMAGE_COLUMNS])
         for number, row in enumerate(texts.to_pylist()):
-            if wanted and row["language"] not in wanted:
+            if (wanted and row["language"] not in wanted) or row["language"] in left_out:
                 continue
             if task.task.tasks and row["task"] not in task.task.tasks:
                 continue
@@ -121,6 +122,14 @@ def read(task: TaskFile, mix: Mix) -> Iterator[HeldOut | LeftOut]:
                 Request(row["prompt"], row["prompt_language"] or row["language"], row["language"]),
                 pictures,
             )
+
+
+def _known(task: TaskFile, code: str) -> str | None:
+    """The NLLB code; None where the registry does not know the language, so that no row has it."""
+    try:
+        return task.task.language(code).nllb
+    except UnknownLanguage:
+        return None
 
 
 def _present(table: Any, name: str) -> list[bool]:

@@ -114,9 +114,10 @@ def _row(name: str, cells: Sequence[str]) -> str:
 
 def _predictions(path: Path) -> dict[tuple[str, str], str]:
     found = {}
-    for line in path.read_text("utf-8").splitlines():
+    # As bytes: texts may hold further characters that end lines.
+    for line in path.read_bytes().splitlines():
         values = json.loads(line)
-        found[values["id"], values["language"]] = values.get("prediction", "")
+        found[values["id"], values["language"]] = values.get("prediction") or ""
     return found
 
 

@@ -67,6 +67,11 @@ def test_the_published_form_joins_lines_and_loses_articles() -> None:
         ("-5 °", "eng_Latn", "-5 °"),
         ("...", "eng_Latn", "..."),
         ("", "eng_Latn", ""),
+        ("בולבול\u200e", "heb_Hebr", "בולבול"),
+        ("\u200bสุนัข\u200b", "tha_Thai", "สุนัข"),
+        ("می\u200cخواهم\u200c", "pes_Arab", "می\u200cخواهم"),
+        ("l’eau", "fra_Latn", "l'eau"),
+        ("комп’ютер", "ukr_Cyrl", "комп'ютер"),
     ],
 )
 def test_answers_of_any_language_lose_case_width_and_outer_marks(text: str, language: str, form: str) -> None:

@@ -29,6 +29,7 @@ def value(measure: Measure) -> float:
         ("it is a yes", None),
         ("", None),
         ("yesterday", None),
+        ("**Yes**, there is", 0),
     ],
 )
 def test_a_prediction_names_the_choice_it_begins_with(prediction: str, found: int | None) -> None:

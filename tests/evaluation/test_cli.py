@@ -106,6 +106,7 @@ def test_a_question_is_answered_alone_on_its_line(folder: Path, capsys: Any) -> 
         (("caption", "run", "none.jpg"), 2, "none.jpg"),
         (("caption", "run", "0.jpg", "--language", "klingon"), 2, "klingon"),
         (("caption", "mix", "0.jpg"), 1, "no checkpoint"),
+        (("caption", "run", "0.jpg", "--beams", "0"), 2, "--beams"),
         (("merge", "llm", "--output", "merged"), 1, "llm"),
         (("evaluate", "run", "xgq", "--output", "a.json"), 2, "xgqa"),
         (("compare", "none.json", "none.json"), 1, "none.json"),

@@ -127,6 +127,16 @@ def test_corpus_metrics_are_compared_too(tmp_path: Path) -> None:
         assert (metric.groups["overall"].p or 1) < 0.01
 
 
+def test_some_languages_are_compared_with_all(tmp_path: Path) -> None:
+    german = [item("ein Hund", "ein Hund läuft", language="deu_Latn", name=str(at)) for at in range(9)]
+    chinese = [item("一只狗", "一只狗在跑", language="zho_Hans", name=str(at)) for at in range(9)]
+    found = run(tmp_path, german, [*german, *chinese], "cider", "bleu")
+    assert [metric.name for metric in found.metrics] == ["cider", "bleu"]
+    assert (found.items, found.only_second) == (9, 9)
+    by_characters = run(tmp_path, chinese, chinese, "cider")
+    assert by_characters.metrics
+
+
 def test_other_signatures_and_lacking_metrics_are_not_compared(tmp_path: Path) -> None:
     one = stored(
         tmp_path / "a.json", [item("yes", "yes"), item("yes", "no", name="2")], "exact_match", "bleu"

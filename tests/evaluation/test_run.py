@@ -178,6 +178,25 @@ def test_a_continuation_that_was_stopped_goes_on(tmp_path: Path) -> None:
     assert len(model.asked) == 2
 
 
+def test_an_overwriting_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    # Eighty questions are two portions.
+    xgqa(tmp_path, count=40)
+    run(Rule(right, digest="old"), task(tmp_path), tmp_path / "a.json")
+    left = [64]
+
+    def stop(request: Request) -> str:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return right(request)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Rule(stop), task(tmp_path), tmp_path / "a.json", overwrite=True)
+    model = Rule(right)
+    run(model, task(tmp_path), tmp_path / "a.json", overwrite=True)
+    assert len(model.asked) == 16
+
+
 def test_failed_pictures_are_not_asked_with_other_libraries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +306,18 @@ def test_two_results_are_compared(tmp_path: Path) -> None:
     assert "| all items | 60 | exact_match | 100.0 | 50.0 | -50.0" in text
     assert (tmp_path / "both.md").read_text() == text
     assert "</html>" in (tmp_path / "both.html").read_text()
+
+
+def test_a_comparison_keeps_its_name_and_replaces_no_result(tmp_path: Path) -> None:
+    xgqa(tmp_path)
+    for name, rule in (("a", right), ("b", lambda _: "yes")):
+        run(Rule(rule, digest=name), task(tmp_path), tmp_path / f"{name}.json")
+    a, b = tmp_path / "a.json", tmp_path / "b.json"
+    for name in ("lr-1.0", "new/lr-1.5"):
+        compare_files(a, b, tmp_path / name)
+        assert (tmp_path / f"{name}.md").exists()
+    with pytest.raises(ResultError, match="belongs to one of the results"):
+        compare_files(a, b, a)
 
 
 def test_only_the_first_process_writes(tmp_path: Path) -> None:

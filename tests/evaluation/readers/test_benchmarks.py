@@ -261,6 +261,26 @@ def test_a_class_is_named_in_the_languages_that_have_a_label(tmp_path: Path) -> 
     assert both.counts == {"deu_Latn": 8, "fra_Latn": 4}
 
 
+def test_labels_are_those_that_training_has(tmp_path: Path) -> None:
+    labels = {
+        "PL": [[0, 1, 2], ["lin (ryba)", "kogut\u200e", "[[dog]]"]],
+        "ZH": [[0, 1], ["鲫鱼", "鴕鳥"]],
+        "EN": [[0, 3], ["Tinca tinca", "hen"]],
+    }
+    index = {str(number): [synset, f"thing_{number}"] for number, synset in enumerate(SYNSETS)}
+    put_json(babel(tmp_path) / "babel_imagenet/babel_imagenet-298.json", labels)
+    put_json(tmp_path / "imagenet/imagenet_class_index.json", index)
+    found = ask(tmp_path, "babel-imagenet", "languages=[PL, ZH, EN]")
+    assert {one.key: one.expected.references for one in found.items} == {
+        ("pol_Latn", f"{SYNSETS[0]}/a"): ("lin",),
+        ("pol_Latn", f"{SYNSETS[1]}/a"): ("kogut",),
+        ("zho_Hans", f"{SYNSETS[0]}/a"): ("鲫鱼",),
+        ("eng_Latn", f"{SYNSETS[0]}/a"): ("thing 0",),
+        ("eng_Latn", f"{SYNSETS[3]}/a"): ("thing 3",),
+    }
+    assert len(problems(found)["broken record"]) == 2
+
+
 def test_choices_are_other_labels_of_the_language_and_always_the_same(tmp_path: Path) -> None:
     overrides = ["languages=[DE, FR]", "drawn_choices=3"]
     found = ask(babel(tmp_path), "babel-imagenet-choice", *overrides)

@@ -47,6 +47,16 @@ def test_rows_keep_their_prompts_and_pictures(mix: Path) -> None:
         assert [one.read() for one in found.items[place].pictures] == [jpeg(place)]
 
 
+def test_languages_that_are_left_out_are_not_asked(mix: Path) -> None:
+    assert held_out(mix.parent, "left_out={fr: no reviewer, quz: not known}").counts == {"deu_Latn": 25}
+
+
+@pytest.mark.parametrize("key", ["labels={a: b}", "ungraded=[x]", "answers=english", "pictures={path: [x]}"])
+def test_what_rows_have_themselves_cannot_be_set(mix: Path, key: str) -> None:
+    with pytest.raises(SettingsError, match="of no use for 'mix'"):
+        held_out(mix.parent, key)
+
+
 def test_rows_may_have_two_pictures_or_none(mix: Path) -> None:
     by_id = {one.expected.id: one for one in held_out(mix.parent).items}
     assert by_id["tiny/31/caption/fra_Latn"].pictures == ()

@@ -49,6 +49,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_picture_that_was_not_asked_has_an_empty_cell(folder: Path) -> None:
+    path = folder / "results/multi-drawings.predictions.jsonl"
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    lines[0]["prediction"], lines[1]["prediction"] = None, "Har\u2028fe"
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    samples = report.samples(folder / "results", folder / "data", folder)
+    assert "| multilingual mix |  | Har\u2028fe |" in samples
+
+
 def test_the_table_shows_both_arms_beside_each_other(folder: Path) -> None:
     table = report.table(folder / "results", "drawings").splitlines()
     rows = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ")[1:] for line in table[4:]}
