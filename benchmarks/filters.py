@@ -2,7 +2,8 @@
 
     python benchmarks/filters.py [--data DIR] [--quick] [--tux DIR] [--write docs/filters.md]
 
-Reads the references of `evaluation.references` that no threshold was fitted on and no identifier learnt from.
+Reads the references of `evaluation.references` that no threshold was fitted on and no identifier learnt from,
+by default out of `build/references`, where `python -m scripts.reference_tables` writes their tables.
 `--write` puts the tables into a document, between its marks. The last line of output is one JSON object.
 """
 
@@ -33,7 +34,10 @@ from translation.languages import ENGLISH, default_languages, languages
 from translation.model import SMALL, model_directory
 from translation.translations import Request
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+REPOSITORY = Path(__file__).resolve().parents[1]
+DATA = REPOSITORY / "build" / "references"
+if not DATA.is_dir() and (REPOSITORY.parent / "shared" / "data").is_dir():
+    DATA = REPOSITORY.parent / "shared" / "data"  # tables that several checkouts share
 CHUNK = 512
 """Texts scored at once, as in the pipeline."""
 SEED = 17
@@ -75,7 +79,7 @@ def main() -> int:
     try:
         found = list(references(arguments.data, arguments.part, arguments.tux))
     except FileNotFoundError as error:
-        print(f"{error}; give the folder of the tables with --data", file=sys.stderr)
+        print(f"{error}; or give another folder with --data", file=sys.stderr)
         return 2
     judge = Judge(load_identifier(arguments.identification), Policy(), load_thresholds(arguments.thresholds))
     if arguments.quick:

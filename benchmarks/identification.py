@@ -1,7 +1,8 @@
 """Measures language identification: which texts each detector names rightly, and which it wrongly lets
 through.
 
-Reads the references of `evaluation.references` that are for reporting, with `--tux` the captions of Debian's
+Reads the references of `evaluation.references` that are for reporting (by default out of `build/references`,
+where `python -m scripts.reference_tables` writes their tables), with `--tux` the captions of Debian's
 `tuxpaint-stamps-default` too (its unpacked `usr/share/tuxpaint/stamps`). Everything measured was held out of
 the training of the identifier that ships. The last line of output is one JSON object.
 
@@ -28,7 +29,9 @@ from translation.identification import normalised
 from translation.languages import ENGLISH, UnknownLanguage, default_languages, languages, resolve
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-DATA = REPOSITORY.parent / "shared" / "data"
+DATA = REPOSITORY / "build" / "references"
+if not DATA.is_dir() and (REPOSITORY.parent / "shared" / "data").is_dir():
+    DATA = REPOSITORY.parent / "shared" / "data"  # tables that several checkouts share
 MODEL = REPOSITORY / "translation" / "models" / "identifier" / "identifier.ftz"
 
 Named = list[frozenset[str]]
@@ -48,7 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the Parquet files")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the tables (default: %(default)s)")
     parser.add_argument("--model", type=Path, default=MODEL, help="a fastText file with our labels")
     parser.add_argument("--tux", type=Path, help="unpacked tuxpaint-stamps-default")
     parser.add_argument(
@@ -59,7 +62,7 @@ def main() -> int:
     try:
         sets = test_sets(arguments.data, arguments.tux)
     except FileNotFoundError as error:
-        print(f"{error}; give the folder of the tables with --data", file=sys.stderr)
+        print(f"{error}; or give another folder with --data", file=sys.stderr)
         return 2
     if arguments.quick:
         sets = {

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import os
 import shutil
 import statistics
 import sys
@@ -54,6 +53,7 @@ from training.precision import precisions_of
 from training.requested import parts_of, with_settings
 from training.sequences import expanded
 from training.train import train
+from translation.machine import available_cores
 
 BATCH = 8
 VOCABULARY = 262_144
@@ -73,7 +73,7 @@ def main() -> int:
     steps = parsed.steps or (5 if parsed.quick else 40)
     rounds = parsed.rounds or (3 if parsed.quick else 5)
     # A core is left to the process that decodes pictures, as there is one beside a GPU.
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
+    torch.set_num_threads(max(1, available_cores() - 1))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "mix").mkdir()

@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.manifest import read_manifest
-from translation.tuning import available_cores
+from translation.machine import available_cores
 
 LANGUAGES, QUICK_LANGUAGES = 6, 2
 """Of each example."""

@@ -15,10 +15,10 @@ from pipelines.options import is_local_runner
 from pipelines.staging import staged
 from translation.decoder import Threads
 from translation.engine import Engine
+from translation.machine import available_cores
 from translation.memory import Memory, Origin, RememberingEngine
 from translation.model import SMALL, ModelError, model_directory
 from translation.translations import Decoding
-from translation.tuning import available_cores
 
 
 @dataclass(frozen=True)

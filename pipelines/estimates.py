@@ -18,10 +18,10 @@ from translation.decoder import usual_threads
 from translation.engine import Engine
 from translation.filters import goes_back
 from translation.languages import ENGLISH
+from translation.machine import available_cores
 from translation.model import SENTENCEPIECE, ModelDescription, read_description
 from translation.tokenizer import Tokenizer
 from translation.translations import Request
-from translation.tuning import available_cores
 
 MEASURED_SECONDS = 10.0
 """How long the model is timed at most, as far as it can be foreseen."""

@@ -124,18 +124,20 @@ def emoji_names(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 def _annotation_files(folder: Path, locales: Iterable[str]) -> dict[str, dict[str, str]]:
     """Per locale: character -> (name, keywords)."""
-    found: dict[str, dict[str, str]] = {}
-    for locale in locales:
-        table: dict[str, str] = {}
-        for path in sorted(folder.rglob("annotations.json")):
-            if path.parent.name == locale:
-                content = json.loads(path.read_text(encoding="utf-8"))
-                inner = (content.get("annotations") or content["annotationsDerived"])["annotations"]
-                for character, entry in inner.items():
-                    if "tts" in entry:
-                        table[character] = entry["tts"][0]
-        found[locale] = table
-    return found
+    paths = sorted(folder.rglob("annotations.json"))
+    return {locale: annotated(path for path in paths if path.parent.name == locale) for locale in locales}
+
+
+def annotated(paths: Iterable[Path]) -> dict[str, str]:
+    """Character -> name, as CLDR spaces it, of files `annotations.json`; a later file's name counts."""
+    names: dict[str, str] = {}
+    for path in paths:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        inner = (content.get("annotations") or content["annotationsDerived"])["annotations"]
+        for character, entry in inner.items():
+            if "tts" in entry:
+                names[character] = entry["tts"][0]
+    return names
 
 
 def write_lengths(path: Path, found: Mapping[str, tuple[float, int]]) -> None:
@@ -163,7 +165,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="tables of scripts/reference_tables.py"
+    )
     parser.add_argument("--annotations", type=Path, required=True, metavar="DIR")
     parser.add_argument(
         "--corpus", type=Path, required=True, metavar="FILE", help="what the identifier learnt"
@@ -171,7 +175,11 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     arguments = parser.parse_args()
     # Names of emoji are terser in some languages. The Declaration stands for those that have nothing else.
-    found = [one.pair for one in references(arguments.data, FIT) if one.origin != "cldr"]
+    try:
+        found = [one.pair for one in references(arguments.data, FIT) if one.origin != "cldr"]
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 2
     write_lengths(arguments.output / "lengths.tsv", lengths(found))
     learnt = (
         (one.pair.language, one.pair.source, one.pair.target) for one in references(arguments.data, LEARN)

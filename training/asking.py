@@ -45,6 +45,11 @@ class Generation:
     no_repeat_ngram: int = 0
     """N-grams of this length never come twice; 0 for no such rule."""
 
+    def __post_init__(self) -> None:
+        for name in ("beams", "max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)} must be at least 1")
+
 
 @dataclass(frozen=True)
 class Likelihood:

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from training.mixture import MAX_TIMES
 from training.parameters import PARTS, Part
-from training.pictures import MAX_PIXELS
+from training.pictures import MAX_PIXELS, MOST_PIXELS
 from translation.settings import Filled, Misfit, Section, Share, checked, distinct, not_empty, unknown
 from translation.settings_file import Key, SettingsError, SettingsFile, read_settings_file
 
@@ -120,6 +120,12 @@ class MixSection(Section):
     """How often its rows are seen in an epoch."""
 
 
+def _not_negative(number: int | Literal["auto"]) -> int | Literal["auto"]:
+    if number != "auto" and number < 0:
+        raise ValueError("must be at least 0, or auto")
+    return number
+
+
 class DataSection(Section):
     """What is trained on, and how pictures are prepared."""
 
@@ -132,15 +138,16 @@ class DataSection(Section):
     max_times: float = Field(default=MAX_TIMES, ge=1)
     """How often `alpha` may show a row in an epoch."""
     fit: Literal["squash", "pad"] = "squash"
-    """Pictures are squashed to the encoder's square as BLIP-2's are, or padded."""
-    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
+    """Pictures are squashed to the encoder's square as BLIP-2's are, or padded; transformers' own processor
+    squashes, whatever stands here."""
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=MOST_PIXELS)
     max_skipped: Share = 0.05
     """Share of examples that may be unusable before the run stops."""
     window_rows: int = Field(default=8192, ge=1)
     """Rows that are shuffled and sorted by length together."""
     window_mib: int = Field(default=256, ge=1)
     """Of a window, with its pictures; eight windows are open at a time."""
-    workers: int | Literal["auto"] = "auto"
+    workers: Annotated[int | Literal["auto"], AfterValidator(_not_negative)] = "auto"
     """Processes that decode pictures, per rank."""
 
 
@@ -310,7 +317,7 @@ class Configuration(Section):
         values = self.model_dump(mode="json", exclude=_INDIFFERENT)
         for data in (values["data"], *(stage["data"] for stage in values["stages"])):
             if data is not None:
-                del data["workers"]
+                del data["workers"], data["max_skipped"]
                 # Where a mix lies decides on nothing; the loader knows its rows again.
                 data["mixes"] = [1.0 if isinstance(mix, str) else mix["times"] for mix in data["mixes"]]
         return values

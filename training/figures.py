@@ -137,7 +137,7 @@ def _package(name: str, key: str) -> Any:
 class _TensorBoard:
     def __init__(self, directory: Path, step: int) -> None:
         writer = _package("torch.utils.tensorboard", "tensorboard").SummaryWriter
-        self._writer = writer(str(directory), purge_step=step + 1 if step else None)
+        self._writer = writer(str(directory), purge_step=step + 1)
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
         for name, value in figures.items():

@@ -112,6 +112,8 @@ class Loader:
         codes = {cell.language for cell in self._cells} | {ENGLISH}
         self.encoder = TextEncoder(tokenizer, settings.texts, codes)
         self.report = LoadingReport()
+        self._own = LoadingReport()
+        """What this loader has left out and handed out, for `max_skipped`; `report` may go on from others."""
         self.epoch = 0
         """The one that the loader is in."""
         self._start, self._given = 0, 0
@@ -120,6 +122,11 @@ class Loader:
         self._under_way: deque[PlannedBatch] = deque()
         self._feed = Feed(self.mixes, self.encoder, settings.order, settings.seed, max(2, workers * ahead))
         self._decoding = Decoding(settings.pictures, self._jobs, workers, ahead, pin_memory)
+
+    @property
+    def planned(self) -> int:
+        """Batches that all ranks together have in the present epoch."""
+        return self._plan.batches
 
     @property
     def rows_left_out(self) -> int:
@@ -187,14 +194,21 @@ class Loader:
             given = time.perf_counter()
             self.report.waited += given - asked
             self._given += 1
+            if self._at_end:
+                self._end_epoch()
             yield batch
             if loop != self._loop:
                 raise LoaderError("another loop over the loader, or another state, took its place")
             asked = time.perf_counter()
             self.report.worked += asked - given
-        self._check_skipped(at_least=0)
-        self.report.batches_left_out += self._plan.batches - self._end(self._plan, self._start)
         self._next_epoch()
+
+    def _end_epoch(self) -> None:
+        """Before the last batch is given: who has all that it needs asks for no more."""
+        # Of the end of an epoch alone, a few examples say little.
+        self._check_skipped(at_least=SKIP_CHECK_AFTER if self._start else 0)
+        if self.rank == 0:
+            self.report.batches_left_out += self._plan.batches - self._end(self._plan, self._start)
 
     @property
     def _at_end(self) -> bool:
@@ -217,6 +231,7 @@ class Loader:
         skipped = [*planned.skipped, *_unreadable(planned.examples, decoded)]
         for skip in skipped:
             self.report.skip(skip)
+            self._own.skip(skip)
         self._check_skipped(SKIP_CHECK_AFTER)
         made = self._made(planned.index, planned.examples, decoded)
         return self._counted(made or self._repeated(planned, skipped))
@@ -265,13 +280,14 @@ class Loader:
     def _counted(self, batch: Batch) -> Batch:
         self.report.batches += 1
         self.report.examples += len(batch)
+        self._own.examples += len(batch)
         self.report.pictures += len(batch.pixel_values)
         self.report.tokens += batch.tokens
         self.report.places += batch.places
         return batch
 
     def _check_skipped(self, at_least: int) -> None:
-        report = self.report
+        report = self._own
         skipped = report.skipped.total()
         if skipped + report.examples < at_least or report.skipped_share <= self.settings.max_skipped:
             return
@@ -279,7 +295,8 @@ class Loader:
         first = report.listed[0]
         raise LoaderError(
             f"{skipped:,} of {skipped + report.examples:,} examples cannot be used ({reasons}), more than "
-            f"max_skipped {self.settings.max_skipped:g}; the first is {first.id}: {first.detail}"
+            f"max_skipped {self.settings.max_skipped:g}; the first is {first.id}: {first.detail}. If that is "
+            "as it should be, go on with `--set data.max_skipped=...`"
         )
 
     def state_dict(self, report: LoadingReport | None = None) -> dict[str, Any]:

@@ -22,6 +22,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 
 MAX_BYTES = 100 * 2**20
 MAX_PIXELS = 40_000_000
+MOST_PIXELS = 178_956_970
+"""Pillow itself decodes no more."""
 """What a recipe's `max_image_pixels` is by default."""
 
 BLIP2_MEAN = (0.48145466, 0.4578275, 0.40821073)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,15 @@ def read_preprocessing(folder: Path, size: tuple[int, int] | None = None) -> Pre
         size: height and width, where the model leaves no choice.
 
     Raises:
-        PreprocessingError: a file is damaged, or a value is of the wrong kind.
+        PreprocessingError: a file is damaged, or a value is of the wrong kind or not supported.
     """
     path, values = _stored(folder)
     height, width = size or _size(path, values)
+    _check_switches(path, values)
     mean = _triple(path, values, "image_mean", BLIP2_MEAN)
     std = _triple(path, values, "image_std", BLIP2_STD)
+    if values.get("do_normalize", True) is False:
+        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     pictures = PictureSettings(height=height, width=width)
     if mean != BLIP2_MEAN:
         # Margins are what normalisation turns into zeros.
@@ -74,6 +78,17 @@ def _stored(folder: Path) -> tuple[Path, dict[str, Any]]:
         if values:
             return path, values
     return folder / FILE, {}
+
+
+def _check_switches(path: Path, values: dict[str, Any]) -> None:
+    """Refuses what would give the encoder other pixels than it knows."""
+    if values.get("do_flip_channel_order"):
+        raise PreprocessingError(f"{path}: do_flip_channel_order: blue before red is not supported")
+    if values.get("do_rescale", True) is False:
+        raise PreprocessingError(f"{path}: do_rescale: pixels from 0 to 255 are not supported")
+    factor = values.get("rescale_factor") or 1 / 255
+    if not isinstance(factor, int | float) or not math.isclose(factor, 1 / 255, rel_tol=1e-3):
+        raise PreprocessingError(f"{path}: rescale_factor: {factor!r}, where only 1/255 is supported")
 
 
 def _size(path: Path, values: dict[str, Any]) -> tuple[int, int]:

@@ -121,7 +121,8 @@ class RunDirectory:
         latest = self.latest()
         mine = self._identity
         if latest is not None:
-            told = differences(mine, self._state_of(latest)["configuration"])
+            stored = self._state_of(latest)["configuration"]
+            told = [line for line in differences(mine, stored) if "data.max_skipped:" not in line]
             if told:
                 lines = "\n  ".join(told)
                 raise OtherConfiguration(
@@ -199,7 +200,7 @@ class RunDirectory:
         Args:
             save_weights: writes the model into a folder, given that and the one of frozen weights.
             best: validation loss, if this checkpoint is the best one of its stage so far.
-            stage_of_best: its number.
+            stage_of_best: number of the stage; the best one of an earlier stage is the best no more.
 
         Raises:
             RunError: the disk is full or cannot be written to; nothing that looks finished is left.
@@ -224,6 +225,9 @@ class RunDirectory:
             if best is not None:
                 found = {"checkpoint": name, "loss": best, "stage": stage_of_best}
                 _write_whole(self.path / BEST, json.dumps(found) + "\n")
+            elif (earlier := self.best()) is not None and earlier[2] < stage_of_best:
+                # Of another stage: what was trained since is not in it.
+                (self.path / BEST).unlink()
             self._prune()
         except OSError as error:
             shutil.rmtree(new, ignore_errors=True)

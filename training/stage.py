@@ -79,6 +79,23 @@ class _Losses(nn.Module):
         return losses
 
 
+def micro_batches(configuration: Configuration, number: int, processes: int) -> int:
+    """Batches of one process that make a step of a stage.
+
+    Raises:
+        SettingsError: the processes cannot share them evenly.
+    """
+    whole = configuration.stages[number].batch_size // configuration.per_device
+    count, over = divmod(whole, processes)
+    if over:
+        raise configuration.error(
+            ("stages", number, "batch_size"),
+            f"is {whole} batches of `per_device` {configuration.per_device}, which {processes} processes "
+            "cannot share evenly",
+        )
+    return count
+
+
 class StageRun:
     """One stage, from where `progress` stands in it to the checkpoint at its end."""
 
@@ -96,7 +113,7 @@ class StageRun:
         self._configuration = configuration = run.configuration
         self._stage = stage = configuration.stages[number]
         self._accelerator = accelerator = run.accelerator
-        self._micro_batches = self._shared_micro_batches()
+        self._micro_batches = micro_batches(configuration, number, accelerator.num_processes)
         data = stage.data or configuration.data
         self._loaded = with_settings(run.assembled, configuration, data, run.directory.digest)
         self._model = run.assembled.model
@@ -387,22 +404,11 @@ class StageRun:
         self._latest = self._run.directory.checkpoint_of(stored)
         if best is not None:
             self._best = (self._latest.name, best, self._number)
+        elif self._best is not None and self._best[2] < self._number:
+            self._best = None
         if ended:
             self._progress = stored
         self._saved_at = time.monotonic()
-
-    def _shared_micro_batches(self) -> int:
-        """Batches of one process that make a step."""
-        whole = self._stage.batch_size // self._configuration.per_device
-        processes: int = self._accelerator.num_processes
-        count, over = divmod(whole, processes)
-        if over:
-            raise self._configuration.error(
-                ("stages", self._number, "batch_size"),
-                f"is {whole} batches of `per_device` {self._configuration.per_device}, which "
-                f"{processes} processes cannot share evenly",
-            )
-        return count
 
     def _held_out_of(self) -> Loader | None:
         if self._configuration.validation is None:

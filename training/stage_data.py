@@ -15,8 +15,9 @@ from training.checkpoint import Loaded
 from training.configuration import Configuration, DataSection, MixSection
 from training.loader import Loader, LoaderSettings, MixWeight
 from training.mixes import TRAIN, VALIDATION, EmptySplit, Mix
-from training.mixture import Mixture
+from training.mixture import Mixture, cells_of
 from training.order import OrderSettings
+from translation.machine import available_cores
 
 
 def training_loader(
@@ -33,7 +34,7 @@ def training_loader(
     stage = configuration.stages[number]
     data = stage.data or configuration.data
     together = stage.batch_size // configuration.per_device
-    workers = data.workers if data.workers != "auto" else max(0, _cores() // _local(accelerator) - 1)
+    workers = data.workers if data.workers != "auto" else max(0, available_cores() // _local(accelerator) - 1)
     settings = LoaderSettings(
         tuple(MixWeight(mix.path, mix.times) for mix in configuration.mixes_of(data)),
         _order(configuration, data, loaded),
@@ -64,7 +65,7 @@ def held_out_loader(
     """The held-out rows of a stage's mixes, each once; mixes and tasks that are not trained on are left out.
 
     Raises:
-        EmptySplit: none of the mixes has any.
+        EmptySplit: none of the mixes has any, or none of a task that is trained on.
         MixError: see `Loader`.
     """
     data = configuration.stages[number].data or configuration.data
@@ -83,13 +84,17 @@ def held_out_loader(
         # A picture that is broken is one of few here.
         max_skipped=1.0,
     )
-    return Loader(
+    loader = Loader(
         settings,
         loaded.tokenizer,
         rank=accelerator.process_index,
         ranks=accelerator.num_processes,
         workers=1 if data.workers else 0,
     )
+    if not loader.planned:
+        loader.close()
+        raise EmptySplit("all rows that are held out are of tasks that are not trained on")
+    return loader
 
 
 def held_out_keys(configuration: Configuration) -> pa.Array | None:
@@ -110,6 +115,17 @@ def held_out_keys(configuration: Configuration) -> pa.Array | None:
             mix = Mix(path, VALIDATION)
             keys += [chunk for group in mix.groups for chunk in mix.split_keys(group).chunks]
     return pc.unique(pa.concat_arrays(keys)) if keys else None
+
+
+def check_tasks(configuration: Configuration, number: int) -> None:
+    """That the rows of a stage have the tasks that it weighs; without weights nothing is read.
+
+    Raises:
+        MixError: a weighted task is in no mix, or a mix cannot be read.
+    """
+    data = configuration.stages[number].data or configuration.data
+    if data.tasks:
+        cells_of([Mix(mix.path) for mix in configuration.mixes_of(data)], Mixture(data.tasks))
 
 
 def mix_digests(configuration: Configuration) -> list[str]:
@@ -145,10 +161,6 @@ def _order(configuration: Configuration, data: DataSection, loaded: Loaded) -> O
         window_bytes=data.window_mib * 2**20,
         picture_tokens=loaded.base.visual_tokens,
     )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def _local(accelerator: Accelerator) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cached_property
@@ -104,7 +105,11 @@ class StoredPictures:
         path = Path(file) if Path(file).is_absolute() else Path(self.mix.root, file)
         with ZipFile(path) as archive:
             _check_size(archive.getinfo(member).file_size, f"{file} member {member}")
-            return archive.read(member)
+            try:
+                return archive.read(member)
+            except (zlib.error, RuntimeError) as error:
+                # Encrypted, or packed in a way that Python does not know.
+                raise BadPicture("broken", f"{file} member {member}: {error}") from error
 
     @cached_property
     def is_shared(self) -> bool:
@@ -146,8 +151,14 @@ class StoredPictures:
             number, group, row = (int(place) for place in places[at])
             key = (self._shared_files[number], group)
             if key not in self._groups:
-                with pq.ParquetFile(self.mix.open_file(key[0])) as file:
-                    self._groups[key] = file.read_row_group(group, columns=["image"]).column("image")
+                try:
+                    with pq.ParquetFile(self.mix.open_file(key[0])) as file:
+                        self._groups[key] = file.read_row_group(group, columns=["image"]).column("image")
+                except (OSError, pa.ArrowException) as error:
+                    raise MixError(
+                        f"{self.mix.name(key[0])}: not readable as Parquet ({error}); `translate-mix verify` "
+                        "lists all that is wrong"
+                    ) from error
                 while len(self._groups) > CACHED_GROUPS:
                     self._groups.popitem(last=False)
             self._groups.move_to_end(key)

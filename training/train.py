@@ -27,8 +27,8 @@ from training.precision import Precisions, precisions_of
 from training.requested import parts_of
 from training.run_directory import FROZEN, Progress, RunDirectory, RunError
 from training.sharding import shard
-from training.stage import Run, StageRun
-from training.stage_data import mix_digests
+from training.stage import Run, StageRun, micro_batches
+from training.stage_data import check_tasks, mix_digests
 from training.throughput import peak_flops, picture_flops
 
 
@@ -66,6 +66,10 @@ def train(configuration: Configuration, console: Console, *, quiet: bool = False
         latest, progress, best = _where(directory, accelerator)
         if latest is not None and progress.finished:
             return Outcome(latest, progress, best, main)
+        for number in range(progress.stage, len(configuration.stages)):
+            # What is wrong with a later stage is told before the first one takes its days.
+            micro_batches(configuration, number, accelerator.num_processes)
+            check_tasks(configuration, number)
         sharded = configuration.sharding == "full" and accelerator.num_processes > 1
         assembled = assemble(
             parts_of(configuration),

@@ -7,8 +7,6 @@ longer give the numbers by hand.
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -17,6 +15,7 @@ from pathlib import Path
 
 from translation.decoder import LEAST_WIDTH, Decoder, Threads, usual_threads
 from translation.languages import ENGLISH
+from translation.machine import available_cores, available_memory
 from translation.model import SENTENCEPIECE, ModelError, read_description
 from translation.shortlists import read_shortlists, read_vocabulary
 from translation.tokenizer import END, Tokenizer
@@ -67,8 +66,6 @@ BYTES = 4
 """Of a score."""
 MOST_THREADS = 1024
 """Of a machine. More is a number in the wrong place."""
-CONTAINER = Path("/sys/fs/cgroup")
-"""Where Linux tells a container what it may use (cgroup v2)."""
 
 
 @dataclass(frozen=True)
@@ -132,37 +129,6 @@ def parse_threads(text: str) -> Threads | None:
 def asked_threads(text: str | None, device: str, cores: int | None = None) -> Threads | None:
     """What `--threads` says, or what is usual on so many cores where it is not given; see `parse_threads`."""
     return parse_threads(text) if text else usual_threads(device, cores or available_cores())
-
-
-def available_cores() -> int:
-    """Cores that this process may use; in a container no more than its share of time fills."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform.startswith("linux") else os.cpu_count() or 1
-    try:
-        # Microseconds in each period; `max` where nothing bounds it.
-        time_given, period = map(int, (CONTAINER / "cpu.max").read_text(encoding="ascii").split())
-    except (OSError, ValueError):
-        return cores
-    return min(cores, -(-time_given // period))
-
-
-def available_memory() -> int:
-    """Bytes that this process may still take; `sys.maxsize` where the system does not tell."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        return sys.maxsize
-    try:
-        # In a container; `max` where nothing bounds it.
-        most, taken = (
-            int((CONTAINER / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current")
-        )
-        lines = (CONTAINER / "memory.stat").read_text(encoding="ascii").splitlines()
-    except (OSError, ValueError):
-        return free
-    # Of files that were read and may be forgotten; `MemAvailable` does not count it either.
-    cached = next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)
-    return min(free, most - taken + cached)
 
 
 def measure(

@@ -434,7 +434,7 @@ def _again() -> str:
     return """## Making it again
 
 With the extra `convert` of translate-mix, `npm` and Debian's `apt-get`; the last command writes this card.
-`FILE` has sentences of Tatoeba, `DIR` NTREX (`ntrex.parquet`).
+`FILE` has sentences of Tatoeba, `DIR` NTREX's table (`python -m scripts.reference_tables`).
 
 ```sh
 python -m scripts.small_model.data --output build/small-model/data --tatoeba FILE

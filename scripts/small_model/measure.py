@@ -4,9 +4,10 @@
         --references DIR --output build/small-model/measured
 
 Held-out CLDR names, interface strings and sentences, the captions of the Tux Paint stamps (a Debian package,
-GPL-2: read here and kept nowhere) and NTREX lines 1001-1997 (`ntrex.parquet` in `--references`), in both
-directions, against copying the source; and whether trained names come back. No text is judged whose English
-was trained on. Writes `OUTPUT.json` and `OUTPUT.md`; the last line of standard output is the JSON's means.
+GPL-2: read here and kept nowhere) and NTREX lines 1001-1997 (`ntrex.parquet` of
+`scripts/reference_tables.py`, in `--references`), in both directions, against copying the source; and whether
+trained names come back. No text is judged whose English was trained on. Writes `OUTPUT.json` and `OUTPUT.md`;
+the last line of standard output is the JSON's means.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from statistics import fmean
 import pyarrow.parquet as pq
 from sacrebleu.metrics.chrf import CHRF
 
-from evaluation.references import REPORT, references
+from evaluation.references import REPORT, ntrex
 from scripts.miniature import stamps
 from scripts.small_model.cleaning import key_of
 from scripts.small_model.data import HELD_OUT, TRAIN
@@ -129,11 +130,7 @@ def read_stamps(packages: Path) -> list[Pair]:
 
 def read_ntrex(folder: Path) -> list[Pair]:
     """NTREX lines 1001-1997, those that were translated."""
-    return [
-        Pair(one.pair.source, one.pair.language, one.pair.target)
-        for one in references(folder, REPORT)
-        if one.origin == NTREX
-    ]
+    return [Pair(one.pair.source, one.pair.language, one.pair.target) for one in ntrex(folder, REPORT)]
 
 
 def unseen(pairs: Iterable[Pair], trained: frozenset[str]) -> list[Pair]:
@@ -323,7 +320,7 @@ def main() -> int:
     parser.add_argument("model", type=Path, help="directory that `model add` wrote")
     parser.add_argument("--data", type=Path, required=True, help="pairs.parquet of data.py")
     parser.add_argument("--packages", type=Path, default=Path("build/packages"), help="for the stamps")
-    parser.add_argument("--references", type=Path, metavar="DIR", help="has ntrex.parquet and its like")
+    parser.add_argument("--references", type=Path, metavar="DIR", help="has ntrex.parquet")
     parser.add_argument("--output", type=Path, required=True, help="without an ending")
     parser.add_argument("--sample", type=int, default=SAMPLE, help="texts of a language and set; 0: all")
     parser.add_argument("--threads", type=int, default=2, help="batches at the same time")

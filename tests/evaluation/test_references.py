@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evaluation.references import FIT, LEARN, PARTS, REPORT, Reference, part_of, references
+from evaluation.references import FIT, LEARN, PARTS, REPORT, Reference, ntrex, part_of, references
 from translation.filters import TextPair
 
 ROOT = Path(__file__).parents[2]
@@ -85,9 +85,40 @@ def test_translations_of_one_text_share_its_number(folder: Path) -> None:
     assert all(len(sources) == 1 for sources in by_number.values())
 
 
-def test_a_missing_table_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"ntrex\.parquet"):
-        list(references(tmp_path, FIT))
+def test_ntrex_needs_no_other_table(folder: Path) -> None:
+    for name in ("udhr", "tatoeba", "cldr_emoji_names"):
+        (folder / f"{name}.parquet").unlink()
+    assert {one.number for one in ntrex(folder, REPORT)} == {1001, 1997}
+    assert {one.origin for one in ntrex(folder, FIT)} == {"ntrex"}
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("ntrex", " --ntrex NTREX/NTREX-128"),
+        ("tatoeba", " --tatoeba LASER/data/tatoeba/v1"),
+        ("udhr", ""),
+        ("cldr_emoji_names", ""),
+    ],
+)
+def test_a_missing_table_is_named_with_what_makes_it(folder: Path, name: str, given: str) -> None:
+    (folder / f"{name}.parquet").unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        list(references(folder, FIT))
+    command = f"python -m scripts.reference_tables{given} --output {folder}"
+    assert str(caught.value) == f"{folder / name}.parquet is missing; `{command}` makes it"
+
+
+def test_the_command_leaves_no_file_where_a_table_is_missing(folder: Path, tmp_path: Path) -> None:
+    (folder / "udhr.parquet").unlink()
+    out = tmp_path / "pairs.tsv"
+    result = subprocess.run(
+        [sys.executable, "-m", "evaluation.references", "--data", folder, "--output", out],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"{folder / 'udhr.parquet'} is missing; `python -m scripts.")
+    assert not out.exists()
 
 
 def test_stamps_are_only_reported_and_known_traps_avoided(folder: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from apache_beam.options.pipeline_options import DirectOptions
 
 from pipelines.engines import cores_per_worker
 from pipelines.options import beam_options, has_accelerators, workers_elsewhere
-from translation.tuning import available_cores
+from translation.machine import available_cores
 
 
 def test_several_workers_are_processes_unless_something_else_is_said() -> None:

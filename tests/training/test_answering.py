@@ -161,6 +161,12 @@ def test_choices_have_the_losses_of_training(
             assert likelihood.mean == pytest.approx(wanted.total / wanted.tokens, abs=1e-4)
 
 
+@pytest.mark.parametrize("setting", ["beams", "max_new_tokens"])
+def test_a_search_has_a_beam_and_room_for_a_word(setting: str) -> None:
+    with pytest.raises(ValueError, match=f"{setting}: 0 must be at least 1"):
+        Generation(**{setting: 0})
+
+
 def test_a_sliding_window_shorter_than_the_prompt_scores_as_in_training() -> None:
     window = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "sliding_window": 6}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": tiny.ROWS}

@@ -64,6 +64,8 @@ def test_paths_start_at_the_configurations_folder(file: Path) -> None:
         ("model.connector=mlp", "stages.0.learning_rates.qformer", "no Q-Former"),
         ("model.quantization=int4", "model.quantization", "int8"),
         ("data.mixes=[elsewhere]", "data.mixes.0", "no directory"),
+        ("data.workers=-1", "data.workers", "at least 0"),
+        ("data.max_pixels=200000000", "data.max_pixels", "178956970"),
         ("model.vision=nowhere", "model.vision", "no directory"),
         ("stages=[]", "stages", "at least 1"),
         ("precision=half", "precision", "bfloat16"),
@@ -109,6 +111,7 @@ def test_the_digest_is_of_what_decides_on_the_weights(file: Path) -> None:
         "checkpoints.keep=5",
         "log.every_steps=1",
         "data.workers=3",
+        "data.max_skipped=0.1",
         "name=b",
         "sharding=full",
     ):

@@ -18,7 +18,7 @@ from training.decoding import LoaderError
 from training.epochs import Epoch
 from training.examples import Window
 from training.loader import Loader, LoaderSettings, MixWeight
-from training.loading_report import summed
+from training.loading_report import LoadingReport, summed
 from training.mixes import MixError
 from training.mixture import Mixture
 from training.order import OrderSettings
@@ -80,12 +80,13 @@ def test_workers_change_nothing(whole: list[list[Seen]], mix: Path, tokenizer: A
 
 @pytest.mark.parametrize("ranks", [2, 3, 7])
 def test_ranks_share_the_one_order(whole: list[list[Seen]], mix: Path, tokenizer: Any, ranks: int) -> None:
-    parts = []
+    parts, reports = [], []
     for rank in range(ranks):
         with Loader(loader_settings(mix), tokenizer, rank=rank, ranks=ranks, workers=rank % 2) as loader:
             parts.append(seen(loader))
             assert len(loader) == loader.batches_in(1) == loader.batches_left
-            left_out = loader.report.batches_left_out
+            reports.append(loader.report)
+    left_out = summed(reports).batches_left_out
     together = [batch for step in zip(*parts, strict=True) for batch in step]
     assert left_out == len(whole[0]) % ranks
     assert together == whole[0][: len(whole[0]) - left_out]
@@ -363,14 +364,32 @@ def test_a_batch_without_a_readable_picture_is_replaced_and_counted(
     assert len({row for batch in batches for row in batch.ids}) == 23
 
 
-def test_too_many_bad_rows_stop_the_run(make_mix: MakeMix, tokenizer: Any) -> None:
+def a_fifth_broken() -> list[Any]:
     broken = {"bytes": b"nothing", "path": None}
-    rows = [
+    return [
         row_of(number, "deu_Latn", **({"image": broken} if number % 5 == 0 else {})) for number in range(60)
     ]
+
+
+def test_too_many_bad_rows_stop_the_run(make_mix: MakeMix, tokenizer: Any) -> None:
     told = r"12 of 60 examples cannot be used \(unknown format 12\), more than max_skipped 0\.05"
-    loader = Loader(loader_settings(make_mix({"deu_Latn": rows})), tokenizer)
+    loader = Loader(loader_settings(make_mix({"deu_Latn": a_fifth_broken()})), tokenizer)
     with loader, pytest.raises(LoaderError, match=told):
+        seen(loader)
+
+
+def test_the_end_of_an_epoch_is_checked_though_nobody_asks_for_more(
+    make_mix: MakeMix, tokenizer: Any
+) -> None:
+    loader = Loader(loader_settings(make_mix({"deu_Latn": a_fifth_broken()})), tokenizer)
+    with loader, pytest.raises(LoaderError, match="more than max_skipped"):
+        list(itertools.islice(loader, len(loader)))
+
+
+def test_what_other_stages_read_hides_no_bad_rows(make_mix: MakeMix, tokenizer: Any) -> None:
+    loader = Loader(loader_settings(make_mix({"deu_Latn": a_fifth_broken()})), tokenizer)
+    loader.report = LoadingReport(examples=20_000)
+    with loader, pytest.raises(LoaderError, match="more than max_skipped"):
         seen(loader)
 
 

@@ -47,6 +47,13 @@ def test_newer_checkpoints_have_it_in_the_processors_file(tmp_path: Path) -> Non
     assert found.pictures.margin == (128, 128, 128)
 
 
+def test_without_normalisation_pixels_are_from_0_to_1(tmp_path: Path) -> None:
+    values = {"do_normalize": False, "image_mean": [0.5, 0.5, 0.5]}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(values))
+    found = read_preprocessing(tmp_path)
+    assert (found.mean, found.std) == ((0, 0, 0), (1, 1, 1))
+
+
 def test_without_files_pictures_are_blip2s(tmp_path: Path) -> None:
     assert read_preprocessing(tmp_path) == Preprocessing(PictureSettings(), BLIP2_MEAN, BLIP2_STD)
 
@@ -57,6 +64,9 @@ def test_without_files_pictures_are_blip2s(tmp_path: Path) -> None:
         ("{", "damaged"),
         ('{"size": "large"}', "size: 'large' says no height and width"),
         ('{"image_mean": [0.5]}', r"image_mean: \[0.5\] is no list of three numbers"),
+        ('{"do_flip_channel_order": true}', "do_flip_channel_order: blue before red"),
+        ('{"do_rescale": false}', "do_rescale: pixels from 0 to 255"),
+        ('{"rescale_factor": 0.5}', "rescale_factor: 0.5, where only 1/255"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_told(tmp_path: Path, text: str, told: str) -> None:

@@ -46,6 +46,15 @@ def configured(folder: Path, *overrides: str) -> Configuration:
     return load_configuration(folder / "test.yaml", overrides)
 
 
+def test_the_best_checkpoint_of_an_earlier_stage_is_not_chosen(configuration: Configuration) -> None:
+    with RunDirectory(configuration) as run:
+        run.save(Progress(step=3), state(), weights, best=1.5)
+        assert chosen_checkpoint(configuration.run_directory).name == "step-00000003"
+        run.save(Progress(step=5, stage=1), state(), weights, stage_of_best=1)
+        assert run.best() is None
+    assert chosen_checkpoint(configuration.run_directory).name == "step-00000005"
+
+
 def weights(folder: Path, frozen: Path) -> None:
     (folder / "config.json").write_text("{}")
 

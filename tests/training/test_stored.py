@@ -96,6 +96,25 @@ def write_shared(folder: Path, ids: list[str], name: str = "00000.parquet") -> N
     pq.write_table(table, folder / "images" / name, row_group_size=2)
 
 
+@pytest.mark.parametrize("what", ["damaged", "encrypted"])
+def test_a_member_of_a_zip_that_cannot_be_unpacked_is_a_bad_picture(
+    folder: Path, tmp_path: Path, what: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr("y.jpg", b"picture " * 400)
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    if what == "damaged":
+        data[35:41] = b"\xff" * 6
+    else:
+        # The first bit of the flags, in the member's header and in the directory.
+        data[6] |= 1
+        data[data.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(data)
+    reason, detail = reason_of(store_of(folder), cell(f"{tmp_path}/a.zip#member=y.jpg"))
+    assert reason == "broken"
+    assert "a.zip member y.jpg" in detail
+
+
 def test_shared_pictures_are_found_by_their_id(folder: Path) -> None:
     write_shared(folder, ["c", "a", "bb", "ä", "z"])
     write_shared(folder, ["other"], "00001.parquet")
@@ -108,6 +127,20 @@ def test_shared_pictures_are_found_by_their_id(folder: Path) -> None:
 def test_without_shared_pictures_the_path_counts(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"file")
     assert store_of(folder).get(cell(tmp_path / "a.jpg"), "some id") == b"file"
+
+
+def test_a_damaged_row_group_of_shared_pictures_stops_the_run(folder: Path) -> None:
+    write_shared(folder, ["a", "b", "c"])
+    path = folder / "images/00000.parquet"
+    column = pq.read_metadata(path).row_group(1).column(1)
+    start = column.dictionary_page_offset or column.data_page_offset
+    data = bytearray(path.read_bytes())
+    data[start : start + 40] = b"\xff" * 40
+    path.write_bytes(data)
+    store = store_of(folder)
+    assert store.get(cell(), "a") == jpeg(0)
+    with pytest.raises(MixError, match=r"images/00000\.parquet: not readable as Parquet"):
+        store.get(cell(), "c")
 
 
 def test_broken_shared_pictures_stop_the_run(folder: Path) -> None:

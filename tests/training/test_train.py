@@ -25,6 +25,7 @@ from training.batches import Batch
 from training.configuration import Configuration, load_configuration
 from training.figures import METRICS, read_figures
 from training.loader import LoaderError
+from training.mixes import MixError
 from training.run_directory import CHECKPOINTS, RunError
 from training.stage import StageRun, Stopped
 from training.train import train
@@ -67,8 +68,12 @@ def one_thread() -> Any:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, parts: Path) -> Path:
-    """A configuration, its parts and a mix of 60 rows in three languages, some without a picture."""
+def folder(tmp_path: Path, parts: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration, its parts and a mix of 60 rows in three languages, some without a picture.
+
+    It is the working directory too, where what overrides name begins.
+    """
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "parts").symlink_to(parts)
     rows = rows_of({"deu_Latn": 24, "jpn_Jpan": 16, "eng_Latn": 12})
     nothing: dict[str, Any] = {"image": None, "image_id": None, "task": "text"}
@@ -202,6 +207,24 @@ def environment(**values: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | values
 
 
+def test_held_out_rows_of_untrained_tasks_alone_are_no_validation(folder: Path, capsys: Any) -> None:
+    settings = ("data.tasks={caption: 0}", "stages.0.steps=1", "stages.1.epochs=null", "stages.1.steps=1")
+    outcome = train(
+        configured(folder, *settings, "stages.0.batch_size=4", "stages.1.batch_size=4"),
+        Console(soft_wrap=True),
+        quiet=True,
+    )
+    assert outcome.best is None
+    assert "no validation" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("second", ["stages.1.data={mixes: [mix], tasks: {captions: 2}, workers: 0}"])
+def test_what_is_wrong_with_a_later_stage_is_told_before_the_first(folder: Path, second: str) -> None:
+    with pytest.raises(MixError, match=r"tasks\.captions: no row has this task; there are caption, text"):
+        trained(folder, second)
+    assert not (folder / "run" / METRICS).exists()
+
+
 def test_two_processes_train_as_one_does(folder: Path) -> None:
     trained(folder, "output=one", "model.lora.dropout=0")
     script = folder / "two.py"
@@ -238,7 +261,7 @@ def launched(folder: Path, *overrides: str) -> subprocess.Popen[bytes]:
     settings = [word for override in overrides for word in ("--set", override)]
     return subprocess.Popen(
         [*launch, *module, *settings],
-        cwd=ROOT,
+        cwd=folder,
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

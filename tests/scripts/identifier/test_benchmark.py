@@ -12,6 +12,7 @@ from benchmarks.identification import (
     accepted,
     false_acceptance,
     first_words,
+    main,
     measure,
     thinned,
 )
@@ -59,6 +60,17 @@ def test_sets_hold_out_lines_articles_and_english_texts(tmp_path: Path) -> None:
     reported = [text for text in english if split_of("tatoeba", Pair("de", "x", text)) == "report"]
     assert sets["tatoeba"]["eng_Latn"] == reported
     assert 50 < len(reported) < 150
+
+
+def test_without_tables_the_command_that_makes_them_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["identification", "--data", str(tmp_path)])
+    assert main() == 2
+    told = capsys.readouterr().err
+    assert (
+        f"`python -m scripts.reference_tables --ntrex NTREX/NTREX-128 --output {tmp_path}` makes it" in told
+    )
 
 
 def test_acceptance_by_kind_of_the_other_language() -> None:

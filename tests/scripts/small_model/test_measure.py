@@ -116,6 +116,13 @@ def test_sets_are_read_by_origin_and_split(tmp_path: Path) -> None:
         measure.read_data(only)
 
 
+def test_ntrex_is_read_without_the_other_tables(tmp_path: Path) -> None:
+    rows = [("eng_Latn", "A dog."), ("deu_Latn", "Ein Hund.")]
+    table = [{"line": 1001, "nllb_code": code, "text": text} for code, text in rows]
+    pq.write_table(pa.Table.from_pylist(table), tmp_path / "ntrex.parquet")
+    assert measure.read_ntrex(tmp_path) == [Pair("A dog.", "deu_Latn", "Ein Hund.")]
+
+
 def test_all_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
