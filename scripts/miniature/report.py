@@ -4,7 +4,8 @@ python -m scripts.miniature.report --runs build/miniature/runs --results build/m
     --data build/miniature/data --output docs/miniature
 
 RUNS holds `multi/` and `english/`, as `realign train` left them; RESULTS `<arm>-<set>.json`, as
-`realign evaluate` wrote them for the sets `drawings` and `things`. Needs matplotlib.
+`realign evaluate` wrote them for the sets `drawings`, `english` (more drawings, in English alone) and
+`things`, those that are there. Needs matplotlib.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ from training.figures import METRICS, read_figures
 from translation.languages import ENGLISH, resolve
 
 ARMS = {"multi": "multilingual mix", "english": "English-only mix"}
-SETS = {"drawings": "another drawing of a trained thing", "things": "a thing never seen"}
+SETS = {
+    "drawings": "another drawing of a trained thing",
+    "english": "all such drawings, in English",
+    "things": "a thing never seen",
+}
 METRIC_NAMES = {"chrf++": "chrF++", "cider": "CIDEr", "fidelity": "in the asked language, %"}
 SAMPLES = 6
 SHOWN = ("eng_Latn", "deu_Latn", "spa_Latn", "rus_Cyrl", "jpn_Jpan", "kor_Hang")
@@ -58,8 +63,9 @@ def table(results: Path, name: str) -> str:
     for code in [ENGLISH, *(code for code in codes if code != ENGLISH)]:
         cells = [_shown(scores[arm][metric].languages[code]) for metric in METRIC_NAMES for arm in ARMS]
         lines.append(f"| {resolve(code).name} | " + " | ".join(cells) + " |")
-    means = [f"**{_shown(scores[arm][metric].macro)}**" for metric in METRIC_NAMES for arm in ARMS]
-    lines.append("| **mean without English** | " + " | ".join(means) + " |")
+    if codes != [ENGLISH]:
+        means = [f"**{_shown(scores[arm][metric].macro)}**" for metric in METRIC_NAMES for arm in ARMS]
+        lines.append("| **mean without English** | " + " | ".join(means) + " |")
     return "\n".join([*lines, ""])
 
 

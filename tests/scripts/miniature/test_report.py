@@ -68,6 +68,20 @@ def test_the_table_shows_both_arms_beside_each_other(folder: Path) -> None:
     assert rows["Russian"][4:] == ["100.0", "0.0"]
 
 
+def test_a_table_of_english_alone_has_no_mean_without_it(tmp_path: Path) -> None:
+    for arm in SAID:
+        items = [item("a harp", "harp", language="eng_Latn", name="harp")]
+        found = evaluate(
+            Predictions(tuple(items), 1, (), "ab" * 32),
+            ("cider", "chrf++", "fidelity"),
+            Provenance("miniature-drawings"),
+            resamples=20,
+        )
+        write_result(tmp_path / f"{arm}-english.json", *found)
+    table = report.table(tmp_path, "english").splitlines()
+    assert [line.split(" | ")[0].strip("| ") for line in table[4:] if line] == ["English"]
+
+
 def test_samples_show_the_picture_what_both_arms_say_and_what_people_say(folder: Path) -> None:
     output = folder / "output"
     output.mkdir()
