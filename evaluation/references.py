@@ -32,13 +32,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from evaluation.reference_sets import LAST_FITTED_LINE
 from translation.filters import TextPair
 from translation.languages import ENGLISH, languages, resolve
 
 FIT, REPORT, LEARN = "fit", "report", "learn"
 PARTS = (FIT, REPORT, LEARN)
 
-_LAST_FITTED_LINE = 1000
 _UNTRANSLATED = 4
 """Languages with the very same text of a line: they did not translate it."""
 
@@ -94,7 +94,7 @@ def ntrex(folder: Path, part: str) -> Iterator[Reference]:
 
 
 def _line_part(line: int) -> str:
-    return FIT if line <= _LAST_FITTED_LINE else REPORT
+    return FIT if line <= LAST_FITTED_LINE else REPORT
 
 
 def article_part(article: int) -> str:

@@ -122,6 +122,7 @@ class RunDirectory:
         mine = self._identity
         if latest is not None:
             stored = self._state_of(latest)["configuration"]
+            # It decides on no weights, but runs of earlier versions have it among what does.
             told = [line for line in differences(mine, stored) if "data.max_skipped:" not in line]
             if told:
                 lines = "\n  ".join(told)
