@@ -235,6 +235,17 @@ def quantisation(kind: Quantization | None, dtype: torch.dtype) -> Any | None:
     )
 
 
+def keep_differentiable(model: nn.Module) -> None:
+    """Keeps bitsandbytes from packing 4-bit weights anew at the first inference on a CPU with AVX512-BF16.
+
+    What it packs so has no gradients, also in the training that goes on after a validation, and needs widths
+    that are multiples of 64.
+    """
+    for module in model.modules():
+        if getattr(module, "support_avx512bf16_for_cpu", False):
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
+
+
 def is_quantised(parameter: Tensor) -> bool:
     """Whether a parameter holds packed weights."""
     return not parameter.is_floating_point()

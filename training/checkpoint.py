@@ -28,6 +28,7 @@ from training.adapters import (
     base_name,
     base_of,
     is_quantised,
+    keep_differentiable,
     load_adapter,
     quantisation,
     save_adapter,
@@ -504,6 +505,7 @@ def whole_model(
             **options,
         )
     check_report(report, folder)
+    keep_differentiable(model)
     generation = folder / "generation_config.json"
     if generation.is_file():
         with quietly():

@@ -12,6 +12,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
 
+from training.adapters import keep_differentiable
 from training.weight_files import CheckpointError, WeightFiles, check_report, quietly, read_json
 
 
@@ -70,4 +71,5 @@ def language_model_of(
             **options,
         )
     check_report(report, folder)
+    keep_differentiable(model)
     return model

@@ -176,6 +176,43 @@ def test_the_language_model_alone_is_quantised(hub: Path, quantization: Any) -> 
         assert type(made.base.language_model).__name__ in ("MT5ForConditionalGeneration", "BloomForCausalLM")
 
 
+@pytest.mark.parametrize("width", [16, 64])
+def test_4_bit_weights_can_be_trained_through_after_a_validation(
+    hub: Path, tmp_path: Path, width: int
+) -> None:
+    """bitsandbytes packs them for inference on CPUs with AVX512-BF16: without gradients, in blocks of 32."""
+    pytest.importorskip("bitsandbytes")
+    config = tiny.text_config("llama")
+    config.hidden_size, config.num_key_value_heads, config.head_dim = width, 4, width // 4
+    config.intermediate_size = 2 * width
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    tiny.tokenizer("llama").save_pretrained(tmp_path)
+    made = assemble(Parts(vision=str(hub / "blip2-t5"), llm=str(tmp_path), quantization="nf4"))
+    trainable(made.model, {"projection", "lora"})
+    made.model.train()
+    token = made.image_token_id
+    asked = {
+        "input_ids": torch.tensor([[token] * made.base.visual_tokens + [10, 11, 12]]),
+        "pixel_values": tiny.pictures(1),
+    }
+    weight = made.base.language_projection.weight
+
+    def gradient() -> torch.Tensor:
+        weight.grad = None
+        torch.manual_seed(0)
+        made.model(**asked).logits.logsumexp(-1).sum().backward()
+        assert weight.grad is not None
+        return weight.grad.clone()
+
+    before = gradient()
+    assert before.any()
+    made.model.eval()
+    with torch.no_grad():
+        made.model(**asked)
+    made.model.train()
+    torch.testing.assert_close(gradient(), before)
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
