@@ -4,7 +4,6 @@ configuration.json            the configuration as it was checked, and its diges
 metrics.jsonl                 figures, see `training.figures`
 frozen/                       weights that the run does not change, hard-linked into every checkpoint
 checkpoints/step-00001000/    see `training.checkpoint`; with training_state/ to go on from
-best.json                     which checkpoint has the lowest validation loss
     skipped.jsonl                 the first examples that could not be used, and why
 """
 
@@ -33,7 +32,6 @@ FROZEN = "frozen"
 TRAINING_STATE = "training_state"
 STATE = "state.json"
 OPTIMISER = "optimizer.safetensors"
-BEST = "best.json"
 SKIPPED = "skipped.jsonl"
 CONFIGURATION = "configuration.json"
 
@@ -193,15 +191,15 @@ class RunDirectory:
         optimiser: Mapping[str, Tensor],
         save_weights: Callable[[Path, Path], None],
         *,
+        stage: int = 0,
         best: float | None = None,
-        stage_of_best: int = 0,
     ) -> Path:
         """Writes a checkpoint under another name, syncs and renames it, and removes those that are over.
 
         Args:
             save_weights: writes the model into a folder, given that and the one of frozen weights.
+            stage: number of the stage that was trained; the progress of its end is the next one's.
             best: validation loss, if this checkpoint is the best one of its stage so far.
-            stage_of_best: number of the stage; the best one of an earlier stage is the best no more.
 
         Raises:
             RunError: the disk is full or cannot be written to; nothing that looks finished is left.
@@ -214,7 +212,8 @@ class RunDirectory:
             save_weights(new, self.path / FROZEN)
             if optimiser:
                 save_file(dict(optimiser), state / OPTIMISER)
-            content = {"progress": asdict(progress), "configuration": self._identity}
+            content = {"progress": asdict(progress), "stage": stage, "best": best,
+                       "configuration": self._identity}  # fmt: skip
             (state / STATE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
             _sync_tree(new)
             target = folder / name
@@ -223,12 +222,6 @@ class RunDirectory:
                 _remove(target)
             new.rename(target)
             sync_folder(folder)
-            if best is not None:
-                found = {"checkpoint": name, "loss": best, "stage": stage_of_best}
-                _write_whole(self.path / BEST, json.dumps(found) + "\n")
-            elif (earlier := self.best()) is not None and earlier[2] < stage_of_best:
-                # Of another stage: what was trained since is not in it.
-                (self.path / BEST).unlink()
             self._prune()
         except OSError as error:
             shutil.rmtree(new, ignore_errors=True)
@@ -242,15 +235,8 @@ class RunDirectory:
         return target
 
     def best(self) -> tuple[str, float, int] | None:
-        """Name, validation loss and stage of the best checkpoint of the last stage that has one."""
-        try:
-            content = json.loads((self.path / BEST).read_text(encoding="utf-8"))
-            name, loss, stage = str(content["checkpoint"]), float(content["loss"]), int(content["stage"])
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{self.path / BEST}: damaged ({error}); remove it") from error
-        return (name, loss, stage) if (self.path / CHECKPOINTS / name).is_dir() else None
+        """Name, validation loss and stage of the best checkpoint of the stage that was trained last."""
+        return _best(self.checkpoints())
 
     def _prune(self) -> None:
         best = self.best()
@@ -285,11 +271,25 @@ def chosen_checkpoint(directory: Path) -> Path:
     found = _finished(directory)
     if not found:
         raise RunError(f"{directory}: the run has no checkpoint yet")
-    try:
-        best = folder / json.loads((directory / BEST).read_text(encoding="utf-8"))["checkpoint"]
-    except (OSError, ValueError, KeyError, TypeError):
-        best = None
-    return best if best in found else found[-1]
+    best = _best(found)
+    return folder / best[0] if best is not None else found[-1]
+
+
+def _best(checkpoints: Sequence[Path]) -> tuple[str, float, int] | None:
+    """Of the last one's stage, the one with the lowest validation loss; without those that cannot be read."""
+    found = []
+    for checkpoint in checkpoints:
+        try:
+            state = json.loads((checkpoint / TRAINING_STATE / STATE).read_text(encoding="utf-8"))
+            loss, stage = state["best"], int(state["stage"])
+            found.append((checkpoint.name, None if loss is None else float(loss), stage))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    # What was trained since is not in an earlier stage's.
+    judged = [
+        (name, loss, stage) for name, loss, stage in found if loss is not None and stage == found[-1][2]
+    ]
+    return min(judged, key=lambda one: one[1], default=None)
 
 
 def _finished(directory: Path) -> list[Path]:

@@ -397,9 +397,7 @@ class StageRun:
             assert self._run.figures is not None
             self._run.figures.sync()
             save = partial(save_weights, self._loaded, parts=parts, trained=weights)
-            self._latest = self._run.directory.save(
-                stored, tensors, save, best=best, stage_of_best=self._number
-            )
+            self._latest = self._run.directory.save(stored, tensors, save, stage=self._number, best=best)
         accelerator.wait_for_everyone()
         self._latest = self._run.directory.checkpoint_of(stored)
         if best is not None:

@@ -415,11 +415,12 @@ def test_a_checkpoint_of_the_trainer_answers_as_the_model_did(tmp_path: Path) ->
     save_weights(loaded, last, run / "frozen")
     latest = Answering.load(run, "cpu")
     assert latest.answers(REQUESTS, BEAMS) != wanted
-    (run / "best.json").write_text(json.dumps({"checkpoint": best.name, "loss": 1.0}), encoding="utf-8")
+    for folder, loss in ((best, 1.0), (last, None)):
+        (folder / "training_state").mkdir()
+        (folder / "training_state" / "state.json").write_text(json.dumps({"stage": 0, "best": loss}))
     chosen = Answering.load(run, "cpu")
     assert chosen.answers(REQUESTS, BEAMS) == wanted
     copied = shutil.copytree(best, tmp_path / "copied")
-    (copied / "training_state").mkdir()
     (copied / "training_state" / "state.json").write_text("{}", encoding="utf-8")
     assert chosen.digest == Answering.load(copied, "cpu").digest
     assert chosen.digest != latest.digest

@@ -22,7 +22,10 @@ def test_a_run_s_directory_means_its_best_checkpoint_or_the_last(tmp_path: Path)
     tiny.write_blip2(first, "mt5")
     shutil.copytree(first, second)
     assert folder_of(run) == second
-    (run / "best.json").write_text('{"checkpoint": "step-00000001", "loss": 1.0}', encoding="utf-8")
+    for folder, best in ((first, "1.0"), (second, "null")):
+        (folder / "training_state").mkdir()
+        state = f'{{"stage": 0, "best": {best}}}'
+        (folder / "training_state" / "state.json").write_text(state, encoding="utf-8")
     assert folder_of(str(run)) == first
     assert folder_of(second) == second
 

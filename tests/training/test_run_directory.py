@@ -13,7 +13,6 @@ import torch
 
 from training.configuration import Configuration, load_configuration
 from training.run_directory import (
-    BEST,
     CHECKPOINTS,
     OPTIMISER,
     STATE,
@@ -50,7 +49,7 @@ def test_the_best_checkpoint_of_an_earlier_stage_is_not_chosen(configuration: Co
     with RunDirectory(configuration) as run:
         run.save(Progress(step=3), state(), weights, best=1.5)
         assert chosen_checkpoint(configuration.run_directory).name == "step-00000003"
-        run.save(Progress(step=5, stage=1), state(), weights, stage_of_best=1)
+        run.save(Progress(step=5, stage=1), state(), weights, stage=1)
         assert run.best() is None
     assert chosen_checkpoint(configuration.run_directory).name == "step-00000005"
 
@@ -185,11 +184,31 @@ def test_a_damaged_state_is_named(configuration: Configuration, file: str, damag
             read(checkpoint)
 
 
-def test_a_damaged_best_is_named(configuration: Configuration) -> None:
+def test_a_checkpoint_is_the_best_one_as_soon_as_it_exists(
+    configuration: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with RunDirectory(configuration) as run:
-        (run.path / BEST).write_text("[]")
-        with pytest.raises(RunError, match=BEST):
-            run.best()
+        run.save(Progress(step=1), state(), weights, best=2.5)
+        rename = Path.rename
+
+        def killed(path: Path, target: Path) -> None:
+            rename(path, target)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run.save(Progress(step=2), state(), weights, best=1.5)
+        monkeypatch.undo()
+        assert run.best() == ("step-00000002", 1.5, 0)
+    assert chosen_checkpoint(configuration.run_directory).name == "step-00000002"
+
+
+def test_a_checkpoint_whose_state_cannot_be_read_is_not_the_best(configuration: Configuration) -> None:
+    with RunDirectory(configuration) as run:
+        first = run.save(Progress(step=1), state(), weights, best=0.5)
+        run.save(Progress(step=2), state(), weights, best=0.4)
+        (first / TRAINING_STATE / STATE).write_text("[]")
+        assert run.best() == ("step-00000002", 0.4, 0)
 
 
 def test_the_state_holds_no_pickle(configuration: Configuration) -> None:
