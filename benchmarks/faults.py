@@ -12,7 +12,7 @@ from types import MappingProxyType
 from evaluation.references import Reference
 from translation.calibration import join
 from translation.filters import TextPair
-from translation.filters.copying import shared_words
+from translation.filters.copying import SEVERAL, shared_words
 from translation.languages import ENGLISH, Language, languages
 from translation.segments import numbers
 
@@ -96,12 +96,26 @@ def _romanised(character: str) -> str:
 
 
 def copy(reference: Reference, pool: Pool, draw: random.Random) -> TextPair | None:
-    """The source; not where it is all names or words that the language shares, which are no fault."""
+    """The source; not where it is names alone, or one or two words that the language shares."""
     pair = reference.pair
-    words = {word for word in re.findall(r"[^\W\d_]{2,}", pair.source) if word == word.lower()}
-    if words <= shared_words()[pair.language]:
+    return replace(pair, target=pair.source) if _may_stay(pair) is False else None
+
+
+def copy_of_shared(reference: Reference, pool: Pool, draw: random.Random) -> TextPair | None:
+    """The source of one or two words that the language shares, where people said something else."""
+    pair = reference.pair
+    if not _may_stay(pair) or pair.source.casefold() == pair.target.casefold():
         return None
     return replace(pair, target=pair.source)
+
+
+def _may_stay(pair: TextPair) -> bool | None:
+    """Whether the source is one or two words that the language shares; None if it is names alone."""
+    words = re.findall(r"[^\W\d_]{2,}", pair.source)
+    common = {word for word in words if word == word.lower()}
+    if not common:
+        return None
+    return common <= shared_words()[pair.language] and len({*map(str.casefold, words)}) < SEVERAL
 
 
 def half_copied(reference: Reference, pool: Pool, draw: random.Random) -> TextPair | None:
@@ -234,6 +248,7 @@ FAULTS: Mapping[str, tuple[str, Plant]] = MappingProxyType(
         "english": ("other English text", english),
         "wrong_script": ("another script", wrong_script),
         "copy": ("the source copied", copy),
+        "copy_of_shared": ("the same, of one or two words that the language shares", copy_of_shared),
         "half_copied": ("the second half left in English", half_copied),
         "half_dropped": ("breaks off after the first half", half_dropped),
         "half_dropped_ended": ("the second half dropped, the end mark kept", half_dropped_ended),

@@ -63,6 +63,7 @@ from pipelines.planning import Plan, plan_mix
 from pipelines.processes import READER_KILLED
 from pipelines.progress import Finished, ProgressDisplay
 from pipelines.recipe import Download, Recipe
+from pipelines.recipe_values import places_of
 from pipelines.rows import Provenance
 from pipelines.shared_images import IMAGES
 from pipelines.sink import DATA, REJECTED
@@ -215,7 +216,7 @@ def make_plan(
     parts = tuple(pieces(recipe))
     elsewhere = workers_elsewhere(options)
     if elsewhere:
-        _check_within_reach(recipe, parts, options)
+        _check_within_reach(recipe, options)
         if device == "auto":
             device = "cuda" if has_accelerators(options) else "cpu"
     decoding = recipe.translation
@@ -295,23 +296,30 @@ def make_plan(
     return plan, planned
 
 
-def _check_within_reach(recipe: Recipe, parts: Sequence[Piece], options: PipelineOptions) -> None:
+def _check_within_reach(recipe: Recipe, options: PipelineOptions) -> None:
     """Refuses what workers on other machines, or in containers, cannot see.
 
     Raises:
-        SettingsError: a source is on this machine.
+        SettingsError: a source, its pictures, an identifier or a judge is on this machine.
     """
-    local = next((piece for piece in parts if is_local(piece.path)), None)
-    if local is not None:
-        raise recipe.error(
-            ("sources", local.source),
-            f"{local.path} {_out_of_reach(options)}; copy the data to a bucket: --set root=gs://BUCKET/data",
-        )
+    for index, source in enumerate(recipe.sources):
+        for key in places_of(type(source)):
+            written = getattr(source, key)
+            place = None if written is None else recipe.source_path(written)
+            if place is not None and is_local(place):
+                raise recipe.error(
+                    ("sources", index, key),
+                    f"{place} {_out_of_reach(options)}; copy the data to a bucket: --set root=gs://BUCKET/data",
+                )
     if recipe.identification_file is not None and is_local(str(recipe.identification_file)):
         raise recipe.error(
             ("identification",),
             f"{recipe.identification_file} {_out_of_reach(options)}; copy it to a bucket",
         )
+    for index, spec in enumerate(recipe.quality_specs):
+        judge = spec.partition(":")[2]
+        if Path(judge).is_absolute():
+            raise recipe.error(("quality", index), f"{judge} {_out_of_reach(options)}; copy it to a bucket")
 
 
 def _out_of_reach(options: PipelineOptions) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 
@@ -53,6 +54,7 @@ REFERENCES = [
     if code != "eng_Latn"
     for number in range(3)
 ]
+SHARED = Reference("test", 9, TextPair("football player", "Fußballspieler", "deu_Latn"))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,8 @@ def pool() -> Pool:
 
 def planted(fault: str, pool: Pool, seed: int = 0) -> list[tuple[Reference, TextPair]]:
     draw = random.Random(f"{fault} {seed}")
-    made = [(one, FAULTS[fault][1](one, pool, draw)) for one in REFERENCES]
+    texts = [SHARED] if fault == "copy_of_shared" else REFERENCES
+    made = [(one, FAULTS[fault][1](one, pool, draw)) for one in texts]
     return [(one, pair) for one, pair in made if pair is not None]
 
 
@@ -104,6 +107,15 @@ def test_a_wrong_script_has_no_letter_of_the_right_one(pool: Pool) -> None:
         latin = re.search("[a-z]", pair.target) is not None
         assert latin == (one.pair.language in ("rus_Cyrl", "zho_Hans"))
         assert not re.search("[а-я]", pair.target) or one.pair.language != "rus_Cyrl"
+
+
+def test_what_may_stay_is_no_copy_that_counts(pool: Pool) -> None:
+    draw = random.Random(1)
+    assert FAULTS["copy"][1](SHARED, pool, draw) is None
+    for one in REFERENCES:
+        assert FAULTS["copy_of_shared"][1](one, pool, draw) is None
+    names = replace(SHARED, pair=TextPair("New York", "Neu York", "deu_Latn"))
+    assert [FAULTS[fault][1](names, pool, draw) for fault in ("copy", "copy_of_shared")] == [None, None]
 
 
 def test_halves(pool: Pool) -> None:

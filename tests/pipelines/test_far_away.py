@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
 from pipelines import inputs
 from pipelines.manifest import read_manifest
 from pipelines.recipe import SettingsError, load_recipe
-from pipelines.run import run_mix
+from pipelines.run import make_plan, run_mix
 from tests.pipelines.remote_folder import FOLDER, KeptFileSystem, StoreFault, forget, url_of
 
 Rows = dict[str, list[dict[str, object]]]
@@ -89,6 +90,29 @@ def test_what_is_not_there_is_told_as_on_disk(
         load_recipe(url_of(recipe, tmp_path), overrides)
     assert caught.value.key == key
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("sources.0.images={}/images", "sources.0.images"),
+        ("sources.1.images={}/images", "sources.1.images"),
+        ("sources.1.path={}/questions.jsonl", "sources.1.path"),
+        ("identification={}/lid.bin", "identification"),
+        ("quality=['labse:{}/images']", "quality.0"),
+    ],
+)
+def test_what_lies_here_is_out_of_reach_of_workers_elsewhere(
+    tmp_path: Path, make_recipe: Callable[[Path], Path], override: str, key: str
+) -> None:
+    recipe = make_recipe(tmp_path / "bucket" / "tiny")
+    (recipe.parent / "lid.bin").write_bytes(b"a model")
+    far = load_recipe(url_of(recipe, tmp_path), [override.format(recipe.parent)])
+    options = PipelineOptions(["--runner", "DataflowRunner"])
+    with pytest.raises(SettingsError) as caught:
+        make_plan(far, "kept://bucket/mix", "cpu", options, Console(quiet=True), quiet=True)
+    assert caught.value.key == key
+    assert "is on this machine, and the workers of DataflowRunner are not" in str(caught.value)
 
 
 def test_a_recipe_that_is_not_there_is_told_by_its_url() -> None:

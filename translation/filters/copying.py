@@ -22,6 +22,10 @@ _WORD = re.compile(r"[^\W\d_]{2,}(?:-[^\W\d_]+)*")
 
 _HALF_RUN = 2
 
+SEVERAL = 3
+"""Different words that people do not leave as they are all together, even where they do so with each: of 97
+references whose English has only such, 2 are the English."""
+
 
 def copy_share(batch: Batch) -> Column:
     """1 for a copy of the source, else how many of its words the target has too, case ignored.
@@ -30,7 +34,7 @@ def copy_share(batch: Batch) -> Column:
     What is added keeps loan words: `Un quetzal` for `a quetzal` gives 0.5.
     Left out are words of one letter, names (capitalised words; the first only where other words are none) and
     words that the language is known to share with English (`pizza`, see `shared_words`); none where the
-    target shares only such. In a source without lower case every word counts.
+    target shares only such, unless it is a copy of several. In a source without lower case every word counts.
     """
     shares = np.zeros(len(batch), np.float32)
     latin = batch.target.count(kind("Latin"))
@@ -95,12 +99,15 @@ def _copied(pair: TextPair) -> float:
         for index, word in enumerate(found)
         if shouted or word == word.lower() or (index == 0 and not titled)
     )
+    folded = [word.casefold() for word in found]
+    is_copy = is_all and target == folded
+    if is_copy and words and len(set(folded)) >= SEVERAL:
+        return 1.0
     for word in words.keys() & shared_words()[pair.language]:
         del words[word]
     if not words:
         return np.nan
-    folded = [word.casefold() for word in found]
-    if is_all and target == folded:
+    if is_copy:
         return 1.0
     kept = (words & Counter(target)).total()
     run = _longest_run(folded, words.keys(), target) if kept > 1 else kept

@@ -214,6 +214,9 @@ class TestCopy:
             ('"A dog," she said', '"A dog," she said', 1),
             ("New York City", "New York City", None),
             ("Pizza", "Pizza", None),
+            # German shares each of these words, and people say `Mitarbeiter`.
+            ("man office worker", "man office worker", 1),
+            ("football player", "football player", None),
             # German has `in` too.
             ("a man in Berlin", "ein Mann in Berlin", 0),
             ("a quetzal", "Ein quetzal", 1 / 2),
