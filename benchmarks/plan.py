@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 import yaml
+from memory import resident_mib
 
 from pipelines.planning import plan_mix
 from pipelines.recipe import load_recipe
@@ -170,26 +171,12 @@ def _measured(folder: Path, part: str, workers: int) -> dict[str, float]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peak = 0.0
     while process.poll() is None:
-        peak = max(peak, _resident_mib(process.pid))
+        peak = max(peak, resident_mib(process.pid))
         time.sleep(POLL_SECONDS)
     assert process.stdout is not None
     if process.returncode:
         raise SystemExit(f"{part}: failed")
     return {**json.loads(process.stdout.read()), "peak_mib": round(peak)}
-
-
-def _resident_mib(pid: int) -> float:
-    """Of a process and all its descendants, pages that they share counted once each (PSS)."""
-    found, total = [pid], 0
-    for one in found:
-        try:
-            children = Path(f"/proc/{one}/task/{one}/children").read_text(encoding="ascii").split()
-            lines = Path(f"/proc/{one}/smaps_rollup").read_text(encoding="ascii").splitlines()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # It ended in between.
-        found += map(int, children)
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total / 1024
 
 
 def _work(part: str, recipe_file: Path, workers: int) -> int:

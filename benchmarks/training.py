@@ -154,7 +154,7 @@ def compare(configuration: Configuration, folder: Path, steps: int, rounds: int)
     """Both loops in turns."""
     ratios: list[float] = []
     seconds: dict[str, list[float]] = {"ours": [], "bare": []}
-    told: dict[str, Any] = {}
+    told: list[dict[str, Any]] = []
     for number in range(rounds):
         output = configuration.model_copy(update={"output": str(folder / f"run{number}")})
         output._written = configuration._written
@@ -166,16 +166,16 @@ def compare(configuration: Configuration, folder: Path, steps: int, rounds: int)
         ratios.append(ours / bare)
         seconds["ours"].append(ours)
         seconds["bare"].append(bare)
-        told = lines[-1]
+        told += [line for line in lines if line["kind"] == "train" and line["step"] > LOADED]
         print(f"round {number + 1}: a step takes {ours * 1000:.0f} ms, bare {bare * 1000:.0f} ms")
     return {
         "step_overhead": round(statistics.median(ratios) - 1, 4),
-        "padding_share": round(told["padding_share"], 4),
-        "data_wait_share": round(told["data_wait_share"], 5),
+        "padding_share": round(told[-1]["padding_share"], 4),
+        "data_wait_share": round(statistics.mean(line["data_wait_share"] for line in told), 5),
         **{
-            name: round(told[key], 3)
+            name: round(statistics.median(line[key] for line in told), 3)
             for name, key in (("samples_per_second", "examples_per_second"), ("mfu", "mfu"))
-            if torch.cuda.is_available() and key in told
+            if torch.cuda.is_available() and key in told[-1]
         },
         **{f"{side}_ms": round(statistics.median(found) * 1000, 1) for side, found in seconds.items()},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",

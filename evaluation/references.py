@@ -33,8 +33,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from evaluation.reference_sets import LAST_FITTED_LINE
+from evaluation.stamps import parsed
 from translation.filters import TextPair
-from translation.languages import ENGLISH, languages, resolve
+from translation.languages import ENGLISH, languages
 
 FIT, REPORT, LEARN = "fit", "report", "learn"
 PARTS = (FIT, REPORT, LEARN)
@@ -133,41 +134,18 @@ def _table(path: Path) -> dict[str, list[Any]]:
     return columns
 
 
-# Tamil is mojibake there and simplified Chinese a rhyme of its own; `ku` is Kurmanji.
-_STAMP_LOCALES = {
-    "ta": None,
-    "zh_CN": None,
-    "zh_TW": "zho_Hant",
-    "ku": "kmr_Latn",
-    "sr": "srp_Cyrl",
-    "nb": "nob_Latn",
-}
 # Fewer letters are no caption, and a few English ones are cut short.
 _SHORTEST_STAMP = 4
 
 
 def _stamps(folder: Path) -> Iterator[Reference]:
     for number, path in enumerate(sorted(folder.rglob("*.txt"))):
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        english = lines[0].strip() if lines else ""
+        english, captions = parsed(path.read_text(encoding="utf-8", errors="replace"))
         if len(english) < _SHORTEST_STAMP:
             continue
-        for line in lines[1:]:
-            locale, separator, text = line.partition("=")
-            code = _stamp_language(locale.removesuffix(".utf8"))
-            if separator and code and text.strip() and "\ufffd" not in text and text.strip() != english:
-                yield Reference("tux", number, TextPair(english, text.strip(), code))
-
-
-def _stamp_language(locale: str) -> str | None:
-    if locale in _STAMP_LOCALES:
-        return _STAMP_LOCALES[locale]
-    if "_" in locale or "@" in locale:  # another country's or script's
-        return None
-    try:
-        return resolve(locale).nllb
-    except ValueError:
-        return None
+        for code, (caption, *_) in captions.items():
+            if "\ufffd" not in caption:
+                yield Reference("tux", number, TextPair(english, caption, code))
 
 
 def main() -> int:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluation.stamps import tidy
 from scripts import cldr
-from scripts.miniature.pictures import Picture, tidy
+from scripts.miniature.pictures import Picture
 from scripts.packages import fetch
 from scripts.small_model.names import names_of, wanted
 from translation.languages import default_languages

@@ -53,12 +53,6 @@ def held_out(name: str) -> bool:
     return int.from_bytes(digest[:8], "big") % HELD_OUT_EVERY == 0
 
 
-def tidy(text: str) -> str:
-    """NFC without control characters and runs of blanks."""
-    shown = "".join(" " if unicodedata.category(letter) == "Cc" else letter for letter in text)
-    return " ".join(unicodedata.normalize("NFC", shown).split())
-
-
 def write_on_white(source: Path, target: Path) -> None:
     """The picture as an RGB PNG, transparent parts over white, its longest side at most `LONGEST_SIDE`."""
     with Image.open(source) as opened:

@@ -132,7 +132,9 @@ def test_stamps_are_only_reported_and_known_traps_avoided(folder: Path, tmp_path
         "zh_TW.utf8=紅魚。",
     ]
     lines += [
-        "pt_BR.utf8=Um peixe.",
+        "pt.utf8=Um peixe.",
+        "pt_BR.utf8=Um peixinho.",
+        "ar.utf8=.سمكة",
         "sr.utf8=Црвена риба.",
         "fr.utf8=A red fish.",
         "nl.utf8=",
@@ -146,7 +148,9 @@ def test_stamps_are_only_reported_and_known_traps_avoided(folder: Path, tmp_path
     assert {one.pair.language: one.pair.target for one in found} == {
         "deu_Latn": "Ein roter Fisch.",
         "zho_Hant": "紅魚。",
+        "por_Latn": "Um peixe.",
         "srp_Cyrl": "Црвена риба.",
+        "arb_Arab": "سمكة.",
     }
     for part in (FIT, LEARN):
         assert not [one for one in references(folder, part, tmp_path / "stamps") if one.origin == "tux"]

@@ -14,7 +14,7 @@ from evaluation.questions import questions_of
 from evaluation.tasks import read_task
 from pipelines.recipe import checked_recipe
 from scripts.miniature import data
-from scripts.miniature.pictures import LONGEST_SIDE, Picture, held_out, thing, tidy, write_on_white
+from scripts.miniature.pictures import LONGEST_SIDE, Picture, held_out, thing, write_on_white
 from translation.settings_file import read_settings_file
 
 ROOT = Path(__file__).parents[3]
@@ -42,10 +42,6 @@ def test_a_caption_of_nothing_else_is_its_own_thing() -> None:
 
 def test_one_thing_in_eight_is_held_out() -> None:
     assert sum(held_out(f"thing {number}") for number in range(8000)) == pytest.approx(1000, rel=0.1)
-
-
-def test_control_characters_and_runs_of_blanks_go() -> None:
-    assert tidy("a\tbe\u0301\x00 \n c ") == "a bé c"
 
 
 def test_pictures_lie_on_white_and_are_not_large(tmp_path: Path) -> None:
