@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
@@ -18,7 +17,7 @@ from sacrebleu.metrics.chrf import CHRF
 
 from evaluation import values
 from evaluation.items import Item, by_answer, by_language
-from evaluation.measures import Measure, Metric
+from evaluation.measures import Measure
 from evaluation.signature import reference_count, signature
 from evaluation.values import CHRF_CHARACTERS, CHRF_WORDS, WIDTHS, Floats
 from translation.languages import languages
@@ -75,11 +74,6 @@ def chrf(items: Sequence[Item]) -> list[Measure]:
         space="no", sacrebleu=_version(),
     )  # fmt: skip
     return [Measure("chrf++", statistics, values.CHRF, line)]
-
-
-def spbleu_with(pieces: Path) -> Metric:
-    """`spbleu` with a SentencePiece model of one's own."""
-    return partial(spbleu, pieces=pieces)
 
 
 def _bleu_tokenizer(language: str) -> str:

@@ -61,6 +61,9 @@ def staging_directory() -> Path:
         # Containers run under users without a home.
         cache = Path(tempfile.gettempdir(), f"translate-mix-staged-{os.getuid()}")
         cache.mkdir(mode=0o700, exist_ok=True)
+        # The name can be foretold: whoever made it could put other models there.
+        if (found := cache.lstat()).st_uid != os.getuid() or found.st_mode & 0o022 or cache.is_symlink():
+            raise StagingError(f"{cache}: is not yours alone; remove it, or set XDG_CACHE_HOME") from None
     return cache
 
 

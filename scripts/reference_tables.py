@@ -32,13 +32,12 @@ from evaluation.reference_sets import NTREX, read_reference_set
 from scripts import cldr, packages
 from scripts.identifier.cleaning import own_share
 from scripts.identifier.labels import script_of
-from scripts.identifier.sources import paragraphs
+from scripts.identifier.sources import UDHR, paragraphs
 from scripts.pair_statistics import annotated
 from scripts.small_model.names import EMOJI
 from translation.languages import ENGLISH, UnknownLanguage, default_languages, languages, resolve
 
 OUTPUT = Path("build/references")
-UDHR = "npm:udhr@6.0.0"
 
 WHERE = {
     "ntrex": "git clone --depth 1 https://github.com/MicrosoftTranslator/NTREX (CC-BY-SA-4.0),"

@@ -84,20 +84,6 @@ def first_item(path: str | Path, list_path: str | None = None) -> Item | None:
         return next(items(file, list_path), None)
 
 
-def top_level_keys(path: str | Path, limit: int = 1024 * 1024) -> list[str] | None:
-    """The keys of the object at the top that start in the first `limit` bytes; None where there is none."""
-    with inputs.open_input(path, inputs.PEEK) as file:
-        start, first = _first_character(file)
-        if first != b"{":
-            return None
-        found: list[str] = []
-        for key, position in _members(file, start + 1, 16 * PEEK):
-            if key is None or position > limit:
-                break
-            found.append(key)
-        return found
-
-
 def _place(file: BinaryIO, path: str | None, block: int) -> tuple[int, bool]:
     """Where the records start, behind the bracket, and whether they are members of an object."""
     start, first = _first_character(file)

@@ -132,9 +132,11 @@ def main() -> None:
     if arguments.data and (arguments.data / "tatoeba.parquet").exists():
         found += lines("tatoeba", read_tatoeba(arguments.data / "tatoeba.parquet"))
     corpus = settle(found)
-    with (arguments.output / "corpus.tsv").open("w", encoding="utf-8") as file:
+    partial_file = arguments.output / "corpus.partial"
+    with partial_file.open("w", encoding="utf-8") as file:
         for line in corpus:
             file.write(f"{line.label}\t{line.source}\t{line.split}\t{line.text}\n")
+    partial_file.replace(arguments.output / "corpus.tsv")
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for line in corpus:
         counts[line.label][f"{line.source}:{line.split}"] += 1

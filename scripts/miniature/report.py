@@ -99,7 +99,15 @@ def samples(results: Path, data: Path, output: Path) -> str:
     pictures.mkdir()
     lines: list[str] = []
     references = [json.loads(line) for line in (data / "references.jsonl").read_text("utf-8").splitlines()]
-    drawings = [one for one in references if one["kind"] == "drawings" and set(SHOWN) <= set(one["captions"])]
+    drawings = [
+        one
+        for one in references
+        if one["kind"] == "drawings"
+        and set(SHOWN) <= set(one["captions"])
+        and all((one["id"], ENGLISH) in found for found in said.values())
+    ]
+    if not drawings:
+        raise ValueError(f"{data}: none of its drawings was captioned in {results}")
     # Evenly from all, not the best.
     for one in drawings[:: max(1, len(drawings) // SAMPLES)][:SAMPLES]:
         source = data / one["image"]

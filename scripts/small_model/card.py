@@ -12,7 +12,6 @@ import argparse
 import json
 import math
 import re
-import struct
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import sentencepiece
 from scripts.small_model.measure import SETS, SHOWN, TRAINED
 from translation.languages import default_languages, languages
 from translation.model import DESCRIPTION, SENTENCEPIECE, WEIGHTS, ModelDescription, read_description
+from translation.model_weights import variables
 from translation.shortlists import ShortlistReport, read_shortlists
 
 CURVE_POINTS = 12
@@ -103,31 +103,12 @@ def read_measured(path: Path) -> Mapping[str, Any]:
 
 
 def read_weights(path: Path) -> Weights:
-    """The shapes in CTranslate2's `model.bin` (version 6): a count, then name, dimensions, type, bytes each.
+    """The sizes of a `model.bin` of CTranslate2.
 
     Raises:
         ValueError: another version, or no NLLB-format model.
     """
-    shapes: dict[str, tuple[int, ...]] = {}
-    with path.open("rb") as file:
-
-        def number(kind: str) -> int:
-            return int(struct.unpack(kind, file.read(struct.calcsize(kind)))[0])
-
-        def string() -> str:
-            return file.read(number("<H")).rstrip(b"\0").decode()
-
-        if (version := number("<I")) != 6:
-            raise ValueError(
-                f"{path}: CTranslate2 wrote version {version} of its format; this reads version 6"
-            )
-        string()  # name of the specification
-        number("<I")  # its revision
-        for _ in range(number("<I")):
-            name = string()
-            shapes[name] = tuple(number("<I") for _ in range(number("<B")))
-            number("<B")
-            file.seek(number("<I"), 1)
+    shapes = {one.name: one.shape for one in variables(path)}
     try:
         vocabulary, width = shapes["decoder/embeddings/weight"]
         feed_forward = shapes["encoder/layer_0/ffn/linear_0/weight"][0]
@@ -433,7 +414,7 @@ def _training(facts: Facts) -> str:
 def _again() -> str:
     return """## Making it again
 
-With the extra `convert` of translate-mix, `npm` and Debian's `apt-get`; the last command writes this card.
+With the extras `convert` and `dedup` of translate-mix, `npm` and Debian's `apt-get`; the last command writes this card.
 `FILE` has sentences of Tatoeba, `DIR` NTREX's table (`python -m scripts.reference_tables`).
 
 ```sh

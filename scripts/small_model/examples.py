@@ -5,6 +5,7 @@ similar length.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,16 @@ def read_pairs(path: Path, split: str) -> Pairs:
         raise ValueError(f"{path}: no pair of the split {split!r}; write it again with data.py")
     columns = table.to_pydict()
     return Pairs(columns["source"], columns["target"], columns["nllb_code"], columns["kind"])
+
+
+def licences_of(path: Path) -> list[str]:
+    """Licences of the texts in `pairs.parquet`, those of the most texts first."""
+    return [
+        licence
+        for licence, _ in Counter(
+            pq.read_table(path, columns=["licence"])["licence"].to_pylist()
+        ).most_common()
+    ]
 
 
 def encode(texts: Sequence[str], processor: sentencepiece.SentencePieceProcessor) -> Encoded:

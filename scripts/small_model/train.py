@@ -41,6 +41,7 @@ from scripts.small_model.examples import (
     Ids,
     Pairs,
     batches,
+    licences_of,
     read_pairs,
     sample_of,
 )
@@ -215,12 +216,14 @@ def chrf_by_kind(
     }
 
 
-def export(model: M2M100ForConditionalGeneration, folder: Path, languages: set[str]) -> None:
+def export(
+    model: M2M100ForConditionalGeneration, folder: Path, languages: set[str], licences: Sequence[str]
+) -> None:
     """The Hugging Face directory, and beside it what `translate-mix model add` cannot know."""
     model.save_pretrained(folder)
     description = {
         "name": "small",
-        "licence": "Apache-2.0; trained on texts under Unicode-3.0, MPL-2.0, CC-BY-2.0-FR and others",
+        "licence": f"Apache-2.0; trained on texts under {', '.join(licences)}",
         "languages": sorted(languages),
     }
     (folder / "translate_mix.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
@@ -281,6 +284,7 @@ def train(arguments: argparse.Namespace) -> Progress:
     settings = settings_of(arguments)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     pairs, held = read_pairs(arguments.data, TRAIN), read_pairs(arguments.data, HELD_OUT)
+    licences = licences_of(arguments.data)
     pieces = train_sentencepiece(
         pairs.sources, list(zip(pairs.codes, pairs.targets, strict=True)), folder, arguments.vocabulary,
         arguments.seed,
@@ -323,7 +327,7 @@ def train(arguments: argparse.Namespace) -> Progress:
         known = chrf_by_kind(shadow, processor, pairs, remembered, codes, device)
         if mean > progress.best:
             progress.best, progress.best_step = mean, progress.step
-            export(shadow, folder, set(codes))
+            export(shadow, folder, set(codes), licences)
         return {"chrf_held_out": mean, **scores, **{f"trained_{key}": value for key, value in known.items()}}
 
     model.train()

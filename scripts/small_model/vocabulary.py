@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES
 
 from translation.languages import ENGLISH
 
-PIECES = "sentencepiece.bpe.model"
+PIECES, PIECES_OF = "sentencepiece.bpe.model", "sentencepiece.bpe.sha256"
 TEXTS = 6_000
 """Of a language, at most, that the pieces are learnt from: so that large ones do not take them all."""
 MANY_CHARACTERS = ("_Hans", "_Jpan", "_Hang")
@@ -28,16 +30,20 @@ MARKS = ".,;:!?'\"()-–—…{}0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijkl
 def train_sentencepiece(
     english: Sequence[str], others: Sequence[tuple[str, str]], folder: Path, size: int, seed: int
 ) -> Path:
-    """A BPE model with byte fallback, which nothing is unknown to; one that is there is not trained again.
+    """A BPE model with byte fallback, which nothing is unknown to.
+
+    One that is there is not trained again, if it is of the same texts and settings: `PIECES_OF` says so.
 
     Args:
         english: texts in English.
         others: NLLB code and text.
         size: pieces, the bytes among them.
     """
-    path = folder / PIECES
-    if path.exists():
+    path, note = folder / PIECES, folder / PIECES_OF
+    digest = hashlib.sha256(json.dumps([list(english), list(others), size, seed]).encode()).hexdigest()
+    if path.exists() and note.exists() and note.read_text() == digest:
         return path
+    note.unlink(missing_ok=True)
     by_code: dict[str, list[str]] = defaultdict(list)
     for code, text in others:
         by_code[code].append(text)
@@ -66,6 +72,7 @@ def train_sentencepiece(
     )
     partial.with_suffix(".partial.vocab").unlink()
     partial.with_suffix(".partial.model").replace(path)
+    note.write_text(digest)
     return path
 
 

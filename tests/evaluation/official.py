@@ -15,7 +15,7 @@ from PIL import Image
 from training.asking import BadPrompt, Generation, Likelihood, Request
 from training.pictures import BadPicture, PictureSettings, decode
 
-EXCERPTS = Path("/work/shared/data")
+EXCERPTS = Path(__file__).resolve().parents[3] / "shared" / "data"
 """Real excerpts, on machines that have them."""
 
 

@@ -12,7 +12,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from evaluation import corpus
-from evaluation.corpus import PiecesError, bleu, chrf, spbleu, spbleu_with
+from evaluation.corpus import PiecesError, bleu, chrf, spbleu
 from evaluation.items import Item
 from evaluation.measures import Measure
 from tests.evaluation.conftest import item
@@ -88,7 +88,7 @@ def test_pieces_of_a_model_are_bleus_tokens() -> None:
     import sentencepiece
 
     path = next(model_directory("small").glob("*.model"))
-    (measure,) = spbleu_with(path)(ITEMS)
+    (measure,) = spbleu(ITEMS, pieces=path)
     processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
 
     def cut(text: str | None) -> str | None:

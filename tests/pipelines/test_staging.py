@@ -104,3 +104,15 @@ def test_without_a_home_that_can_be_written_copies_go_to_a_temporary_folder(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert staging_directory().parent == tmp_path
     assert staging_directory().stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770])
+def test_a_temporary_folder_that_others_can_write_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    staging_directory().chmod(mode)
+    with pytest.raises(StagingError, match="is not yours alone; remove it, or set XDG_CACHE_HOME"):
+        staging_directory()

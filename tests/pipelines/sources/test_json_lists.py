@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines.sources import json_lists
 from pipelines.sources.json_lines import Broken
-from pipelines.sources.json_lists import Item, NoSuchList, first_item, items, top_level_keys
+from pipelines.sources.json_lists import Item, NoSuchList, first_item, items
 
 SHARED = Path(__file__).parents[3].parent / "shared/data/source"
 
@@ -377,7 +377,7 @@ def test_a_broken_member_behind_another_is_reported_too() -> None:
     assert good(found) == [{"x": 1}, {"x": 4}]
 
 
-def test_the_first_record_and_the_keys(tmp_path: Path) -> None:
+def test_the_first_record(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text('{"info": {"id": 1}, "images": [{"id": 2}, {"id": 3}], "annotations": []}')
     assert first_item(path, "images") == (31, None, {"id": 2})
@@ -385,12 +385,6 @@ def test_the_first_record_and_the_keys(tmp_path: Path) -> None:
     assert first_item(path) == (1, "info", {"id": 1})
     with pytest.raises(NoSuchList, match="there: info, images, annotations"):
         first_item(path, "questions")
-    assert top_level_keys(path) == ["info", "images", "annotations"]
-    assert top_level_keys(path, limit=20) == ["info"]
-    path.write_text('{"info": 1, "images": [')
-    assert top_level_keys(path) == ["info", "images"]
-    path.write_text("[{}]")
-    assert top_level_keys(path) is None
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="real data excerpts are not there")

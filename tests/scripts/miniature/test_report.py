@@ -58,6 +58,19 @@ def test_a_picture_that_was_not_asked_has_an_empty_cell(folder: Path) -> None:
     assert "| multilingual mix |  | Har\u2028fe |" in samples
 
 
+def test_samples_are_of_pictures_that_were_captioned(folder: Path) -> None:
+    path = folder / "data/references.jsonl"
+    one = json.loads(path.read_text("utf-8"))
+    others = [one | {"id": f"other {number}"} for number in range(20)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in [*others, one]), encoding="utf-8")
+    samples = report.samples(folder / "results", folder / "data", folder)
+    assert samples.count("<img") == 1
+    assert "| multilingual mix | a harp | Harfe |" in samples
+    path.write_text("".join(json.dumps(line) + "\n" for line in others), encoding="utf-8")
+    with pytest.raises(ValueError, match="none of its drawings was captioned"):
+        report.samples(folder / "results", folder / "data", folder)
+
+
 def test_the_table_shows_both_arms_beside_each_other(folder: Path) -> None:
     table = report.table(folder / "results", "drawings").splitlines()
     rows = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ")[1:] for line in table[4:]}

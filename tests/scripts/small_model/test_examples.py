@@ -44,6 +44,20 @@ def processor(tmp_path_factory: pytest.TempPathFactory) -> sentencepiece.Sentenc
     return sentencepiece.SentencePieceProcessor(model_file=str(path))
 
 
+def test_pieces_of_other_texts_or_another_size_are_made_again(tmp_path: Path) -> None:
+    others = list(zip(PAIRS.codes, PAIRS.targets, strict=True))
+
+    def made(english: list[str], size: int) -> tuple[bytes, int]:
+        path = train_sentencepiece(english, others, tmp_path, size, 1)
+        return path.read_bytes(), path.stat().st_mtime_ns
+
+    first = made(PAIRS.sources, 420)
+    assert made(PAIRS.sources, 420) == first
+    smaller = made(PAIRS.sources, 400)
+    assert smaller[0] != first[0]
+    assert made([*PAIRS.sources, "zebra crossing zebra"], 400)[0] != smaller[0]
+
+
 def test_nothing_is_unknown_to_the_vocabulary(
     processor: sentencepiece.SentencePieceProcessor, tmp_path: Path
 ) -> None:
