@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv, installs translate-mix with pinned versions, and builds the sample mix: quickstart.sh [DIR]
 # Without DIR the mix is mix/ beside this file.
-# PYTHON names another interpreter; from 3.11 on.
+# PYTHON names another interpreter, of Python 3.11 to 3.13.
 set -euo pipefail
 case ${1:-} in
   "" | /*) mix=${1:-mix} ;;
@@ -10,8 +10,8 @@ esac
 cd "$(dirname "$0")"
 python=${PYTHON:-python3}
 
-if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-  echo "quickstart.sh: $python is no Python 3.11 or later; install one, or name it: PYTHON=python3.12 ./quickstart.sh" >&2
+if ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
+  echo "quickstart.sh: $python is no Python 3.11 to 3.13; install one, or name it: PYTHON=python3.12 ./quickstart.sh" >&2
   exit 2
 fi
 if [ ! -x .venv/bin/pip ]; then

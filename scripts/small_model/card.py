@@ -414,8 +414,8 @@ def _training(facts: Facts) -> str:
 def _again() -> str:
     return """## Making it again
 
-With the extras `convert` and `dedup` of translate-mix, `npm` and Debian's `apt-get`; the last command writes this card.
-`FILE` has sentences of Tatoeba, `DIR` NTREX's table (`python -m scripts.reference_tables`).
+With the extras `convert` and `dedup` of translate-mix, `npm` and Debian's `apt-get`; the last command writes
+this card. `FILE` has sentences of Tatoeba, `DIR` NTREX's table (`python -m scripts.reference_tables`).
 
 ```sh
 python -m scripts.small_model.data --output build/small-model/data --tatoeba FILE
