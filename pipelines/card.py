@@ -24,6 +24,8 @@ from translation.row import UNDETERMINED
 if TYPE_CHECKING:
     from pipelines.manifest import Manifest
 
+CARD = "README.md"
+
 ALL = "all"
 """The configuration with every language, the default one."""
 

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from pipelines.card import CARD
 from pipelines.filesystem import is_local
 from pipelines.images import REFERENCE
 from pipelines.manifest import ANSWERS_FILE, MANIFEST, REPORT_FILE, Manifest, read_manifest
 from pipelines.report import is_outdated
 from pipelines.summary import counted
-from pipelines.verify import CARD, FOLDERS, problems
+from pipelines.verify import FOLDERS, problems
 from translation.memory import FOLDER as MEMORY
 from translation.memory_segments import parse_name
 from translation.progress import CountProgress

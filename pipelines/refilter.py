@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines import journal
-from pipelines.card import dataset_card
+from pipelines.card import CARD, dataset_card
 from pipelines.filesystem import (
     OutputError,
     exists,
@@ -65,8 +65,6 @@ from translation.languages import ENGLISH, languages
 from translation.progress import CountProgress
 from translation.row import PROMPT_PREFIX
 from translation.settings_file import override_values
-
-CARD = "README.md"
 
 LANGUAGES_SHOWN = 10
 

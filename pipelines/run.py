@@ -25,6 +25,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from rich.console import Console
 
 from pipelines.blocks import buckets_for
+from pipelines.card import CARD
 from pipelines.downloading import DownloadSettings, allow_downloads
 from pipelines.engines import EngineOptions, computed_by, cores_per_worker, workers_here
 from pipelines.filesystem import (
@@ -480,7 +481,7 @@ def _owned(output: str, overwrite: bool, options: PipelineOptions) -> Iterator[N
 def _clear(output: str) -> None:
     """Takes away what earlier runs wrote but for the memory; raises OSError or OutputError."""
     # The manifest goes first: without it the rest is an unfinished run.
-    for name in (MANIFEST, ANSWERS_FILE, REPORT_FILE):
+    for name in (MANIFEST, ANSWERS_FILE, REPORT_FILE, CARD):
         remove(join(output, name))
     make_directory(output)
     # A journal would put the files of the mix that was there over the new ones.

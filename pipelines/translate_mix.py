@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from pipelines.assignment import Assignment
-from pipelines.card import dataset_card
+from pipelines.card import CARD, dataset_card
 from pipelines.engines import EngineOptions
 from pipelines.filesystem import join, write_text
 from pipelines.images import SHARED
@@ -210,6 +210,6 @@ def _write_card_and_manifest(
     check_files_stand(plan.directory, manifest)
     shown = preview_rows(manifest.files, lambda file: join(plan.directory, *file.path.split("/")))
     card = dataset_card(manifest, plan.recipe.name, plan.licences, shown)
-    write_text(join(plan.directory, "README.md"), card, within=plan.directory)
+    write_text(join(plan.directory, CARD), card, within=plan.directory)
     write_manifest(plan.directory, manifest)
     yield from ()

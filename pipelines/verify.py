@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError
 
+from pipelines.card import CARD
 from pipelines.filesystem import (
     PARTIAL,
     cause_of,
@@ -34,8 +35,6 @@ from pipelines.manifest import (
 )
 from pipelines.shared_images import IMAGE_SCHEMA, IMAGES, ImageFile
 from pipelines.sink import DATA, REJECTED, ShardFile, schema_of
-
-CARD = "README.md"
 
 FOLDERS = (DATA, REJECTED, IMAGES)
 """Of a mix, with Parquet files that only a manifest may name."""

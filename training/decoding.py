@@ -88,10 +88,11 @@ class Decoding:
             workers: 0 decodes in this process.
         """
         self.decoder = Decoder(settings)
+        self._calling = _Calling(jobs)
         self._loader: DataLoader[Decoded] | None = DataLoader(
             self.decoder,
             batch_size=None,
-            sampler=_Calling(jobs),
+            sampler=self._calling,
             num_workers=workers,
             prefetch_factor=ahead if workers else None,
             persistent_workers=workers > 0,
@@ -105,13 +106,20 @@ class Decoding:
         """The decoded jobs, in their order.
 
         Raises:
+            Exception: whatever the jobs raise, after the pictures of those before.
             LoaderError: a worker process was killed. If torch hears of it while the caller works, it raises
                 its own RuntimeError there, which says the same.
         """
         if self._loader is None:
             raise LoaderError("the loader was closed")
         try:
-            yield from self._loader
+            for decoded in self._loader:
+                if decoded.index == _FAILED:
+                    assert self._calling.error is not None
+                    break
+                yield decoded
+            else:
+                return
         except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
             # Of a dead worker torch tells, or the connection over which its last pictures should have come.
             if isinstance(error, RuntimeError) and not is_of_worker(error):
@@ -121,6 +129,7 @@ class Decoding:
                 f"a worker process that decodes pictures died ({cause}); if it ran out of memory, give fewer "
                 "workers; start again to go on from the last checkpoint"
             ) from error
+        raise self._calling.error
 
     def close(self) -> None:
         """Ends the worker processes."""
@@ -142,11 +151,24 @@ def _undisturbed(_: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
+_FAILED = -1
+"""Number of the job that stands for an error."""
+
+
 class _Calling:
-    """Calls a function for a new iterator each time; what `DataLoader` takes for a sampler."""
+    """Calls a function for a new iterator each time; what `DataLoader` takes for a sampler.
+
+    An error goes through the loader as a job. torch pulls the first jobs before it has an iterator that could
+    end its workers, and a process waits for them at its end.
+    """
 
     def __init__(self, jobs: Callable[[], Iterable[Job]]) -> None:
         self._jobs = jobs
+        self.error: Exception | None = None
 
     def __iter__(self) -> Iterator[Job]:
-        return iter(self._jobs())
+        try:
+            yield from self._jobs()
+        except Exception as error:
+            self.error = error
+            yield Job(_FAILED, ())

@@ -26,7 +26,6 @@ from translation.row import IMAGE_COLUMNS, row_schema
 TRAIN, VALIDATION = "train", "validation"
 
 MANIFEST = "manifest.json"
-CARD = "README.md"
 
 TEXT_COLUMNS = ("id", "task", "prompt_language", "language", "prompt", "target")
 COLUMNS = (*TEXT_COLUMNS, "image_id", *IMAGE_COLUMNS)
@@ -90,7 +89,7 @@ class Mix:
         shards = self._shards(present, manifest)
         footers = _at_once(self._footer, shards)
         self._footers = dict(zip(shards, footers, strict=True))
-        for file, rows in (manifest or {}).items():
+        for file, rows in manifest.items():
             if rows != self._footers[file].num_rows:
                 raise MixError(
                     f"{self.name(file)}: holds {self._footers[file].num_rows:,} rows, {rows:,} stand in "
@@ -200,14 +199,9 @@ class Mix:
         remote = not isinstance(self.filesystem, pafs.LocalFileSystem)
         return pq.ParquetFile(self.open_file(file), metadata=footer, pre_buffer=remote)
 
-    def _shards(self, present: Sequence[str], manifest: Mapping[str, int] | None) -> list[str]:
-        """Files of the split, relative to the mix, in order."""
-        if manifest is not None:
-            # What stands beside the files of the manifest is not of the mix.
-            expected = sorted(manifest)
-        else:
-            present = [name for name in present if self._split_of(name) == self.split]
-            expected = sorted(_whole_series(present))
+    def _shards(self, present: Sequence[str], manifest: Mapping[str, int]) -> list[str]:
+        """Files of the split, relative to the mix, in order; what stands beside them is not of the mix."""
+        expected = sorted(manifest)
         if missing := sorted(set(expected) - set(present)):
             raise MixError(
                 f"{self.name(missing[0])}: the file is missing, {len(missing)} of {len(expected)} are; "
@@ -229,7 +223,7 @@ class Mix:
                 for info in infos
                 if info.type == pafs.FileType.File and info.path.endswith(".parquet")
             ]
-            if not present and not self._exists("") and not self._exists(CARD):
+            if not present and not self._exists("") and not self._exists(MANIFEST):
                 raise MixError(f"{self.location}: no such directory")
         except OSError as error:
             raise MixError(f"{self.location}: cannot be listed: {error}") from error
@@ -240,15 +234,13 @@ class Mix:
         match = _SHARD.fullmatch(path.name)
         return match["split"] if match and path.parts[0] == "data" and len(path.parts) == 3 else None
 
-    def _read_manifest(self) -> dict[str, int] | None:
-        """Files of the split -> rows; None where a copy on the hub has no manifest."""
+    def _read_manifest(self) -> dict[str, int]:
+        """Files of the split -> rows."""
         if not self._exists(MANIFEST):
-            if not self._exists(CARD):
-                raise MixError(
-                    f"{self.location}: neither {MANIFEST} nor {CARD} is there, so this is no finished mix; "
-                    "`translate-mix run` into the same directory finishes it"
-                )
-            return None
+            raise MixError(
+                f"{self.location}: no {MANIFEST}, so this is no finished mix; `translate-mix run` into the "
+                "same directory finishes it, and `translate-mix push` a copy on the hub"
+            )
         try:
             with self.open_file(MANIFEST) as file:
                 content = json.loads(file.read())
@@ -299,18 +291,6 @@ class Mix:
         if any(entry["values"] is None for entry in counts):
             raise MixError(f"{self.name(group.file)}: a row has no task; `translate-mix verify` tells more")
         return {entry["values"]: entry["counts"] for entry in counts}
-
-
-def _whole_series(shards: Iterable[str]) -> set[str]:
-    """All files of the parts that these shards are of: `-of-00004` tells how many there are."""
-    whole = set()
-    for shard in shards:
-        path = PurePosixPath(shard)
-        match = _SHARD.fullmatch(path.name)
-        assert match
-        for number in range(int(match["count"])):
-            whole.add(f"{path.parent}/{match['split']}-{number:05d}-of-{match['count']}.parquet")
-    return whole
 
 
 def check_schema(schema: pa.Schema, name: str) -> None:

@@ -73,7 +73,6 @@ def write_mix(
     split: str = "train",
     group_rows: int = 10,
     shards: int = 1,
-    manifest: bool = True,
 ) -> Path:
     """Shards, card and manifest of a finished mix."""
     files = []
@@ -85,10 +84,9 @@ def write_mix(
             write_shard(folder / name, part, group_rows)
             files.append({"path": name, "rows": len(part), "accepted": True})
     (folder / "README.md").write_text("# tiny\n", encoding="utf-8")
-    if manifest:
-        known = folder / "manifest.json"
-        earlier = json.loads(known.read_text(encoding="utf-8"))["files"] if known.exists() else []
-        known.write_text(json.dumps({"format": 1, "files": earlier + files}), encoding="utf-8")
+    known = folder / "manifest.json"
+    earlier = json.loads(known.read_text(encoding="utf-8"))["files"] if known.exists() else []
+    known.write_text(json.dumps({"format": 1, "files": earlier + files}), encoding="utf-8")
     return folder
 
 

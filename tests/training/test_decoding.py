@@ -35,6 +35,25 @@ def test_reasons_come_back_from_workers() -> None:
     decoding.close()
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("good", [0, 1, 10])
+def test_an_error_in_the_jobs_ends_the_loop_and_the_workers(workers: int, good: int) -> None:
+    """Also the first ones, which torch pulls before its iterator exists, that would end its workers."""
+
+    def jobs() -> Any:
+        for index in range(good):
+            yield Job(index, [jpeg(index)])
+        raise OSError("the file is cut")
+
+    decoding = Decoding(SMALL, jobs, workers, 2, False)
+    iterator = iter(decoding)
+    assert [next(iterator).index for _ in range(good)] == list(range(good))
+    with pytest.raises(OSError, match="the file is cut"):
+        next(iterator)
+    decoding.close()
+    assert multiprocessing.active_children() == []
+
+
 def test_pixels_are_what_torch_pins() -> None:
     from torch.utils.data._utils.pin_memory import pin_memory
 

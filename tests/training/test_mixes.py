@@ -35,11 +35,6 @@ def test_splits_are_apart(make_mix: MakeMix) -> None:
     assert Mix(str(folder), "validation").rows == 3
 
 
-def test_the_layout_of_the_hub_needs_no_manifest(make_mix: MakeMix) -> None:
-    folder = make_mix({"deu_Latn": 12, "swh_Latn": 5}, shards=2, manifest=False)
-    assert Mix(str(folder)).rows == 17
-
-
 def test_rejected_rows_and_files_beside_the_mix_are_not_read(make_mix: MakeMix) -> None:
     folder = make_mix({"deu_Latn": 12})
     write_shard(folder / "rejected/deu_Latn/rejected-00000-of-00001.parquet", [row_of(1, "deu_Latn")])
@@ -82,9 +77,10 @@ def test_no_directory_is_told(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_run_is_refused(make_mix: MakeMix) -> None:
-    folder = make_mix({"deu_Latn": 12}, manifest=False)
-    (folder / "README.md").unlink()
-    with pytest.raises(MixError, match=r"neither manifest\.json nor README\.md .* no finished mix"):
+    """Even where the card of the mix that it replaces is still there."""
+    folder = make_mix({"deu_Latn": 12})
+    (folder / "manifest.json").unlink()
+    with pytest.raises(MixError, match=r"no manifest\.json, so this is no finished mix; `translate-mix run`"):
         Mix(str(folder))
 
 
@@ -108,13 +104,6 @@ def test_a_missing_shard_is_named(make_mix: MakeMix) -> None:
     folder = make_mix({"deu_Latn": 12}, shards=3)
     (folder / "data/deu_Latn/train-00001-of-00003.parquet").unlink()
     with pytest.raises(MixError, match=r"train-00001-of-00003\.parquet: the file is missing, 1 of 3 are"):
-        Mix(str(folder))
-
-
-def test_a_missing_shard_is_found_without_manifest(make_mix: MakeMix) -> None:
-    folder = make_mix({"deu_Latn": 12}, shards=3, manifest=False)
-    (folder / "data/deu_Latn/train-00002-of-00003.parquet").unlink()
-    with pytest.raises(MixError, match=r"train-00002-of-00003\.parquet: the file is missing"):
         Mix(str(folder))
 
 
