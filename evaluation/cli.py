@@ -169,7 +169,7 @@ def _train(parsed: argparse.Namespace) -> int:
     configuration = load_configuration(parsed.configuration, parsed.set)
 
     from training.decoding import is_of_worker
-    from training.run_directory import OtherConfiguration
+    from training.run_directory import SKIPPED, OtherConfiguration
     from training.train import train
 
     console = TerminalConsole()
@@ -191,6 +191,13 @@ def _train(parsed: argparse.Namespace) -> int:
         console.print(
             f"{outcome.progress.step:,} steps are done; the last checkpoint is {outcome.checkpoint}"
         )
+        if left_out := outcome.left_out:
+            reasons = ", ".join(f"{reason} {count:,}" for reason, count in left_out.most_common(5))
+            console.print(
+                f"{left_out.total():,} examples could not be used ({reasons}); "
+                f"{configuration.run_directory / SKIPPED} has the first",
+                soft_wrap=True,
+            )
         if outcome.best is not None:
             console.print(f"the lowest validation loss is {outcome.best[1]:.4f}, of {outcome.best[0]}")
     return DONE

@@ -127,7 +127,10 @@ def questions_of(task: TaskFile, *, pictures: bool = True) -> Questions:
         else:
             made[question.key] = question
     if not made:
-        wrong = "; ".join(f"{count:,} {PROBLEMS[kind]}" for kind, count in notes.counts.items())
+        wrong = "; ".join(
+            f"{count:,} {PROBLEMS[kind]} (first: {notes.examples[kind][0]})"
+            for kind, count in notes.counts.items()
+        )
         raise DataError(f"{task.written.file}: nothing to ask in its files" + (f": {wrong}" if wrong else ""))
     if pictures:
         _check_pictures(task, list(made.values()))

@@ -10,6 +10,7 @@ import argparse
 import ast
 import dataclasses
 import inspect
+import json
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -345,6 +346,8 @@ def shown_default(key: Key) -> str:
         return f"all {len(default)}"
     if default == ():
         return "none"
+    if isinstance(default, str) and "\n" in default:
+        return f"`{json.dumps(default)}`"
     return f"`{_yaml(list(default) if isinstance(default, tuple) else default)}`"
 
 

@@ -101,6 +101,8 @@ class ModelSection(Section):
             raise Misfit("qformer", "`connector: mlp` has no Q-Former")
         if self.random and self.quantization is not None:
             raise Misfit("quantization", "`random` weights are made in full precision")
+        if others := sorted(self.revisions.keys() - {self.start, self.vision, self.llm}):
+            raise Misfit("revisions", f"{others[0]!r} is no name of `start`, `vision` or `llm`")
         return self
 
 
@@ -289,9 +291,7 @@ class Configuration(Section):
 
     def path(self, written: str) -> str:
         """A path of the configuration, from its folder; URLs as they are."""
-        if "://" in written or Path(written).is_absolute():
-            return written
-        return str(self._written.folder / written)
+        return written if "://" in written else str(self._written.folder / Path(written).expanduser())
 
     def place(self, written: str) -> str:
         """A model's directory if there is one, else the name as it stands, for the hub."""

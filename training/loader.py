@@ -181,12 +181,7 @@ class Loader:
         self._start, self._given = self.position, 0
         if self._at_end:
             self._next_epoch()
-        if self._at_end:
-            raise LoaderError(
-                f"an epoch has {self._plan.batches} batches of {self.settings.order.batch_size} examples, "
-                f"fewer than the {math.lcm(self.ranks, self.settings.together)} of one step; "
-                "take a smaller batch_size, or more data"
-            )
+        self.check_epoch()
         asked = time.perf_counter()
         self._under_way.clear()
         for decoded in self._decoding:
@@ -202,6 +197,15 @@ class Loader:
             asked = time.perf_counter()
             self.report.worked += asked - given
         self._next_epoch()
+
+    def check_epoch(self) -> None:
+        """Raises LoaderError if the present epoch has no step left."""
+        if self._at_end:
+            raise LoaderError(
+                f"an epoch has {self._plan.batches} batches of {self.settings.order.batch_size} examples, "
+                f"fewer than the {math.lcm(self.ranks, self.settings.together)} of one step; "
+                "take a smaller batch_size, or more data"
+            )
 
     def _end_epoch(self) -> None:
         """Before the last batch is given: who has all that it needs asks for no more."""
@@ -296,7 +300,7 @@ class Loader:
         raise LoaderError(
             f"{skipped:,} of {skipped + report.examples:,} examples cannot be used ({reasons}), more than "
             f"max_skipped {self.settings.max_skipped:g}; the first is {first.id}: {first.detail}. If that is "
-            "as it should be, go on with `--set data.max_skipped=...`"
+            "as it should be, go on with a larger `data.max_skipped` (the stage's, where it has its own data)"
         )
 
     def state_dict(self, report: LoadingReport | None = None) -> dict[str, Any]:

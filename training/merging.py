@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 
 from training.checkpoint import FROZEN_INDEX, Loaded, load, save_weights
 from training.weight_files import CheckpointError
@@ -41,6 +42,10 @@ def merged(
     """
     if output.exists():
         raise CheckpointError(f"{output}: exists; name a directory that does not")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(output, error) from error
     loaded = load(checkpoint, dtype=dtype, revision=revision)
     model = loaded.model
     if not isinstance(model, PeftModel):
@@ -55,15 +60,21 @@ def merged(
     whole = replace(loaded, model=base, unquantised=None)
     temporary = output.with_name(f".{output.name}.{uuid4().hex[:8]}")
     told(f"writing {output}")
-    temporary.parent.mkdir(parents=True, exist_ok=True)
     # Nothing is trained here, so all weights are written as frozen ones, and there is no other checkpoint to
     # share them with.
     try:
         save_weights(whole, temporary, temporary)
         (temporary / FROZEN_INDEX).unlink()
         temporary.rename(output)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError | SafetensorError):
+            raise _unwritable(output, error) from error
         raise
     sync_folder(output.parent)
     return whole
+
+
+def _unwritable(output: Path, error: OSError | SafetensorError) -> CheckpointError:
+    cause = getattr(error, "strerror", None) or str(error)
+    return CheckpointError(f"{output}: cannot be written ({cause}); make room, or name another directory")

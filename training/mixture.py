@@ -6,7 +6,7 @@ Every weight is a number of times that a row is seen in an epoch: 1 once, 2 twic
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,11 +60,20 @@ class Cell:
     rows: int
 
 
+class NoSuchTask(MixError):
+    """A task has a weight, and no row has it."""
+
+    def __init__(self, task: str, there: Iterable[str]) -> None:
+        super().__init__(f"no row has this task; there are {', '.join(sorted(there))}")
+        self.task = task
+
+
 def cells_of(mixes: Sequence[Mix], mixture: Mixture) -> tuple[Cell, ...]:
     """All rows, parted as finely as the mixture weighs them; with task weights this reads the column `task`.
 
     Raises:
-        MixError: a shard cannot be read, or a weighted task is in no mix.
+        MixError: a shard cannot be read.
+        NoSuchTask: a task with a weight is in no mix.
     """
     cells: list[Cell] = []
     seen: set[str] = set()
@@ -75,9 +84,9 @@ def cells_of(mixes: Sequence[Mix], mixture: Mixture) -> tuple[Cell, ...]:
             for task, rows in sorted(tasks.items(), key=lambda item: item[0] or ""):
                 seen.add(task or "")
                 cells.append(Cell(number, index, task, group.language, rows))
-    for task in mixture.tasks:
-        if task not in seen:
-            raise MixError(f"tasks.{task}: no row has this task; there are {', '.join(sorted(seen))}")
+    for task, weight in mixture.tasks.items():
+        if weight and task not in seen:
+            raise NoSuchTask(task, seen)
     return tuple(cells)
 
 

@@ -231,7 +231,10 @@ class RunDirectory:
             ) from error
         except SafetensorError as error:
             shutil.rmtree(new, ignore_errors=True)
-            raise RunError(f"{folder}: the checkpoint of step {progress.step} failed: {error}") from error
+            raise RunError(
+                f"{folder}: the checkpoint of step {progress.step} cannot be written: {error}; make room, "
+                "then the same command goes on"
+            ) from error
         return target
 
     def best(self) -> tuple[str, float, int] | None:

@@ -13,9 +13,10 @@ from accelerate import Accelerator
 
 from training.checkpoint import Loaded
 from training.configuration import Configuration, DataSection, MixSection
+from training.decoding import LoaderError
 from training.loader import Loader, LoaderSettings, MixWeight
 from training.mixes import TRAIN, VALIDATION, EmptySplit, Mix
-from training.mixture import Mixture, cells_of
+from training.mixture import Mixture, NoSuchTask, cells_of
 from training.order import OrderSettings
 from translation.machine import available_cores
 
@@ -121,11 +122,32 @@ def check_tasks(configuration: Configuration, number: int) -> None:
     """That the rows of a stage have the tasks that it weighs; without weights nothing is read.
 
     Raises:
-        MixError: a weighted task is in no mix, or a mix cannot be read.
+        SettingsError: a weighted task is in no mix.
+        MixError: a mix cannot be read.
     """
-    data = configuration.stages[number].data or configuration.data
+    own = configuration.stages[number].data
+    data = own or configuration.data
     if data.tasks:
-        cells_of([Mix(mix.path) for mix in configuration.mixes_of(data)], Mixture(data.tasks))
+        try:
+            cells_of([Mix(mix.path) for mix in configuration.mixes_of(data)], Mixture(data.tasks))
+        except NoSuchTask as error:
+            place = ("data",) if own is None else ("stages", number, "data")
+            raise configuration.error((*place, "tasks", error.task), str(error)) from error
+
+
+def check_batches(
+    configuration: Configuration, number: int, loaded: Loaded, accelerator: Accelerator
+) -> None:
+    """That an epoch of a stage has enough batches for a step.
+
+    Raises:
+        LoaderError: it has not.
+    """
+    with training_loader(configuration, number, loaded, accelerator) as loader:
+        try:
+            loader.check_epoch()
+        except LoaderError as error:
+            raise LoaderError(f"stages.{number} ({configuration.stages[number].name}): {error}") from error
 
 
 def mix_digests(configuration: Configuration) -> list[str]:

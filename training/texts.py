@@ -213,14 +213,20 @@ def layout_of(tokenizer: Tokenizer, settings: TextSettings, codes: Iterable[str]
         TokenizerError: see `TextEncoder`.
     """
     end = (int(tokenizer.eos_token_id),)
+    template = getattr(tokenizer, "chat_template", None) if settings.decoder_only else None
+    if settings.chat and not template:
+        raise TokenizerError(
+            "chat: true, but the tokenizer has no chat template"
+            if settings.decoder_only
+            else "chat: true, but an encoder-decoder's prompts have no chat template"
+        )
+    if settings.chat_options and (not template or settings.chat is False):
+        raise TokenizerError("chat_options: no chat template is used that would take them")
     if not settings.decoder_only:
         if hasattr(tokenizer, "src_lang"):
             return Layout(after_prompt=end, after_target=end, by_language=_language_ids(tokenizer, codes))
         before, after = _special_ids(tokenizer)
         return Layout(before, after or end, before, after or end)
-    template = getattr(tokenizer, "chat_template", None)
-    if settings.chat and not template:
-        raise TokenizerError("chat: true, but the tokenizer has no chat template")
     if template and settings.chat is not False:
         return _chat_layout(tokenizer, settings.chat_options)
     before, _ = _special_ids(tokenizer)

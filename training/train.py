@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from training.requested import parts_of
 from training.run_directory import FROZEN, Progress, RunDirectory, RunError
 from training.sharding import shard
 from training.stage import Run, StageRun, micro_batches
-from training.stage_data import check_tasks, mix_digests
+from training.stage_data import check_batches, check_tasks, mix_digests
 from training.throughput import peak_flops, picture_flops
 
 
@@ -43,6 +44,11 @@ class Outcome:
     """Name of the checkpoint with the lowest validation loss, that, and the number of its stage."""
     main: bool
     """Whether this process is the first of its run."""
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """Reason -> examples that could not be used, in all stages."""
+        return Counter((self.progress.report or {}).get("skipped", {}))
 
 
 def train(configuration: Configuration, console: Console, *, quiet: bool = False) -> Outcome:
@@ -92,6 +98,8 @@ def train(configuration: Configuration, console: Console, *, quiet: bool = False
         flops = picture_flops(assembled.base, size) if counted else None
         if sharded:
             _share_out(assembled, configuration, directory, accelerator, size)
+        for number in range(progress.stage + 1, len(configuration.stages)):
+            check_batches(configuration, number, assembled, accelerator)
         figures = None
         if main:
             options = configuration.model_dump(mode="json")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, Blip2ForConditionalGeneration
 
@@ -319,6 +320,23 @@ def test_an_output_head_of_its_own_stays_one(hub: Path, tmp_path: Path) -> None:
     model = load(tmp_path / "merged").base.language_model
     assert not torch.equal(model.lm_head.weight, model.shared.weight)
     assert model.encoder.embed_tokens.weight is model.shared.weight
+
+
+def test_where_a_merged_model_cannot_be_written_is_told(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = written(trained(blip2_parts(hub, "mt5")), tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"file/merged: cannot be written \(.*\); make room, or name"):
+        merged(folder, tmp_path / "file" / "merged")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr("training.merging.save_weights", full)
+    with pytest.raises(CheckpointError, match=r"merged: cannot be written \(I/O error: No space left"):
+        merged(folder, tmp_path / "merged")
+    assert not [path for path in tmp_path.iterdir() if "merged" in path.name]
 
 
 def test_merging_needs_an_adapter_and_a_new_directory(hub: Path, tmp_path: Path) -> None:

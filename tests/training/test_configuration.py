@@ -67,6 +67,11 @@ def test_paths_start_at_the_configurations_folder(file: Path) -> None:
         ("data.workers=-1", "data.workers", "at least 0"),
         ("data.max_pixels=200000000", "data.max_pixels", "178956970"),
         ("model.vision=nowhere", "model.vision", "no directory"),
+        (
+            "model.revisions={owner/vision: main, owner/vison: main}",
+            "model.revisions",
+            "'owner/vison' is no name",
+        ),
         ("stages=[]", "stages", "at least 1"),
         ("precision=half", "precision", "bfloat16"),
         ("seed=a", "seed", "whole number"),
@@ -90,6 +95,11 @@ def test_what_cannot_be_shared_out_is_refused(file: Path, other: str) -> None:
     with pytest.raises(SettingsError, match="cannot be shared out") as caught:
         load_configuration(file, ["sharding=full", other])
     assert caught.value.key == "sharding"
+
+
+def test_a_tilde_is_the_home(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(file.parent))
+    assert load_configuration(file, ["name=x"]).path("~/runs") == str(file.parent / "runs")
 
 
 def test_what_is_typed_starts_at_the_working_directory(

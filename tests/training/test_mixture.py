@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.training.conftest import MakeMix, row_of
 from training.mixes import Mix, MixError
-from training.mixture import Cell, Mixture, cells_of, copies_of, rows_of, times_of
+from training.mixture import Cell, Mixture, NoSuchTask, cells_of, copies_of, rows_of, times_of
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=12)
 
@@ -86,8 +86,14 @@ def test_tasks_are_counted_where_they_are_weighted(make_mix: MakeMix) -> None:
 
 def test_a_weight_for_a_task_that_no_row_has_is_an_error(make_mix: MakeMix) -> None:
     mix = Mix(str(make_mix({"deu_Latn": 3})))
-    with pytest.raises(MixError, match=r"tasks\.vqq: no row has this task; there are caption"):
+    with pytest.raises(NoSuchTask, match="no row has this task; there are caption") as caught:
         cells_of([mix], Mixture({"vqq": 2.0}))
+    assert caught.value.task == "vqq"
+
+
+def test_a_task_that_no_row_has_can_be_left_out(make_mix: MakeMix) -> None:
+    mix = Mix(str(make_mix({"deu_Latn": 3})))
+    assert [cell.task for cell in cells_of([mix], Mixture({"text": 0.0}))] == ["caption"]
 
 
 @pytest.mark.parametrize(

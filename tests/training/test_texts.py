@@ -69,6 +69,18 @@ def test_a_chat_template_can_be_left_unused(chat_tokenizer: Any) -> None:
     assert words(encoder, only(encoder.prompts(["a dog"], [E]))) == ["a", "dog", "\n"]
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"chat": True}, "an encoder-decoder's prompts have no"),
+        ({"chat_options": {"a": 1}}, "chat_options: no"),
+    ],
+)
+def test_an_encoder_decoder_has_no_chat(tokenizer: Any, options: dict[str, Any], told: str) -> None:
+    with pytest.raises(TokenizerError, match=told):
+        TextEncoder(tokenizer, TextSettings(decoder_only=False, **options))
+
+
 def test_a_chat_template_that_must_be_there_is_missed(bos_tokenizer: Any) -> None:
     with pytest.raises(TokenizerError, match="no chat template"):
         TextEncoder(bos_tokenizer, TextSettings(decoder_only=True, chat=True))

@@ -25,10 +25,10 @@ from training.batches import Batch
 from training.configuration import Configuration, load_configuration
 from training.figures import METRICS, read_figures
 from training.loader import LoaderError
-from training.mixes import MixError
 from training.run_directory import CHECKPOINTS, RunError
 from training.stage import StageRun, Stopped
 from training.train import train
+from translation.settings_file import SettingsError
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,12 +85,10 @@ def folder(tmp_path: Path, parts: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def add_validation(mix: Path) -> None:
-    """Rows of the other split beside those of training; a copy on the hub has no manifest."""
+    """Rows of the other split beside those of training."""
     write_mix(
         mix, {"deu_Latn": [row_of(200 + number, "deu_Latn") for number in range(8)]}, split="validation"
     )
-    (mix / "manifest.json").unlink()
-    (mix / "README.md").write_text("a mix")
 
 
 def configured(folder: Path, *overrides: str) -> Configuration:
@@ -218,10 +216,24 @@ def test_held_out_rows_of_untrained_tasks_alone_are_no_validation(folder: Path, 
     assert "no validation" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("second", ["stages.1.data={mixes: [mix], tasks: {captions: 2}, workers: 0}"])
-def test_what_is_wrong_with_a_later_stage_is_told_before_the_first(folder: Path, second: str) -> None:
-    with pytest.raises(MixError, match=r"tasks\.captions: no row has this task; there are caption, text"):
-        trained(folder, second)
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        (
+            ["stages.1.data={mixes: [mix], tasks: {captions: 2}, workers: 0}"],
+            r"stages\.1\.data\.tasks\.captions is 2: no row has this task; there are caption, text",
+        ),
+        (
+            ["stages.1.batch_size=4096"],
+            r"stages\.1 \(.*\): an epoch has .* fewer than the .* of one step; take a smaller batch_size",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_later_stage_is_told_before_the_first(
+    folder: Path, second: list[str], told: str
+) -> None:
+    with pytest.raises((SettingsError, LoaderError), match=told):
+        trained(folder, *second)
     assert not (folder / "run" / METRICS).exists()
 
 
@@ -419,8 +431,10 @@ def test_a_mix_smaller_than_a_step_is_told(folder: Path) -> None:
 
 
 def test_a_run_without_held_out_rows_says_so(folder: Path, capsys: Any) -> None:
-    for path in (folder / "mix/data").glob("*/validation-*"):
-        path.unlink()
+    manifest = folder / "mix/manifest.json"
+    content = json.loads(manifest.read_text())
+    content["files"] = [one for one in content["files"] if "validation" not in one["path"]]
+    manifest.write_text(json.dumps(content))
     outcome = train(configured(folder), Console(soft_wrap=True), quiet=True)
     assert outcome.best is None
     assert "no validation" in capsys.readouterr().out
