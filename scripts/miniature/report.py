@@ -1,7 +1,7 @@
 """What the miniature's two arms came to: tables, curves and sample pictures for docs/miniature.md.
 
 python -m scripts.miniature.report --runs build/miniature/runs --results build/miniature/results \\
-    --data build/miniature/data --output docs/miniature
+    --data build/miniature/few --output docs/miniature
 
 RUNS holds `multi/` and `english/`, as `realign train` left them; RESULTS `<arm>-<set>.json`, as
 `realign evaluate` wrote them for the sets `drawings`, `english` (more drawings, in English alone) and
