@@ -254,9 +254,11 @@ def _say(parsed: argparse.Namespace, said: Callable[[], Sequence[Said]]) -> int:
         return FAILED
     for one in outcomes:
         images = [str(path) for path in one.images]
+        if one.cut:
+            _complain("the question is longer than the model's prompts may be, and was cut")
         if parsed.json:
             values = {"images": images, "language": one.language, "prompt": one.prompt, "text": one.text}
-            print(json.dumps(values, ensure_ascii=False))
+            print(json.dumps(values | ({"cut": True} if one.cut else {}), ensure_ascii=False))
         else:
             print(one.text if len(outcomes) == 1 else f"{', '.join(images)}: {one.text}")
     return DONE

@@ -116,7 +116,7 @@ def read_predictions(
         wrong = [problem for problem in problems if problem.kind not in (EMPTY, CUT)]
         if wrong:
             raise PredictionsError(f"{path}: " + "; ".join(map(described, wrong)))
-    if not items:
+    if not items or (lines and not found.predictions):
         raise PredictionsError(
             f"{path}: nothing to score in {lines:,} lines; " + "; ".join(map(described, problems))
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from evaluation.compare import compare
@@ -21,6 +22,7 @@ from evaluation.results import (
     Result,
     ResultError,
     evaluate,
+    items_path,
     read_result,
     write_file,
     write_result,
@@ -182,7 +184,7 @@ def rescore(
         known.generation,
         known.generated_with,
     )
-    return _scored(task, questions, predictions, output, provenance, resamples, strict=strict)
+    return _scored(task, questions, predictions, output, provenance, resamples, made=False, strict=strict)
 
 
 def compare_files(first: Path, second: Path, output: Path | None = None) -> str:
@@ -209,8 +211,10 @@ def _pages(output: Path, results: tuple[Path, Path]) -> tuple[Path, Path]:
         raise ResultError(f"{pages[0]}: belongs to one of the results; name another --output")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}."):
+            pass
     except OSError as error:
-        raise ResultError(f"{output.parent}: cannot be made ({error.strerror})") from error
+        raise ResultError(f"{output.parent}: cannot be written to ({error.strerror or error})") from error
     return pages
 
 
@@ -323,8 +327,13 @@ def _scored(
     provenance: Provenance,
     resamples: int,
     *,
+    made: bool = True,
     strict: bool = False,
 ) -> Evaluated:
+    """
+    Args:
+        made: the predictions are of this run, and not what it was given.
+    """
     found = read_predictions(path, questions.expected, strict=strict)
     result, items = evaluate(
         _with_problems(found, questions), task.task.metrics, provenance, resamples=resamples
@@ -333,7 +342,8 @@ def _scored(
     beside = {".md": markdown(result), ".html": html(result), ".svg": svg(result)}
     for suffix, text in beside.items():
         write_file(output.with_suffix(suffix), text.encode())
-    return Evaluated(result, (output, *(output.with_suffix(suffix) for suffix in beside), path))
+    written = (output, items_path(output), *(output.with_suffix(suffix) for suffix in beside))
+    return Evaluated(result, (*written, path) if made else written)
 
 
 def _with_problems(found: Predictions, questions: Questions) -> Predictions:

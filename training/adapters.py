@@ -140,9 +140,11 @@ def save_adapter(model: PeftModel, folder: Path, tensors: dict[str, Tensor] | No
     # peft's own `save_pretrained` would ask the hub what the base's vocabulary is.
     tensors = get_peft_model_state_dict(model, tensors, save_embedding_layers=False)
     config = model.peft_config["default"]
-    training, config.inference_mode = config.inference_mode, True
+    # Where the base lay on this machine is of no use elsewhere: it is the folder around the adapter.
+    training, base = config.inference_mode, config.base_model_name_or_path
+    config.inference_mode, config.base_model_name_or_path = True, None
     config.save_pretrained(str(folder))
-    config.inference_mode = training
+    config.inference_mode, config.base_model_name_or_path = training, base
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     save_file(stored, folder / WEIGHTS, metadata={"format": "pt"})
 

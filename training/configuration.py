@@ -312,6 +312,11 @@ class Configuration(Section):
         mixes = (mix if isinstance(mix, MixSection) else MixSection(path=mix) for mix in data.mixes)
         return tuple(MixSection(path=self.path(mix.path), times=mix.times) for mix in mixes)
 
+    def all_mixes(self) -> tuple[MixSection, ...]:
+        """Of all stages, in order, with their paths resolved."""
+        own = (stage.data for stage in self.stages if stage.data is not None)
+        return tuple(mix for data in (self.data, *own) for mix in self.mixes_of(data))
+
     def decisive(self) -> dict[str, Any]:
         """Every key that decides on the weights that come out, as plain values."""
         values = self.model_dump(mode="json", exclude=_INDIFFERENT)

@@ -34,6 +34,8 @@ class Said:
     """NLLB code that was asked for."""
     prompt: str
     text: str
+    cut: bool = False
+    """Whether the prompt is longer than the model's limit, and was cut."""
 
 
 def caption(
@@ -102,7 +104,8 @@ def ask(
     answerer = load_answerer(checkpoint, device, precision)
     (outcome,) = answerer.answers([request], settings)
     text = _text(outcome, ", ".join(map(str, images)))
-    return Said(tuple(images), request.language, request.prompt, text)
+    (cut,) = answerer.cut_prompts([request])
+    return Said(tuple(images), request.language, request.prompt, text, cut)
 
 
 def _request(template: str, language: str, slot: str | None, slot_language: str) -> Request:

@@ -16,6 +16,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -122,16 +123,28 @@ class RunDirectory:
             stored = self._state_of(latest)["configuration"]
             # It decides on no weights, but runs of earlier versions have it among what does.
             told = [line for line in differences(mine, stored) if "data.max_skipped:" not in line]
-            if told:
-                lines = "\n  ".join(told)
+            others = [line for line in told if not line.startswith("mixes.")]
+            if others:
+                lines = "\n  ".join(others)
                 raise OtherConfiguration(
                     f"{self.path}: holds {latest.name} of another configuration:\n  {lines}\n"
                     "take another `output`, or the former values to go on"
+                )
+            if told:
+                raise OtherConfiguration(
+                    f"{self.path}: holds {latest.name}, and the rows of {', '.join(self._changed(stored))} "
+                    "are others since it began; take another `output`, or the mix as it was to go on"
                 )
         if self._main:
             whole = self._configuration.model_dump(mode="json")
             text = json.dumps({"digest": self.digest, **whole}, indent=1, ensure_ascii=False)
             _write_whole(self.path / CONFIGURATION, text + "\n")
+
+    def _changed(self, stored: Mapping[str, Any]) -> list[str]:
+        """Paths of the mixes whose digests differ."""
+        mine, theirs = self._identity["mixes"], stored.get("mixes", [])
+        mixes = zip_longest(mine, theirs, self._configuration.all_mixes())
+        return list(dict.fromkeys(mix.path for one, other, mix in mixes if one != other and mix is not None))
 
     @property
     def digest(self) -> str:

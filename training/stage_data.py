@@ -107,7 +107,7 @@ def held_out_keys(configuration: Configuration) -> pa.Array | None:
     Raises:
         MixError: a mix that cannot be read.
     """
-    paths = list(dict.fromkeys(mix.path for mix in _all_mixes(configuration)))
+    paths = list(dict.fromkeys(mix.path for mix in configuration.all_mixes()))
     if len(paths) < 2:
         return None
     keys: list[pa.Array] = []
@@ -156,12 +156,7 @@ def mix_digests(configuration: Configuration) -> list[str]:
     Raises:
         MixError: one cannot be trained on.
     """
-    return [Mix(mix.path).digest for mix in _all_mixes(configuration)]
-
-
-def _all_mixes(configuration: Configuration) -> list[MixSection]:
-    found = [configuration.data, *(stage.data for stage in configuration.stages if stage.data is not None)]
-    return [mix for data in found for mix in configuration.mixes_of(data)]
+    return [Mix(mix.path).digest for mix in configuration.all_mixes()]
 
 
 def _with_held_out(mixes: Sequence[MixSection]) -> list[Mix]:

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
-from transformers import AutoConfig, AutoModel, Blip2VisionConfig, Blip2VisionModel
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, Blip2VisionConfig, Blip2VisionModel
 
 from training import efficientnet_lite
 
 BLIP2_VISION = Blip2VisionConfig.model_type
+PIXELS = "pixel_values"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,11 @@ def vision_config_of(values: Mapping[str, Any]) -> Any:
     config = AutoConfig.for_model(**values) if kind else None
     if config is None:
         raise VisionError("the vision encoder's config.json names no `model_type`")
-    return getattr(config, "vision_config", None) or config
+    config = getattr(config, "vision_config", None) or config
+    model = MODEL_MAPPING.get(type(config), None)
+    if (wanted := getattr(model, "main_input_name", PIXELS)) != PIXELS:
+        raise VisionError(f"{config.model_type} is no vision encoder: it takes {wanted}, not pictures")
+    return config
 
 
 def vision_model_of(config: Any, dtype: torch.dtype | None = None) -> Any:

@@ -131,6 +131,12 @@ def test_the_task_says_what_is_expected(path: Path) -> None:
     }
 
 
+def test_a_file_of_another_task_is_refused(path: Path) -> None:
+    write(path, {"id": "7", "language": "de", "prediction": "ein Hund"})
+    with pytest.raises(PredictionsError, match=r"nothing to score in 1 lines; 1 .*line 1: deu_Latn 7"):
+        read_predictions(path, [Expected("1", "deu_Latn", ("ein Hund",), "1")])
+
+
 def test_a_task_with_two_items_of_one_id_or_without_references_is_an_error(path: Path) -> None:
     write(path, GOOD)
     twice = [Expected("1", "deu_Latn", ("ja",), "1"), Expected("1", "deu_Latn", ("nein",), "1")]

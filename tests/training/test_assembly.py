@@ -236,6 +236,12 @@ def test_what_cannot_be_copied_is_told(hub: Path) -> None:
         assemble(parts(hub, "blip2-t5", "mt5", connector="mlp", projection="copied"))
 
 
+def test_a_language_model_is_no_vision_encoder(hub: Path) -> None:
+    for kind, wanted in (("mt5", "input_ids"), ("llama", "input_ids")):
+        with pytest.raises(PartError, match=f"is no vision encoder: it takes {wanted}, not pictures"):
+            assemble(Parts(vision=str(hub / kind), llm=str(hub / "mt5"), connector="mlp"))
+
+
 def test_a_copied_projection_of_another_width_is_told(hub: Path, tmp_path: Path) -> None:
     config = tiny.text_config("llama")
     config.hidden_size = 32

@@ -82,6 +82,12 @@ def test_a_question_is_about_all_pictures_at_once(checkpoint: str, images: list[
         ask(checkpoint, images, "What </s>?", "deu_Latn", device="cpu")
 
 
+def test_a_question_that_is_cut_is_told(checkpoint: str, images: list[Path]) -> None:
+    question = "What " + "very " * 300 + "long thing is this?"
+    assert ask(checkpoint, images[:1], question, "de", settings=SHORT, device="cpu").cut
+    assert not ask(checkpoint, images[:1], "What is this?", "de", settings=SHORT, device="cpu").cut
+
+
 def test_what_is_wrong_shows_before_the_model_is_loaded(tmp_path: Path, images: list[Path]) -> None:
     absent = str(tmp_path / "no-checkpoint")
     with pytest.raises(UnknownLanguage, match="did you mean"):
