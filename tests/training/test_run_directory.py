@@ -223,9 +223,7 @@ def test_other_mixes_are_another_run(configuration: Configuration) -> None:
     with RunDirectory(configuration, ["aaaa"]) as run:
         run.save(Progress(step=1, finished=True), state(), weights)
         digest = run.digest
-    with pytest.raises(
-        OtherConfiguration, match=r"and the rows of .*/mix are others since it began"
-    ):
+    with pytest.raises(OtherConfiguration, match=r"and the rows of .*/mix are others since it began"):
         RunDirectory(configuration, ["bbbb"])
     with RunDirectory(configuration, ["aaaa"]) as run:
         assert run.digest == digest
