@@ -319,14 +319,17 @@ def write_mix(folder: Path, texts: Sequence[dict[str, str]], pictures: Sequence[
         if pictures:
             row["image"] = {"bytes": pictures[number % len(pictures)], "path": f"{number}.jpg"}
         rows.setdefault(text["language"], []).append(row)
+    files = []
     for language, of_language in rows.items():
-        path = folder / "data" / language / "train-00000-of-00001.parquet"
+        name = f"data/{language}/train-00000-of-00001.parquet"
+        files.append({"path": name, "rows": len(of_language), "accepted": True})
+        path = folder / name
         path.parent.mkdir(parents=True)
         table = pa.Table.from_pylist(of_language, schema=row_schema())
         # The sink's: at most 1,000 rows or 64 MiB of them, pictures as they are.
         rows_of_group = min(1000, int(64 * 2**20 / max(1.0, table.nbytes / len(table))))
         pq.write_table(table, path, row_group_size=rows_of_group, compression="none", use_dictionary=["task"])
-    (folder / "README.md").write_text("# bench\n", encoding="utf-8")
+    (folder / "manifest.json").write_text(json.dumps({"format": 1, "files": files}), encoding="utf-8")
     return folder
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -156,10 +157,8 @@ def test_only_what_a_stage_names_is_trained(folder: Path) -> None:
 
 
 def test_a_model_learns(folder: Path) -> None:
+    shutil.rmtree(folder / "mix")
     write_mix(folder / "mix", rows_of({"deu_Latn": 8}))
-    for path in (folder / "mix" / "data").glob("*/*"):
-        if "deu_Latn/train" not in str(path):
-            path.unlink()
     trained(
         folder,
         "stages=[{name: a, learning_rates: {qformer: 3e-3, projection: 3e-3, lora: 3e-2}, steps: 60,"
@@ -443,8 +442,7 @@ def test_a_run_without_held_out_rows_says_so(folder: Path, capsys: Any) -> None:
 def test_a_broken_picture_is_counted_and_training_goes_on(folder: Path) -> None:
     rows = {"deu_Latn": [row_of(number, "deu_Latn") for number in range(32)]}
     rows["deu_Latn"][3]["image"] = {"bytes": b"\xff\xd8\xff broken", "path": "3.jpg"}
-    for path in (folder / "mix/data").glob("*/*"):
-        path.unlink()
+    shutil.rmtree(folder / "mix")
     write_mix(folder / "mix", rows)
     trained(folder, "validation=null", "stages.0.steps=8")
     assert told(folder / "run")[-1]["examples_skipped"] >= 1
