@@ -243,7 +243,8 @@ def _figures(manifest: Manifest) -> str:
         [
             "## Figures",
             f"{counted(everything.read, 'row')} read = {everything.accepted:,} accepted + "
-            f"{everything.rejected:,} rejected: {_share(everything.accepted, everything.read)} were kept.",
+            f"{everything.rejected:,} rejected"
+            + (f": {_share(everything.accepted, everything.read)} were kept." if everything.read else "."),
             *_reasons(everything),
             f"<details>\n<summary>Rows of {counted(len(counts), 'language')}</summary>",
             "\n".join(by_language),

@@ -52,7 +52,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe"
     )
-    run.add_argument("--overwrite", action="store_true", help="replace a finished mix in DIR")
+    run.add_argument(
+        "--overwrite", action="store_true", help="remove the finished mix in DIR, and make it anew"
+    )
     _device_options(run)
     run.add_argument("--quiet", action="store_true", help="no progress, only the summary")
     run.epilog = "Other options go to Apache Beam: --runner, --project, --direct_num_workers 2, ..."
@@ -382,10 +384,14 @@ def _run(parsed: argparse.Namespace) -> int:
         line = answers_line(manifest.answers.entries, manifest.answers.failed, path)
         console.print(line, soft_wrap=True)
     if any(TRUNCATED in count.reasons for count in manifest.counts):
-        _complain("a source breaks off, so an unknown number of its records is missing (reason: truncated)")
+        _complain(
+            "a source breaks off, so an unknown number of its records is missing; `translate-mix show "
+            "--rejected --reason truncated` names it"
+        )
         return FAILED
     if not manifest.accepted:
-        _complain("no row was accepted; `translate-mix show --rejected` says why")
+        why = "no row was accepted; `translate-mix show --rejected` says why"
+        _complain(why if any(count.read for count in manifest.counts) else "the sources hold no records")
         return FAILED
     return DONE
 

@@ -30,6 +30,20 @@ def plan_line(plan: Plan) -> str:
     )
 
 
+def fruitless(plan: Plan) -> Iterator[str]:
+    """A line for each source that gives no row at all: a wrong column or file name looks like that."""
+    for source in plan.sources:
+        if sum(source.rows.values()) or source.left_out or source.unnamed:
+            continue
+        if source.rejects:
+            yield (
+                f"{source.name}: none of {counted(source.rejects, 'record')} can be used; afterwards "
+                "`translate-mix show --rejected` says why"
+            )
+        else:
+            yield f"{source.name}: has no records"
+
+
 def render_plan(
     recipe: Recipe, plan: Plan, estimated: Estimate, price: float | None, console: Console
 ) -> None:
@@ -115,6 +129,7 @@ def warnings(recipe: Recipe, plan: Plan, estimated: Estimate) -> Iterator[str]:
     """What a look at the plan should not miss."""
     if not plan.rows:
         yield "No row will be made of these sources."
+    yield from fruitless(plan)
     for source, of_source in zip(plan.sources, estimated.sources, strict=True):
         if of_source.pictures_missing:
             number, sampled = of_source.pictures_missing, of_source.pictures_sampled

@@ -212,8 +212,8 @@ class RejectDuplicates(_FromBucketToBucket):
             for number, other in enumerate(others, 1):
                 same = "the same content" if other == first else "other content"
                 reason = (
-                    f"duplicate: another example with {same} has the id {other.example.id}, and one of them "
-                    "was kept; ids must be unique"
+                    f"duplicate: another example with {same} has the id {other.example.id}, and only "
+                    "one of them was looked at further; ids must be unique"
                 )
                 yield RejectedExample(other, reason, number)
 

@@ -12,18 +12,18 @@ from translation.settings_file import Key, SettingsError, SettingsFile
 
 
 def _special(written: SettingsFile, detail: ErrorDetails, key: Key) -> SettingsError | None:
-    if (
-        "weights" in key
-        and key[-1] != "weights"
-        and (str(key[-1]).startswith(("literal[", "dict[", "function-after")) or key[-1] == "[key]")
-    ):
+    if "weights" in key:
         at = key[: key.index("weights") + 1]
-        inside = key[len(at) + 1 :]
-        if "[key]" in inside and isinstance(detail["ctx"].get("error"), ValueError):
-            return written.error((*at, inside[0]), str(detail["ctx"]["error"]))
-        if inside:
-            return written.error((*at, inside[0]), "must be a number")
-        return written.error(at, "must be `uniform`, `proportional`, or a mapping of codes to numbers")
+        kind, *inside = [step for step in key[len(at) :] if step != "[key]"] or [""]
+        if str(kind).startswith(("literal[", "dict[", "function-after")):
+            if not inside:
+                return written.error(
+                    at, "must be `uniform`, `proportional`, or a mapping of codes to numbers"
+                )
+            told = detail.get("ctx", {}).get("error")
+            return written.error(
+                (*at, inside[0]), str(told) if isinstance(told, ValueError) else "must be a number"
+            )
     if "filters" in key and str(key[-1]).startswith(("float", "literal[")):
         return written.error(key[:-1], "must be a number, `calibrated`, or null to switch the rule off")
     if detail["type"] == "union_tag_not_found":

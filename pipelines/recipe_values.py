@@ -22,7 +22,9 @@ def _other_language(code: str) -> str:
 
 def _name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-        raise ValueError("row ids start with this name: 1 to 64 letters, digits, `.`, `_` or `-`, no `/`")
+        raise ValueError(
+            "files and row ids are named by it: 1 to 64 letters, digits, `.`, `_` or `-`, no blank or `/`"
+        )
     return name
 
 

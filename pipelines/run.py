@@ -59,7 +59,7 @@ from pipelines.options import (
 )
 from pipelines.ownership import LOCK, WORK, locked
 from pipelines.plan_progress import ReadingProgress
-from pipelines.plan_table import plan_line
+from pipelines.plan_table import fruitless, plan_line
 from pipelines.planning import Plan, plan_mix
 from pipelines.processes import READER_KILLED
 from pipelines.progress import Finished, ProgressDisplay
@@ -143,6 +143,8 @@ def run_mix(
     if not quiet:
         _print_configuration(recipe, plan, workers_elsewhere(options), console)
         console.print(plan_line(planned))
+    for line in fruitless(planned):
+        console.print(f"warning: {line}", style="yellow", soft_wrap=True, markup=False)
     started = time.monotonic()
     with _owned(output, overwrite, options):
         try:
@@ -491,6 +493,8 @@ def _clear(output: str) -> None:
         return
     for path in _shards_of_earlier_runs(Path(output)):
         path.unlink()
+        with suppress(OSError):  # other files are in it
+            path.parent.rmdir()
 
 
 def _check_output(output: str, overwrite: bool) -> None:

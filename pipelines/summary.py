@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.examples import TRUNCATED
 from translation.filters.thresholds import ANY, LENGTHS, Threshold, Thresholds
 from translation.languages import ENGLISH, languages
 from translation.row import UNDETERMINED
@@ -157,9 +158,10 @@ def _languages_in(counts: Sequence[LanguageCounts]) -> int:
 
 
 def _check_line(everything: LanguageCounts) -> Text:
+    told = "a source breaks off" if TRUNCATED in everything.reasons else "no row was lost"
     return Text(
         f"{everything.read:,} read = {everything.accepted:,} accepted + {everything.rejected:,} rejected: "
-        "no row was lost."
+        f"{told}."
     )
 
 

@@ -309,7 +309,7 @@ def _untouched(text: str) -> Translation:
     return Translation(text, 0.0, cut_off=False, unknown=False, empty=False)
 
 
-NOT_ACCEPTED = "answers: not accepted in the answer table that the recipe names"
+NOT_ACCEPTED = "answers: `accepted` is 0 in the answer table that the recipe names"
 
 
 def _as_answer(text: JudgedText, entry: Entry) -> JudgedText:

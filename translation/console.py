@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -49,6 +50,7 @@ def exit_with(program: str, call: Callable[[], int], interrupted: str = "interru
     """Ends the process with a command's exit code; a ValueError that it raises is a wrong command line."""
     try:
         code = call()
+        sys.stdout.flush()
     except KeyboardInterrupt as interrupt:
         complain(program, interrupt.args[0] if interrupt.args else interrupted)
         code = INTERRUPTED
@@ -56,6 +58,12 @@ def exit_with(program: str, call: Callable[[], int], interrupted: str = "interru
         # `translate-mix show DIR | head`: nobody reads on, not even what is still in the buffer.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = DONE
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        complain(program, error.strerror)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILED
     except ValueError as error:
         complain(program, error)
         code = WRONG

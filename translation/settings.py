@@ -140,7 +140,10 @@ _MISSING, _UNKNOWN = "this key is missing", "unknown key"
 
 
 def _without_consequences(errors: list[SettingsError]) -> list[SettingsError]:
-    """Without the missing keys of mappings that hold an unknown one, which is probably meant."""
+    """Without the missing keys of mappings that hold an unknown one, which is probably meant, and without
+    what is said of a mapping where one of its values is wrong."""
+    inner = {error.key for error in errors}
+    errors = [one for one in errors if not any(key.startswith(f"{one.key}.") for key in inner)]
     with_unknown = {error.key.rpartition(".")[0] for error in errors if error.remedy.startswith(_UNKNOWN)}
     return [
         error

@@ -85,7 +85,11 @@ def _official(
         if isinstance(value, Reject):
             yield value
         elif type(value.get("id")) in _ID_TYPES:
-            names.setdefault(value["id"], value.get("file_name"))
+            name = names.setdefault(value["id"], value.get("file_name"))
+            if name != value.get("file_name"):
+                told = f"a second picture with the id {value['id']}, {shown(value.get('file_name'))}"
+                error = BadRecord(f"{told}; {shown(name)} is the first")
+                yield rejected(source, piece.place("byte", position), value, "id", error)
         else:
             error = BadRecord(f"image with the id {shown(value.get('id'))}, must be a whole number")
             yield rejected(source, piece.place("byte", position), value, "id", error)

@@ -249,6 +249,9 @@ def identifier(value: object, column: str) -> str:
         if -(2**63) <= value < 2**64:
             return str(value)
         value = str(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2.0**53:
+        # A column of whole numbers in which one is missing, as pandas writes it.
+        return str(int(value))
     if isinstance(value, float) and abs(value) >= 2.0**63:
         raise BadRecord(f"column {column!r} is a number of more than 64 bits; write such ids as text")
     if not isinstance(value, str):
@@ -349,7 +352,15 @@ def answer_of(value: object, what: str) -> str:
     if not value:
         raise BadRecord(f"{what} is an empty list")
     answers = [one.get("answer") if isinstance(one, Mapping) else one for one in value]
-    texts = [clean_text(one, f"{what} item {index}") for index, one in enumerate(answers)]
+    # Who gave no answer does not take that of others away.
+    given = [
+        one is not None and one != "" and not (isinstance(one, str) and one.isspace()) for one in answers
+    ]
+    texts = [
+        clean_text(one, f"{what} item {index}")
+        for index, one in enumerate(answers)
+        if given[index] or not any(given)
+    ]
     return Counter(texts).most_common(1)[0][0]
 
 

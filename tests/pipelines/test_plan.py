@@ -18,7 +18,7 @@ from pipelines import estimates
 from pipelines.cli import main
 from pipelines.estimates import FILE_BYTES, ROW_BYTES, Estimate, Rate, estimate
 from pipelines.plan_progress import ReadingProgress
-from pipelines.plan_table import _about, plan_json, plan_line, render_plan
+from pipelines.plan_table import _about, fruitless, plan_json, plan_line, render_plan
 from pipelines.planning import Plan, plan_mix
 from pipelines.recipe import Recipe, load_recipe
 from translation.engine import Engine
@@ -436,3 +436,15 @@ def test_elsewhere_a_line_tells_of_progress_now_and_then(monkeypatch: pytest.Mon
     monkeypatch.setattr("pipelines.plan_progress.PLAIN_SECONDS", 0)
     assert progress(False, False, read_half).startswith("reading sources: 50% of 100 bytes, ")
     assert progress(False, True, read_half) == ""
+
+
+def test_a_source_that_gives_no_row_is_told(tiny_recipe: Path) -> None:
+    content = yaml.safe_load(tiny_recipe.read_text(encoding="utf-8"))
+    (tiny_recipe.parent / "empty.jsonl").touch()
+    wrong = content["sources"][1] | {"name": "typo", "columns": {"question": "qestion"}}
+    content["sources"] += [wrong, content["sources"][1] | {"name": "empty", "path": "empty.jsonl"}]
+    tiny_recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
+    typo, empty = fruitless(plan_mix(load_recipe(tiny_recipe)))
+    assert typo.startswith("typo: none of ")
+    assert "can be used" in typo
+    assert empty == "empty: has no records"

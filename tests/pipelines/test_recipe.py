@@ -160,8 +160,8 @@ def test_survives_pickling_with_its_folder_and_lines(folder: Path) -> None:
         ("[de, zh, no]", "de", 3, "languages.codes", '"de": must be a list'),
         ("{min: 0.3}", "{min: 3, max: 2}", 6, "filters.length_ratio", "`min` is larger than `max`"),
         ("name: talks", "name: emoji", 9, "sources.1.name", "`sources.0` has this name too"),
-        ("name: talks", "name: a/b", 9, "sources.1.name", "no `/`"),
-        ("name: talks", "name: ''", 9, "sources.1.name", "row ids start with this name"),
+        ("name: talks", "name: a/b", 9, "sources.1.name", "no blank or `/`"),
+        ("name: talks", "name: ''", 9, "sources.1.name", "files and row ids are named by it"),
         ("format: jsonl", "format: json", 10, "sources.1.format", "unknown format; did you mean `jsonl`?"),
         (
             "    format: jsonl\n",
@@ -392,6 +392,22 @@ def test_a_source_takes_from_the_recipe_what_its_own_policy_leaves_out(
     languages = load_recipe(folder / "own.yaml").sources[0].languages
     assert languages is not None
     assert (list(languages.codes), languages.weights) == (codes, weights)
+
+
+@pytest.mark.parametrize(
+    ("weights", "key", "told"),
+    [
+        ("{xx: 1, sw: 2}", "languages.weights.xx", "xx"),
+        ("{en: 1, sw: 1}", "languages.weights.en", "English has its own share"),
+        ("{de: two}", "languages.weights.de", "must be a number"),
+        ("{de: null}", "languages.weights.de", "must be a number"),
+    ],
+)
+def test_what_is_wrong_in_weights_is_told(folder: Path, weights: str, key: str, told: str) -> None:
+    error = failure(folder, overrides=(f"languages={{weights: {weights}}}",))
+    assert error.key == key
+    assert told in str(error)
+    assert "more)" not in str(error)
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,14 @@ def test_only_the_chosen_splits_are_read(tmp_path: Path, make_recipe: MakeRecipe
     assert [one.source_id for one in records] == ["0", "2"]
 
 
+def test_two_pictures_of_one_id_are_told(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    same = {"id": 391895, "file_name": OFFICIAL["images"][0]["file_name"]}
+    other = {"id": 391895, "file_name": "other.jpg"}
+    records = coco_of(make_recipe, tmp_path, OFFICIAL | {"images": [*OFFICIAL["images"], same, other]})
+    (reject,) = rejects(records)
+    assert "a second picture with the id 391895, 'other.jpg'" in reject.reason
+
+
 def test_splits_must_fit_the_layout(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     with pytest.raises(SettingsError, match=r"tell which to read: `splits: \[train, restval\]`"):
         coco_of(make_recipe, tmp_path, KARPATHY)

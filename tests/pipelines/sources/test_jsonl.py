@@ -76,6 +76,16 @@ def test_the_most_common_answer_counts(tmp_path: Path, make_recipe: MakeRecipe) 
     assert [one.target.text for one in examples(read_all(make_recipe(**VQA)))] == ["yes", "b", "table"]
 
 
+def test_a_blank_answer_takes_no_other_away(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    answers = ["", "dog", None, "dog", "cat"]
+    write(tmp_path, {"id": 7.0, "image": "a.png", "question": "What?", "answer": answers})
+    (one,) = examples(read_all(make_recipe(**VQA)))
+    assert (one.source_id, one.target) == ("7", Text("dog"))
+    write(tmp_path, {"image": "a.png", "question": "What?", "answer": ["", None]})
+    (reject,) = rejects(read_all(make_recipe(**VQA)))
+    assert "item 0 is empty" in reject.reason
+
+
 def test_conversations_make_one_example_a_turn(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
     write(tmp_path, LLAVA, {"id": "t", "conversations": chat})
