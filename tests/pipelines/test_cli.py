@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -375,3 +377,12 @@ def test_evaluate_takes_translations_made_elsewhere(
     code, _, err = call(capsys, "evaluate", str(path), "--mix", str(tmp_path / "none"))
     assert code == 2
     assert "no such directory" in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no device that is always full")
+def test_a_full_disk_under_the_output_is_one_line() -> None:
+    command = [sys.executable, "-c", "from pipelines.cli import main; main()", "languages"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "translate-mix: No space left on device\n"
