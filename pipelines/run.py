@@ -493,8 +493,10 @@ def _clear(output: str) -> None:
         return
     for path in _shards_of_earlier_runs(Path(output)):
         path.unlink()
-        with suppress(OSError):  # other files are in it
-            path.parent.rmdir()
+    for kind in (DATA, REJECTED):
+        for language in Path(output, kind).glob("*"):
+            with suppress(OSError):  # it holds something
+                language.rmdir()
 
 
 def _check_output(output: str, overwrite: bool) -> None:

@@ -158,7 +158,7 @@ def test_a_reviewed_table_is_taken_as_it_is(recipe: Path, mix: Path, tmp_path: P
         if key == (changed["nllb_code"], changed["answer"]):
             assert (row["target"], row["verdict"]) == ("neues Wort", "accept")
         elif key in given:
-            assert row["reason"] == "answers: not accepted in the answer table that the recipe names"
+            assert row["reason"] == "answers: `accepted` is 0 in the answer table that the recipe names"
     kept = [entry for entry in entries_of(mix) if (entry["nllb_code"], entry["answer"]) not in given]
     assert [entry for key, entry in after.items() if key not in given] == kept
     signatures = [read_manifest(str(one)).signature for one in (mix, tmp_path / "mix")]
