@@ -71,4 +71,5 @@ def test_a_run_recovers_from_a_worker_that_is_killed_amid_its_work(
     assert pool.started == 2
     assert files_of(mix) == files_of(local_mix)
     assert segments_of(mix) == segments_of(local_mix)
-    assert not list(mix.rglob("*.partial"))
+    # What the killed worker was writing into the memory goes when the next run begins (`memory.begin`).
+    assert not [path for path in mix.rglob("*.partial") if path.parent.name != "memory"]
