@@ -209,12 +209,7 @@ def _pages(output: Path, results: tuple[Path, Path]) -> tuple[Path, Path]:
     pages = output.with_name(f"{name}.md"), output.with_name(f"{name}.html")
     if pages[0].absolute() in {result.with_suffix(".md").absolute() for result in results}:
         raise ResultError(f"{pages[0]}: belongs to one of the results; name another --output")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}."):
-            pass
-    except OSError as error:
-        raise ResultError(f"{output.parent}: cannot be written to ({error.strerror or error})") from error
+    _check_folder(output.parent)
     return pages
 
 
@@ -222,10 +217,20 @@ def _check_output(output: Path) -> None:
     """Before hours of work: whether the result can be written at all."""
     if output.suffix != ".json":
         raise ResultError(f"{output}: a result file ends with .json")
+    _check_folder(output.parent)
+
+
+def _check_folder(folder: Path) -> None:
+    """Makes it where it is not there; raises ResultError if nothing can be written in it."""
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ResultError(f"{output.parent}: cannot be made ({error.strerror})") from error
+        raise ResultError(f"{folder}: cannot be made ({error.strerror})") from error
+    try:
+        with NamedTemporaryFile(dir=folder, prefix="."):
+            pass
+    except OSError as error:
+        raise ResultError(f"{folder}: cannot be written to ({error.strerror})") from error
 
 
 def _try_metrics(task: TaskFile, questions: Questions) -> None:

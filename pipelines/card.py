@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipelines.manifest import Manifest
 
 CARD = "README.md"
+"""Its name in a mix."""
 
 ALL = "all"
 """The configuration with every language, the default one."""

@@ -353,14 +353,8 @@ def answer_of(value: object, what: str) -> str:
         raise BadRecord(f"{what} is an empty list")
     answers = [one.get("answer") if isinstance(one, Mapping) else one for one in value]
     # Who gave no answer does not take that of others away.
-    given = [
-        one is not None and one != "" and not (isinstance(one, str) and one.isspace()) for one in answers
-    ]
-    texts = [
-        clean_text(one, f"{what} item {index}")
-        for index, one in enumerate(answers)
-        if given[index] or not any(given)
-    ]
+    given = [(index, one) for index, one in enumerate(answers) if one is not None and str(one).strip()]
+    texts = [clean_text(one, f"{what} item {index}") for index, one in given or enumerate(answers)]
     return Counter(texts).most_common(1)[0][0]
 
 
