@@ -187,9 +187,11 @@ def _framed(ids: Ids, language: int) -> Ids:
 
 def batches(examples: Sequence[Example], tokens: int, order: np.random.Generator) -> Iterator[list[Example]]:
     """Random batches of at most `tokens` padded tokens, both sides together, of similar length."""
-    noise = order.random(len(examples)) * 2
-    lengths = [(max(len(e.target), len(e.source)), len(e.target) + len(e.source)) for e in examples]
-    by_length = sorted(range(len(examples)), key=lambda n: lengths[n][0] * 2 + lengths[n][1] * 0.5 + noise[n])
+    sources = np.asarray([len(example.source) for example in examples])
+    targets = np.asarray([len(example.target) for example in examples])
+    # Up and down in turn, so that targets change by little from one length of sources to the next.
+    turn = np.where(np.unique(sources, return_inverse=True)[1] % 2, -targets, targets)
+    by_length = np.lexsort((order.random(len(examples)), turn, sources)).tolist()
     made: list[list[Example]] = [[]]
     source = target = 0
     for number in by_length:

@@ -27,7 +27,6 @@ import numpy as np
 import sentencepiece
 import torch
 from sacrebleu.metrics.chrf import CHRF
-from torch.nn import functional
 from transformers import M2M100Config, M2M100ForConditionalGeneration
 
 from scripts.small_model.candidates import Candidates
@@ -46,6 +45,7 @@ from scripts.small_model.examples import (
     sample_of,
 )
 from scripts.small_model.initial import aligned_vectors, begin_with
+from scripts.small_model.loss import smoothed_cross_entropy
 from scripts.small_model.optimizer import Muon
 from scripts.small_model.state import (
     Progress,
@@ -65,9 +65,11 @@ PICTURED = 12
 """English names with a translation in this many languages fewer than all are still everybody's words."""
 
 
-def build_model(arguments: argparse.Namespace, vocabulary: int) -> M2M100ForConditionalGeneration:
+def build_model(
+    arguments: argparse.Namespace, vocabulary: int, device: str
+) -> M2M100ForConditionalGeneration:
     """A new model of the given shape; random by torch's seed."""
-    return M2M100ForConditionalGeneration(
+    model = M2M100ForConditionalGeneration(
         M2M100Config(
             vocab_size=vocabulary,
             d_model=arguments.width,
@@ -87,6 +89,10 @@ def build_model(arguments: argparse.Namespace, vocabulary: int) -> M2M100ForCond
             tie_word_embeddings=True,
         )
     )
+    if device == "cpu":
+        # Texts are short: plain products go backwards faster than torch's fused attention does on a CPU.
+        model.set_attn_implementation("eager")
+    return model.to(device)
 
 
 def precision_of(wanted: str, device: str) -> str:
@@ -122,11 +128,13 @@ def loss_of(
     batch: Sequence[Example],
     device: str,
     smoothing: float,
+    dtype: torch.dtype,
     candidates: Candidates | None = None,
 ) -> torch.Tensor:
     """Mean cross-entropy of the target tokens after the language code (which decoding is given), smoothed.
 
     Args:
+        dtype: what the logits' matrices are multiplied in.
         candidates: which ids the softmax is over; all without it.
     """
     source = padded([example.source for example in batch], device)
@@ -141,10 +149,12 @@ def loss_of(
     labels = target[:, 1:]
     real = labels.ne(PAD)
     states, labels, weight = hidden[real], labels[real], model.lm_head.weight
-    if candidates is None:
-        return functional.cross_entropy(states @ weight.T, labels, label_smoothing=smoothing)
-    ids, corrections, places = candidates.of(labels)
-    return functional.cross_entropy(states @ weight[ids].T + corrections, places, label_smoothing=smoothing)
+    corrections = weight.new_zeros(len(weight))
+    if candidates is not None:
+        ids, corrections, labels = candidates.of(labels)
+        weight = weight[ids]
+    with torch.autocast(device, enabled=False):
+        return smoothed_cross_entropy(states, weight, corrections, labels, smoothing, dtype)
 
 
 def learning_rate(step: int, fall: int | None, arguments: argparse.Namespace) -> float:
@@ -279,6 +289,7 @@ def train(arguments: argparse.Namespace) -> Progress:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # By name from here on: a training does not go on in the precision of another machine.
     arguments.precision = precision_of(arguments.precision, device)
+    precision: torch.dtype = getattr(torch, arguments.precision)
     folder, output = arguments.output / "hf", arguments.output
     folder.mkdir(parents=True, exist_ok=True)
     settings = settings_of(arguments)
@@ -296,7 +307,7 @@ def train(arguments: argparse.Namespace) -> Progress:
     judged = sample_of(held, arguments.evaluated, lambda kind: True)
     remembered = sample_of(pairs, arguments.evaluated // 4, lambda kind: kind == NAME)
 
-    model = build_model(arguments, len(tokenizer)).to(device)
+    model = build_model(arguments, len(tokenizer), device)
     counts = np.bincount(np.concatenate([draws.english.ids, draws.other.ids]), minlength=len(tokenizer))
     candidates = Candidates(counts, arguments.candidates, device) if arguments.candidates else None
     optimizers = optimizers_of(model, arguments)
@@ -319,7 +330,7 @@ def train(arguments: argparse.Namespace) -> Progress:
 
     def evaluate() -> dict[str, object]:
         """chrF of the averaged weights, which are exported if they are the best so far."""
-        shadow = build_model(arguments, len(tokenizer)).to(device)
+        shadow = build_model(arguments, len(tokenizer), device)
         shadow.load_state_dict(averaged(output, arguments.averaged), strict=False)
         shadow.tie_weights()
         scores = chrf_by_kind(shadow, processor, held, judged, codes, device)
@@ -353,7 +364,7 @@ def train(arguments: argparse.Namespace) -> Progress:
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate * scale
             with torch.autocast(device, torch.bfloat16, enabled=arguments.precision == BFLOAT16):
-                loss = loss_of(model, batch, device, arguments.smoothing, candidates)
+                loss = loss_of(model, batch, device, arguments.smoothing, precision, candidates)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optimizer in optimizers:
