@@ -125,12 +125,14 @@ def _rows(file: BinaryIO, piece: Piece) -> Iterator[tuple[int, _Row]]:
             reason = f"more than {MAX_RECORD:,} characters; is a quotation mark not closed?"
         except csv.Error as error:
             reason = f"no CSV: {error}"
-        if reason is None and lines.ascii and 0 < width == len(row) and row[0].strip():
+        if reason is None and lines.simple and 0 < width == len(row) and row[0].strip():
             yield first, row
             continue
         if reason is None and not any(cell and not cell.isspace() for cell in row):
             continue
         reason = reason or lines.no_utf8()
+        if reason is None and separator == "\t" and any("\t" in cell and "\n" in cell for cell in row):
+            reason = "quotation marks around tabs and line breaks; is the first not closed?"
         if width and reason is None and len(row) != width:
             reason = f"{len(row)} columns, but the header has {width}"
         if reason is None:
@@ -149,12 +151,12 @@ class _Lines:
         self._number = 0
         self._record: list[str] = []
         self._size = 0
-        self.ascii = True
-        """Whether the record is ASCII."""
+        self.simple = True
+        """Whether the record is one line of ASCII."""
 
     def begin(self) -> int:
         """Starts a record; returns the number of its first line."""
-        self._record, self._size, self.ascii = [], 0, True
+        self._record, self._size, self.simple = [], 0, True
         return self._number + 1
 
     def __iter__(self) -> _Lines:
@@ -167,8 +169,8 @@ class _Lines:
         self._number += 1
         self._record.append(line)
         self._size += len(line)
-        if not line.isascii():
-            self.ascii = False
+        if len(self._record) > 1 or not line.isascii():
+            self.simple = False
         if self._size > MAX_RECORD:
             rest = line
             while rest and not rest.endswith(("\n", "\r")):

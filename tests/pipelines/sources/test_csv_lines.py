@@ -75,6 +75,15 @@ def test_tabs_part_the_columns_of_a_tsv(tmp_path: Path, make_recipe: MakeRecipe)
     assert told(records) == [("x@2", 'A dog, a "cat".'), ("x@3", "A\tB")]
 
 
+def test_an_open_quotation_mark_of_a_tsv_does_not_take_records_along(
+    tmp_path: Path, make_recipe: MakeRecipe
+) -> None:
+    content = b'caption\timage\n"Stop\ta.png\nB.\tb.png\n5"\tc.png\n"D\nD."\td.png\n'
+    found = told(read(tmp_path, make_recipe, content, path="x.tsv"))
+    reason = "quotation marks around tabs and line breaks; is the first not closed?"
+    assert found == [("x@2", reason), ("x@3", "B."), ("x@4", '5"'), ("x@5", "D\nD.")]
+
+
 def test_a_list_of_img2dataset(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("url,caption\nhttps://e.org/a.jpg,A dog.\n,A cat.\n/a.jpg,A cow.\n")
     source = {"name": "s", "format": "csv", "path": "x.csv", "tasks": ["caption"], "columns": {"url": "url"}}
