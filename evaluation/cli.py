@@ -278,7 +278,7 @@ def _merge(parsed: argparse.Namespace) -> int:
 
 
 def _evaluate(parsed: argparse.Namespace) -> int:
-    from evaluation.render import markdown
+    from evaluation.render import text
     from evaluation.run import evaluate_task, rescore
     from evaluation.tasks import read_task
 
@@ -323,7 +323,7 @@ def _evaluate(parsed: argparse.Namespace) -> int:
         _complain(error)
         return FAILED
     if evaluated is not None:
-        console.print(markdown(evaluated.result), markup=False)
+        console.print(text(evaluated.result), markup=False)
         console.print("written: " + ", ".join(str(path) for path in evaluated.files))
     return DONE
 
@@ -404,14 +404,15 @@ def _failures_of_scoring() -> tuple[type[Exception], ...]:
 
 
 def _compare(parsed: argparse.Namespace) -> int:
+    from evaluation.render import comparison_text
     from evaluation.run import compare_files
 
     try:
-        text = compare_files(parsed.first, parsed.second, parsed.output)
+        comparison = compare_files(parsed.first, parsed.second, parsed.output)
     except _failures_of_scoring() as error:
         _complain(error)
         return FAILED
-    TerminalConsole().print(text, markup=False)
+    TerminalConsole().print(comparison_text(comparison), markup=False)
     return DONE
 
 

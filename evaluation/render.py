@@ -37,6 +37,11 @@ def markdown(result: Result) -> str:
     return as_markdown(_title(result), _table(result), _problems(result), _facts(result))
 
 
+def text(result: Result) -> str:
+    """The same for a terminal: columns in line, nothing escaped."""
+    return as_text(_title(result), _table(result), _problems(result), _facts(result))
+
+
 def html(result: Result) -> str:
     """A result as one self-contained HTML page: the table, and a plot of each metric by language."""
     plots = []
@@ -59,6 +64,12 @@ def comparison_markdown(comparison: Comparison) -> str:
     """Two results side by side as Markdown: both values, the difference with its interval, and p."""
     title, table = _versus(comparison), _differences(comparison)
     return as_markdown(title, table, _cautions(comparison), _comparison_facts(comparison))
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """The same for a terminal."""
+    title, table = _versus(comparison), _differences(comparison)
+    return as_text(title, table, _cautions(comparison), _comparison_facts(comparison))
 
 
 def comparison_html(comparison: Comparison) -> str:
@@ -203,6 +214,16 @@ def as_markdown(title: str, table: Table, notes: Sequence[str], facts: Sequence[
     parts.append("\n".join(f"- {_inline(note)}" for note in notes))
     parts.append("\n".join(f"- `{fact}`" for fact in facts))
     return "\n\n".join(parts) + "\n"
+
+
+def as_text(title: str, table: Table, notes: Sequence[str], facts: Sequence[str]) -> str:
+    """The same for a terminal: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        "  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))).rstrip() for row in table
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n\n".join((title, "\n".join(lines), "\n".join(notes), "\n".join(facts))) + "\n"
 
 
 def _inline(text: str) -> str:

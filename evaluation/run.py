@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from evaluation.compare import compare
+from evaluation.compare import Comparison, compare
 from evaluation.intervals import RESAMPLES
 from evaluation.items import Item
 from evaluation.metrics import metrics_of
@@ -187,19 +187,18 @@ def rescore(
     return _scored(task, questions, predictions, output, provenance, resamples, made=False, strict=strict)
 
 
-def compare_files(first: Path, second: Path, output: Path | None = None) -> str:
-    """Two results side by side as Markdown; with an output also as `FILE.html` and `FILE.md`.
+def compare_files(first: Path, second: Path, output: Path | None = None) -> Comparison:
+    """Two results side by side; with an output also as `FILE.html` and `FILE.md`.
 
     Raises:
         ResultError: they cannot be read or compared, or the output cannot be written.
     """
     pages = None if output is None else _pages(output, (first, second))
     comparison = compare(first, second)
-    text = comparison_markdown(comparison)
     if pages is not None:
-        write_file(pages[0], text.encode())
+        write_file(pages[0], comparison_markdown(comparison).encode())
         write_file(pages[1], comparison_html(comparison).encode())
-    return text
+    return comparison
 
 
 def _pages(output: Path, results: tuple[Path, Path]) -> tuple[Path, Path]:

@@ -11,7 +11,7 @@ import pytest
 from evaluation.bars import Bar, bars
 from evaluation.compare import compare
 from evaluation.predictions import Predictions, Problem
-from evaluation.render import comparison_html, comparison_markdown, html, markdown, svg
+from evaluation.render import comparison_html, comparison_markdown, comparison_text, html, markdown, svg, text
 from evaluation.results import Provenance, Result, evaluate, write_result
 from tests.evaluation.conftest import item
 
@@ -31,8 +31,8 @@ def result() -> Result:
 
 
 def test_markdown_has_a_row_a_language_and_group(result: Result) -> None:
-    text = markdown(result)
-    rows = [line for line in text.splitlines() if line.startswith("|")]
+    shown = markdown(result)
+    rows = [line for line in shown.splitlines() if line.startswith("|")]
     assert [row.split("|")[1].strip() for row in rows] == [
         "", "---", "German (deu_Latn)", "English (eng_Latn)", "Yoruba (yor_Latn)", "mean, high-resource",
         "mean, low-resource", "mean without English", "all items",
@@ -43,14 +43,27 @@ def test_markdown_has_a_row_a_language_and_group(result: Result) -> None:
 
 
 def test_markdown_shows_problems_and_signatures(result: Result) -> None:
-    text = markdown(result)
-    assert "- 90 items scored, of 92 lines" in text
-    assert r"2 lines that are no JSON object; not scored (line 3: \<b\>\|\`x\`\</b\>, line 4: y)" in text
-    assert "- `exact_match: exact_match|norm:vqa-2|sides:both|rev:1`" in text
-    assert 'generation: {"beams": 5}' in text
-    assert "predictions sha256: " + "0" * 64 in text
-    assert "data sha256: not known" in text
-    assert text.startswith("# xgqa: a\\|b \\<i\\>\n")
+    shown = markdown(result)
+    assert "- 90 items scored, of 92 lines" in shown
+    assert r"2 lines that are no JSON object; not scored (line 3: \<b\>\|\`x\`\</b\>, line 4: y)" in shown
+    assert "- `exact_match: exact_match|norm:vqa-2|sides:both|rev:1`" in shown
+    assert 'generation: {"beams": 5}' in shown
+    assert "predictions sha256: " + "0" * 64 in shown
+    assert "data sha256: not known" in shown
+    assert shown.startswith("# xgqa: a\\|b \\<i\\>\n")
+
+
+def test_on_a_terminal_columns_are_in_line_and_nothing_is_escaped(result: Result) -> None:
+    lines = text(result).splitlines()
+    assert lines[0] == "xgqa: a|b <i>"
+    start = lines.index("") + 1
+    header, rule, *rows = lines[start : lines.index("", start)]
+    assert [row[: rule.index("  ")].strip() for row in rows] == [
+        "German (deu_Latn)", "English (eng_Latn)", "Yoruba (yor_Latn)", "mean, high-resource",
+        "mean, low-resource", "mean without English", "all items",
+    ]  # fmt: skip
+    assert {len(row) for row in rows} == {len(rule)} == {len(header)}
+    assert "2 lines that are no JSON object; not scored (line 3: <b>|`x`</b>, line 4: y)" in lines
 
 
 def test_html_is_self_contained_and_escaped(result: Result) -> None:
@@ -74,15 +87,17 @@ def test_a_comparison_shows_both_sides_and_the_test(tmp_path: Path) -> None:
         predictions = Predictions(items, 90, PROBLEMS, "0" * 64)
         write_result(tmp_path / f"{name}.json", *evaluate(predictions, ["exact_match"], KNOWN, resamples=20))
     found = compare(tmp_path / "a.json", tmp_path / "b.json", resamples=50, randomisations=2000)
-    text = comparison_markdown(found)
-    row = next(line for line in text.splitlines() if "German" in line)
+    shown = comparison_markdown(found)
+    row = next(line for line in shown.splitlines() if "German" in line)
     cells = [cell.strip() for cell in row.split("|")]
     assert cells[2:6] == ["30", "exact_match", "66.7", "0.0"]
     assert re.fullmatch(r"-66\.7 \(-\d+\.\d to -\d+\.\d\)", cells[6])
     assert cells[7].endswith("*")
-    assert "- 1 items that only the first has; left out" in text
-    assert "first: 2 lines that are no JSON object" in text
-    assert "Holm" in text
+    assert "- 1 items that only the first has; left out" in shown
+    assert "first: 2 lines that are no JSON object" in shown
+    assert "Holm" in shown
+    on_terminal = next(line for line in comparison_text(found).splitlines() if "German" in line)
+    assert on_terminal.split()[:6] == ["German", "(deu_Latn)", "30", "exact_match", "66.7", "0.0"]
     page = comparison_html(found)
     ElementTree.fromstring(re.findall(r"<svg.*?</svg>", page, re.DOTALL)[0])
 

@@ -11,6 +11,7 @@ import pytest
 
 from evaluation.corpus import PiecesError
 from evaluation.generation import parts_folder, predictions_path
+from evaluation.render import comparison_markdown
 from evaluation.results import Result, ResultError, read_result
 from evaluation.run import Evaluated, compare_files, evaluate_task, rescore
 from evaluation.tasks import TaskFile, read_task
@@ -302,9 +303,10 @@ def test_two_results_are_compared(tmp_path: Path) -> None:
     xgqa(tmp_path, count=30)
     run(Rule(right), task(tmp_path), tmp_path / "a.json")
     run(Rule(lambda _: "yes", digest="other"), task(tmp_path), tmp_path / "b.json")
-    text = compare_files(tmp_path / "a.json", tmp_path / "b.json", tmp_path / "both.json")
+    found = compare_files(tmp_path / "a.json", tmp_path / "b.json", tmp_path / "both.json")
+    text = (tmp_path / "both.md").read_text()
     assert "| all items | 60 | exact_match | 100.0 | 50.0 | -50.0" in text
-    assert (tmp_path / "both.md").read_text() == text
+    assert text == comparison_markdown(found)
     assert "</html>" in (tmp_path / "both.html").read_text()
 
 
