@@ -41,7 +41,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.loader import DISTINCT, make_jpeg, make_texts, make_tokenizer, write_mix
 from training.architecture import arguments_of
-from training.assembly import assemble
 from training.configuration import Configuration, load_configuration, shipped_configurations
 from training.figures import METRICS, read_figures
 from training.loader import Loader, LoaderSettings, MixWeight
@@ -50,7 +49,7 @@ from training.optimisation import factor, optimiser_of, set_rates
 from training.order import OrderSettings
 from training.parameters import trainable
 from training.precision import precisions_of
-from training.requested import parts_of, with_settings
+from training.requested import assembled, with_settings
 from training.sequences import expanded
 from training.train import train
 from translation.machine import available_cores
@@ -205,10 +204,8 @@ def bare_loop(configuration: Configuration, steps: int) -> float:
     """Seconds of a step of a loop without anything around it; batches lie ready in memory."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precisions = precisions_of(configuration.precision, device)
-    assembled = assemble(
-        parts_of(configuration), dtype=precisions.frozen, device=device, seed=configuration.seed
-    )
-    loaded = with_settings(assembled, configuration, configuration.data, "")
+    model = assembled(configuration, dtype=precisions.frozen, device=device)
+    loaded = with_settings(model, configuration, configuration.data, "")
     if configuration.gradient_checkpointing:
         loaded.base.gradient_checkpointing_enable()
     model, stage = loaded.model, configuration.stages[0]

@@ -5,12 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from training.adapters import Lora
-from training.assembly import Parts
+from training.assembly import PartError, Parts, assemble
 from training.checkpoint import Loaded
 from training.configuration import Configuration, DataSection
 from training.connectors import QFormerShape
 from training.vision import VisionFeatures
+from translation.settings_file import Key
+
+_KEYS: dict[str, Key] = {
+    "targets": ("lora", "targets"),
+    "layer": ("vision_layer",),
+    "grid": ("pool",),
+    "features": ("vision",),
+    **{name: (name,) for name in ("start", "vision", "llm", "projection", "quantization")},
+}
+"""What an error about a part begins with -> the key under `model` that it is about."""
 
 
 def parts_of(configuration: Configuration) -> Parts:
@@ -35,6 +47,25 @@ def parts_of(configuration: Configuration) -> Parts:
         revisions=model.revisions,
         random=model.random,
     )
+
+
+def assembled(
+    configuration: Configuration, *, dtype: torch.dtype, device: str | torch.device = "cpu"
+) -> Loaded:
+    """The model, assembled.
+
+    Raises:
+        SettingsError: parts do not go together.
+        CheckpointError: a source is missing, damaged or of another kind.
+    """
+    try:
+        return assemble(parts_of(configuration), dtype=dtype, device=device, seed=configuration.seed)
+    except PartError as error:
+        about, _, remedy = str(error).partition(": ")
+        key = _KEYS.get(about)
+        if key is None:
+            raise configuration.error(("model",), str(error)) from error
+        raise configuration.error(("model", *key), remedy) from error
 
 
 def with_settings(loaded: Loaded, configuration: Configuration, data: DataSection, digest: str) -> Loaded:

@@ -18,14 +18,13 @@ from accelerate.utils import broadcast_object_list
 from rich.console import Console
 from safetensors import SafetensorError
 
-from training.assembly import assemble
+from training import requested
 from training.checkpoint import Loaded, load_trained, save_frozen
 from training.configuration import Configuration
 from training.figures import Figures
 from training.introduction import introduce
 from training.parameters import trainable
 from training.precision import Precisions, precisions_of
-from training.requested import parts_of
 from training.run_directory import FROZEN, Progress, RunDirectory, RunError
 from training.sharding import shard
 from training.stage import Run, StageRun, micro_batches
@@ -55,10 +54,10 @@ def train(configuration: Configuration, console: Console, *, quiet: bool = False
     """Trains to the end of the last stage, from the directory's last checkpoint if there is one.
 
     Raises:
-        SettingsError: the configuration does not fit the number of processes.
+        SettingsError: the configuration does not fit the number of processes, or its parts not together.
         RunError: the run cannot begin or go on; too many gradients in a row were not finite; or `Stopped`.
         MixError, LoaderError: data that cannot be trained on.
-        PartError, CheckpointError: a model that cannot be assembled or read.
+        CheckpointError: a model that cannot be read.
     """
     precisions = precisions_of(configuration.precision)
     # By name from here on: a run does not go on in the precision of another machine.
@@ -77,12 +76,11 @@ def train(configuration: Configuration, console: Console, *, quiet: bool = False
             micro_batches(configuration, number, accelerator.num_processes)
             check_tasks(configuration, number)
         sharded = configuration.sharding == "full" and accelerator.num_processes > 1
-        assembled = assemble(
-            parts_of(configuration),
+        assembled = requested.assembled(
+            configuration,
             dtype=precisions.frozen,
             # A device may have no room for more than its share.
             device="cpu" if sharded else accelerator.device,
-            seed=configuration.seed,
         )
         if assembled.tokenizer is None:
             raise RunError(f"{configuration.model.llm}: has no tokenizer, so no text can be trained on")

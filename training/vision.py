@@ -82,7 +82,9 @@ def features_of(encoder: Any, pixel_values: Tensor, settings: VisionFeatures) ->
     else:
         states = encoder(pixel_values=pixel_values, output_hidden_states=True).hidden_states
         if states is None or len(states) < -settings.layer:
-            raise VisionError(f"layer: {settings.layer}, but the encoder gives {len(states or ())} of them")
+            raise VisionError(
+                f"layer: the encoder gives {len(states or ())} of them, {settings.layer} is none"
+            )
         hidden = states[settings.layer]
     if hidden.ndim == 4:
         if settings.grid is not None:
@@ -96,7 +98,7 @@ def features_of(encoder: Any, pixel_values: Tensor, settings: VisionFeatures) ->
     side = round(patches.shape[1] ** 0.5)
     if side * side != patches.shape[1]:
         raise VisionError(
-            f"grid: {settings.grid}, but the encoder's {patches.shape[1]} patches form no square"
+            f"grid: the encoder's {patches.shape[1]} patches form no square, so they cannot be pooled"
         )
     planes = patches.transpose(1, 2).reshape(len(patches), -1, side, side)
     return adaptive_avg_pool2d(planes, settings.grid).flatten(2).transpose(1, 2)

@@ -275,7 +275,7 @@ def test_a_model_that_does_not_write_is_told(hub: Path) -> None:
 
 
 def test_features_that_the_encoder_does_not_give_are_told(hub: Path) -> None:
-    with pytest.raises(PartError, match="layer: -9, but the encoder gives 3 of them"):
+    with pytest.raises(PartError, match="layer: the encoder gives 3 of them, -9 is none"):
         assemble(parts(hub, "clip", "llama", connector="mlp", features=VisionFeatures(layer=-9)))
 
 

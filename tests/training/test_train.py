@@ -236,6 +236,18 @@ def test_what_is_wrong_with_a_later_stage_is_told_before_the_first(
     assert not (folder / "run" / METRICS).exists()
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("model.lora.targets=[q_project]", r"^--set: model\.lora\.targets is .*no linear layer 'q_project'"),
+        ("model.vision_layer=-99", r"^--set: model\.vision_layer is -99: the encoder gives \d+ of them"),
+    ],
+)
+def test_what_does_not_fit_the_model_is_told_with_its_place(folder: Path, written: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        trained(folder, written)
+
+
 def test_two_processes_train_as_one_does(folder: Path) -> None:
     trained(folder, "output=one", "model.lora.dropout=0")
     script = folder / "two.py"
