@@ -120,9 +120,14 @@ class RunDirectory:
         latest = self.latest()
         mine = self._identity
         if latest is not None:
-            stored = self._state_of(latest)["configuration"]
-            # It decides on no weights, but runs of earlier versions have it among what does.
-            told = [line for line in differences(mine, stored) if "data.max_skipped:" not in line]
+            state = self._state_of(latest)
+            stored, free = state["configuration"], self._stages_to_come(state)
+            # `max_skipped` decides on no weights, but runs of earlier versions have it among what does.
+            told = [
+                line
+                for line in differences(mine, stored)
+                if "data.max_skipped:" not in line and not line.startswith(free)
+            ]
             others = [line for line in told if not line.startswith("mixes.")]
             if others:
                 lines = "\n  ".join(others)
@@ -139,6 +144,19 @@ class RunDirectory:
             whole = self._configuration.model_dump(mode="json")
             text = json.dumps({"digest": self.digest, **whole}, indent=1, ensure_ascii=False)
             _write_whole(self.path / CONFIGURATION, text + "\n")
+
+    def _stages_to_come(self, state: Mapping[str, Any]) -> tuple[str, ...]:
+        """How lines of differences begin that are about stages which have not begun: these may change.
+
+        None if other parts are trained then: a checkpoint holds what the stages to come train, too.
+        """
+        progress, stored = Progress(**state["progress"]), state["configuration"]["stages"]
+        parts = {part for stage in stored for part in stage["learning_rates"]}
+        stages = len(self._configuration.stages)
+        if progress.finished or progress.stage >= stages or parts != self._configuration.trained_parts:
+            return ()
+        first = progress.stage + bool(progress.stage_step)
+        return tuple(f"stages.{number}." for number in range(first, max(len(stored), stages)))
 
     def _changed(self, stored: Mapping[str, Any]) -> list[str]:
         """Paths of the mixes whose digests differ."""

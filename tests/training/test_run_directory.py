@@ -99,7 +99,7 @@ def test_without_a_best_one_the_last_is_chosen(configuration: Configuration, tmp
 
 def test_another_configuration_is_refused_with_what_differs(configuration: Configuration) -> None:
     with RunDirectory(configuration) as run:
-        run.save(Progress(step=1), state(), weights)
+        run.save(Progress(step=1, stage_step=1), state(), weights)
     other = configured(configuration.run_directory.parent, "stages.0.batch_size=16", "seed=3")
     with pytest.raises(OtherConfiguration) as caught:
         RunDirectory(other)
@@ -107,6 +107,34 @@ def test_another_configuration_is_refused_with_what_differs(configuration: Confi
     assert "seed: 17 there, 3 here" in str(caught.value)
     # The lock is free again.
     RunDirectory(configuration).close()
+
+
+LATER = (
+    "stages=[{name: main, learning_rates: {lora: 2e-4}, steps: 100, batch_size: 8},"
+    " {name: last, learning_rates: {lora: 1e-4}, steps: 50, batch_size: 8}]"
+)
+
+
+@pytest.mark.parametrize("progress", [Progress(step=1, stage_step=1), Progress(step=100, stage=1)])
+def test_a_stage_that_has_not_begun_may_change(tmp_path: Path, progress: Progress) -> None:
+    with RunDirectory(configured(tmp_path, LATER)) as run:
+        run.save(progress, state(), weights)
+    mended = configured(tmp_path, LATER, "stages.1.batch_size=16", "stages.1.learning_rates.lora=2e-4")
+    with RunDirectory(mended) as run:
+        assert run.latest() is not None
+    with pytest.raises(OtherConfiguration, match=r"stages\.0\.batch_size: 8 there, 24 here"):
+        RunDirectory(configured(tmp_path, LATER, "stages.0.batch_size=24"))
+
+
+def test_a_stage_that_has_begun_and_what_is_trained_may_not_change(tmp_path: Path) -> None:
+    with RunDirectory(configured(tmp_path, LATER)) as run:
+        run.save(Progress(step=1, stage_step=1), state(), weights)
+    with pytest.raises(OtherConfiguration, match=r"learning_rates\.llm: nothing there, 1e-05 here"):
+        RunDirectory(configured(tmp_path, LATER, "stages.1.learning_rates.llm=1e-5"))
+    with RunDirectory(configured(tmp_path, LATER)) as run:
+        run.save(Progress(step=101, stage=1, stage_step=1), state(), weights)
+    with pytest.raises(OtherConfiguration, match=r"stages\.1\.batch_size: 8 there, 16 here"):
+        RunDirectory(configured(tmp_path, LATER, "stages.1.batch_size=16"))
 
 
 def test_what_does_not_decide_on_the_weights_may_change(configuration: Configuration) -> None:
