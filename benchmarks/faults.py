@@ -12,7 +12,7 @@ from types import MappingProxyType
 from evaluation.references import Reference
 from translation.calibration import join
 from translation.filters import TextPair
-from translation.filters.copying import SEVERAL, shared_words
+from translation.filters.copying import SEVERAL, ordinary_words, shared_words
 from translation.languages import ENGLISH, Language, languages
 from translation.segments import numbers
 
@@ -107,6 +107,16 @@ def copy_of_shared(reference: Reference, pool: Pool, draw: random.Random) -> Tex
     if not _may_stay(pair) or pair.source.casefold() == pair.target.casefold():
         return None
     return replace(pair, target=pair.source)
+
+
+def copy_in_title_case(reference: Reference, pool: Pool, draw: random.Random) -> TextPair | None:
+    """The source, which is in lower case, with a capital on each word; not what may be a name."""
+    pair = reference.pair
+    if _may_stay(pair) is not False or pair.source != pair.source.lower():
+        return None
+    if not ordinary_words().issuperset(re.findall(r"[^\W\d_]{2,}", pair.source)):
+        return None
+    return replace(pair, target=re.sub(r"\b[^\W\d_]", lambda found: found[0].upper(), pair.source))
 
 
 def _may_stay(pair: TextPair) -> bool | None:
@@ -249,6 +259,7 @@ FAULTS: Mapping[str, tuple[str, Plant]] = MappingProxyType(
         "wrong_script": ("another script", wrong_script),
         "copy": ("the source copied", copy),
         "copy_of_shared": ("the same, of one or two words that the language shares", copy_of_shared),
+        "copy_in_title_case": ("A Copy Like This of a source in lower case", copy_in_title_case),
         "half_copied": ("the second half left in English", half_copied),
         "half_dropped": ("breaks off after the first half", half_dropped),
         "half_dropped_ended": ("the second half dropped, the end mark kept", half_dropped_ended),

@@ -16,7 +16,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -187,6 +187,20 @@ def _false_rejection(
         told = ", ".join(f"{rule} {count / len(found):.2%}" for rule, count in by_rule.most_common(6))
         rows.append(f"| {length} | {len(found):,} | {len(counts)} | {rejected / len(found):.2%} | {told} |")
     figures = {"all": round(total["rejected"] / total["texts"], 5), **figures}
+    uncased = [
+        replace(one.pair, source=one.pair.source.lower())
+        for length in ("answer", "caption")
+        for one in by_length[length]
+        if one.pair.source != one.pair.source.lower()
+    ]
+    if uncased:
+        by_rule = Counter(rule for rule in judge.rules(uncased) if rule)
+        figures["english_in_lower_case"] = round(by_rule.total() / len(uncased), 5)
+        told = ", ".join(f"{rule} {count / len(uncased):.2%}" for rule, count in by_rule.most_common(6))
+        rows.append(
+            f"| (answers and captions, their English in lower case) | {len(uncased):,}"
+            f" | {len({one.language for one in uncased})} | {figures['english_in_lower_case']:.2%} | {told} |"
+        )
     if stamps:
         rules = judge.rules([one.pair for one in stamps])
         by_rule = Counter(rule for rule in rules if rule)

@@ -119,21 +119,17 @@ class Allocation:
         try:
             return self._plans[stratum]
         except KeyError:
-            raise UnknownStratum(stratum) from None
+            raise UnknownStratum(
+                f"no example of {stratum!r} was there when languages were planned; the sources changed during"
+                " the run, so start it again"
+            ) from None
 
 
 class UnknownStratum(LookupError):
-    """An example of a kind that was not there when languages were planned."""
+    """An example of a kind that was not there when languages were planned; the message says all.
 
-    def __init__(self, stratum: str) -> None:
-        self.stratum = stratum
-        super().__init__(
-            f"no example of {stratum!r} was there when languages were planned; the sources changed during the"
-            " run, so start it again"
-        )
-
-    def __reduce__(self) -> tuple[type[UnknownStratum], tuple[str]]:
-        return type(self), (self.stratum,)
+    Beam makes such exceptions again from their message.
+    """
 
 
 def allocate(seed: int, strata: Iterable[Stratum]) -> Allocation:

@@ -147,19 +147,20 @@ _DAMAGE = (tarfile.TarError, ValueError, OverflowError, IndexError)
 
 
 def _member(info: tarfile.TarInfo, position: int) -> Member | None:
-    name = _printable(info.name)
+    name = printable(info.name)
     if info.isreg():
         return Member(name, position, info.offset_data, info.size, sparse=info.issparse())
     if info.islnk():
-        return Member(name, position, info.offset_data, 0, link=_printable(info.linkname))
+        return Member(name, position, info.offset_data, 0, link=printable(info.linkname))
     if info.issym():
         # A symbolic link is relative to its folder, a hard link to the whole archive.
-        target = posixpath.join(posixpath.dirname(name), _printable(info.linkname))
+        target = posixpath.join(posixpath.dirname(name), printable(info.linkname))
         return Member(name, position, info.offset_data, 0, link=target)
     return None
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
+    """A file's name, which need not be UTF-8, as text that can be written."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -576,6 +576,7 @@ def _score(parsed: argparse.Namespace) -> int:
     from translation.model import ModelError
     from translation.pair_table import PairError
 
+    _check_model_option(parsed)
     thresholds = load_thresholds(parsed.thresholds)
     try:
         data = sys.stdin.buffer if str(parsed.pairs) == "-" else parsed.pairs.open("rb")
@@ -594,6 +595,12 @@ def _score(parsed: argparse.Namespace) -> int:
     return DONE
 
 
+def _check_model_option(parsed: argparse.Namespace) -> None:
+    """Refuses a model that nothing would be done with."""
+    if parsed.round_trip == "none" and parsed.model != SMALL:
+        raise ValueError(f"--model {parsed.model} is of no effect without --round-trip short or all")
+
+
 def _calibrate(parsed: argparse.Namespace) -> int:
     from pipelines.filesystem import OutputError, write_text
     from pipelines.scoring import calibrate_file
@@ -601,6 +608,7 @@ def _calibrate(parsed: argparse.Namespace) -> int:
     from translation.model import ModelError
     from translation.pair_table import PairError
 
+    _check_model_option(parsed)
     try:
         data = sys.stdin.buffer if str(parsed.pairs) == "-" else parsed.pairs.open("rb")
     except OSError as error:
@@ -806,6 +814,8 @@ def _memory_export(parsed: argparse.Namespace) -> int:
         _complain(error)
         return FAILED
     print(f"{parsed.file}: {done.pairs:,} translations")
+    if done.broken:
+        _complain(f"{done.broken:,} that were cut off, empty or unknown to the model are left out")
     if done.unfit:
         _complain(f"{done.unfit:,} with control characters are left out, which XML cannot hold; .tsv can")
     return DONE

@@ -34,13 +34,23 @@ _SMALL, _LARGE = 32, 1024
 its own at once; larger ones are searched part by part, so that they take little memory."""
 
 
-class MissingLibrary(RuntimeError):
+class MissingLibraryError(RuntimeError):
     """An optional library is not installed; the message says how to get it."""
 
 
 def content_digest(data: bytes) -> str:
     """SHA-256 of an encoded picture, in hexadecimal: equal for exact copies of the file."""
     return hashlib.sha256(data).hexdigest()
+
+
+def check_library() -> None:
+    """Raises `MissingLibraryError` if near-copies cannot be looked for."""
+    try:
+        import imagehash  # noqa: F401
+    except ImportError as error:
+        raise MissingLibraryError(
+            "near-copies need ImageHash: pip install 'translate-mix[dedup]', or look for exact copies alone"
+        ) from error
 
 
 def perceptual_hash(data: bytes) -> int | None:
@@ -50,15 +60,12 @@ def perceptual_hash(data: bytes) -> int | None:
     hash sees lightness alone: a red circle is a copy of a blue one.
 
     Raises:
-        MissingLibrary: the library ImageHash is not installed.
+        MissingLibraryError: the library ImageHash is not installed.
         Exception: what Pillow raises for a picture that `check_image` refuses.
     """
-    try:
-        import imagehash
-    except ImportError as error:
-        raise MissingLibrary(
-            "near-copies need ImageHash: pip install 'translate-mix[dedup]', or look for exact copies alone"
-        ) from error
+    check_library()
+    import imagehash
+
     small = _luminance(data)
     if float(np.asarray(small, dtype=np.float32).std()) < FLAT:
         return None

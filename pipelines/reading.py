@@ -341,7 +341,12 @@ class UnifyImages(beam.PTransform):
             return examples
         alike = checked[LIKENESSES] | "Group likenesses" >> beam.GroupByKey()
         if self._deduplicate.images == "exact":
-            copies = alike | "Copies" >> beam.FlatMap(_copies)
+            copies = (
+                alike
+                | "Copies" >> beam.FlatMap(_copies)
+                | "All copies" >> beam.combiners.ToList()
+                | "United" >> beam.FlatMap(_united)
+            )
         else:
             copies = (
                 alike
@@ -366,6 +371,12 @@ def _copies(group: tuple[int, Iterable[bytes]]) -> Iterator[tuple[str, str]]:
         first, *others = sorted(ids)
         for other in others:
             yield other, first
+
+
+def _united(copies: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Each id of copies -> the smallest of all that it is tied to: an id may stand for several pictures."""
+    ties = [(image_id, f"{number}") for number, pair in enumerate(copies) for image_id in pair]
+    yield from canonical_images(ties, 0).items()
 
 
 def _near_copies(alike: Sequence[tuple[str | int, str]], distance: int) -> Iterator[tuple[str, str]]:

@@ -468,9 +468,13 @@ def _check_files(recipe: Recipe) -> None:
         with _within_reach(recipe, ("sources", index, "images")):
             archived = images is not None and not inputs.is_dir(recipe.source_path(images))
         if recipe.images == "reference" and (archived or source.reads_urls or source.format == "webdataset"):
-            what = f"the pictures of `{source.name}` are no files that a path could name"
-            remedy = f"{what}; take `embed`, or `shared`"
-            raise recipe.error(("images",), remedy)
+            raise no_paths(recipe, source)
+
+
+def no_paths(recipe: Recipe, source: Source) -> SettingsError:
+    """The error of a mix that refers to pictures by path, where a source's pictures have none."""
+    what = f"the pictures of `{source.name}` are no files that a path could name"
+    return recipe.error(("images",), f"{what}; take `embed`, or `shared`")
 
 
 def _check_place(recipe: Recipe, key: Key, place: Place, written: str) -> None:

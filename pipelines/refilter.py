@@ -146,6 +146,13 @@ def _refilter(
     recipe = _recipe(before, directory, overrides)
     # The scores are those of the identifier that the run had.
     thresholds = _thresholds(recipe).for_identification(before.signature.identification)
+    named = any(override.partition("=")[0].strip() == "thresholds" for override in overrides)
+    if recipe.thresholds is not None and not named and thresholds.digest != before.signature.thresholds:
+        remedy = (
+            f"{recipe.thresholds_file} has other bounds than when the mix was made; name the table of then, "
+            "or this one on purpose, with `--set thresholds=FILE`"
+        )
+        raise recipe.error(("thresholds",), remedy)
     layout = Layout(recipe.images, recipe.shard_megabytes * 2**20)
     by_language: dict[str, list[ShardFile]] = {}
     for file in before.files:

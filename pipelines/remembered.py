@@ -19,9 +19,10 @@ from rich.table import Table
 
 from pipelines.exchange import LeftOut, Pair, fits, kind_of, read_pairs, write_pairs
 from pipelines.filesystem import is_local, join, remove, write_atomically
+from pipelines.manifest import is_finished
 from pipelines.ownership import WORK, locked
 from translation.languages import ENGLISH
-from translation.memory import FOLDER, GIVEN, Memory, is_utf8, unfinished_number
+from translation.memory import FOLDER, GIVEN, Memory, finish, is_utf8, unfinished_number
 from translation.memory_compaction import Compacted, compact
 from translation.memory_segments import DAMAGED, SegmentFolder, batches, table_of
 from translation.translations import Request
@@ -152,6 +153,9 @@ def compact_memory(directory: str) -> Compacted:
     """
     folder = memory_folder(directory)
     with _alone(directory):
+        if is_finished(directory):
+            # A run that was killed at its very end leaves its mark.
+            finish(folder)
         return compact(folder)
 
 
@@ -162,6 +166,8 @@ class Exported:
     pairs: int = 0
     unfit: int = 0
     """Entries with characters that the format has no place for."""
+    broken: int = 0
+    """Entries that are cut off, empty or hold what the model could not write: no one should import those."""
 
 
 def export_memory(directory: str, path: str) -> Exported:
@@ -182,6 +188,9 @@ def export_memory(directory: str, path: str) -> Exported:
             start += len(table)
             for row in table.filter(kept).to_pylist():
                 if row["source"] != ENGLISH or row["whole"]:
+                    continue
+                if row["cut_off"] or row["unknown"] or row["empty"]:
+                    done.broken += 1
                     continue
                 pair = Pair(
                     row["text"], row["target"], row["translation"],

@@ -20,6 +20,7 @@ from pipelines.reading import EXAMPLES, PROMPT, REJECTED, TARGET, UNREADABLE, As
 from pipelines.translating import delivered
 from translation import templates
 from translation.filters import SCORES
+from translation.filters.verdicts import parse_reason
 from translation.languages import languages
 from translation.row import (
     ACCEPT,
@@ -153,8 +154,13 @@ def _scores(text: JudgedText | None) -> bytes:
 
 
 def row_reason(target: str | None, prompt: str | None) -> str | None:
-    """Why a row is rejected, from what is wrong with its texts; None if nothing is."""
-    return f"{prompt} (in the prompt)" if prompt and not target else target
+    """Why a row is rejected, from what is wrong with its texts; None if nothing is.
+
+    What no filter found comes first: it holds whatever the filters' bounds.
+    """
+    if prompt and (not target or (parse_reason(target) and not parse_reason(prompt))):
+        return f"{prompt} (in the prompt)"
+    return target
 
 
 def _row_of(assigned: AssignedExample, assignment: Assignment) -> Row:

@@ -41,6 +41,7 @@ from pipelines.job_names import JobRefused, check_not_running, name_job
 from pipelines.jobs import run_graph
 from pipelines.journal import discard
 from pipelines.judging import Judging, local_spec
+from pipelines.likeness import MissingLibraryError, check_library
 from pipelines.manifest import (
     ANSWERS_FILE,
     MANIFEST,
@@ -137,6 +138,12 @@ def run_mix(
     name_job(options, output)
     check_runner_options(options)
     _check_output(output, overwrite)
+    _check_answers(recipe, output)
+    if recipe.deduplicate.images == "near" and not workers_elsewhere(options):
+        try:
+            check_library()
+        except MissingLibraryError as error:
+            raise recipe.error(("deduplicate", "images"), str(error)) from error
     plan, planned = make_plan(recipe, output, device, options, console, quiet)
     if recipe.download is not None:
         _allow_downloads(recipe, recipe.download)
@@ -499,6 +506,19 @@ def _clear(output: str) -> None:
                 language.rmdir()
 
 
+def _check_answers(recipe: Recipe, output: str) -> None:
+    """Refuses to replace the reviewed table that the recipe names; raises `SettingsError`."""
+    if recipe.answers_file is None:
+        return
+    replaced = join(output, ANSWERS_FILE)
+    same = recipe.answers_file == replaced
+    if is_local(output) and is_local(recipe.answers_file):
+        same = os.path.realpath(recipe.answers_file) == os.path.realpath(replaced)
+    if same:
+        remedy = f"the run replaces {replaced}; copy it elsewhere, and name the copy"
+        raise recipe.error(("answers", "file"), remedy)
+
+
 def _check_output(output: str, overwrite: bool) -> None:
     """Refuses a directory that a run must not write to; raises ValueError."""
     finished = is_finished(output)
@@ -552,7 +572,7 @@ _OUTPUT = re.compile(
 )
 """These name the file; what they follow from need not."""
 _CAUSE = re.compile(
-    r"^(?:\w+\.)*(?:\w+(?:Error|Exception)|LostRows|BadImage): (?P<message>.+)$", re.MULTILINE
+    r"^(?:\w+\.)*(?:\w+(?:Error|Exception)|LostRows|BadImage|UnknownStratum): (?P<message>.+)$", re.MULTILINE
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.examples import TRUNCATED
+from pipelines.inputs import is_url
 from translation.filters.thresholds import ANY, LENGTHS, Threshold, Thresholds
 from translation.languages import ENGLISH, languages
 from translation.row import UNDETERMINED
@@ -234,7 +236,9 @@ def render_thresholds(thresholds: Thresholds, path: str, console: Console) -> No
     console.print(
         f"Fitted for identification {thresholds.identification}; written to {path}.", soft_wrap=True
     )
-    console.print(f"Use it:  translate-mix run RECIPE --set thresholds={shlex.quote(path)}", soft_wrap=True)
+    # From wherever it is named: paths of a recipe start at its folder.
+    place = path if is_url(path) else os.path.abspath(path)
+    console.print(f"Use it:  translate-mix run RECIPE --set thresholds={shlex.quote(place)}", soft_wrap=True)
 
 
 def _bounds(line: Threshold | None) -> str:

@@ -1,4 +1,4 @@
-r"""Makes what the filters know of pairs of languages: `lengths.tsv` and `shared_words.tsv`.
+r"""Makes what the filters know of words: `lengths.tsv`, `shared_words.tsv`, `ordinary_words.tsv`.
 
     python scripts/pair_statistics.py --data DIR --annotations DIR --corpus FILE \
         --output translation/filters
@@ -6,7 +6,7 @@ r"""Makes what the filters know of pairs of languages: `lengths.tsv` and `shared
 How long a translation is for its English, from the `fit` part of the references (`evaluation.references`),
 and which English words a language leaves as they are, from the part that is neither to fit nor to report and
 from the emoji names of CLDR (npm cldr-annotations-full and cldr-annotations-derived-full 48.2.0, unpacked in
-`--annotations`).
+`--annotations`); and which English words are no names, from the English texts of both parts.
 """
 
 from __future__ import annotations
@@ -68,6 +68,19 @@ def shared_words(pairs: Iterable[tuple[str, str, str]]) -> dict[str, list[str]]:
         code: sorted(word for word, count in found.items() if count >= KEPT_SHARE * held[code][word])
         for code, found in kept.items()
     }
+
+
+def ordinary_words(texts: Iterable[str]) -> list[str]:
+    """English words that stand in lower case at least as often as with a capital amid a text."""
+    small: Counter[str] = Counter()
+    capital: Counter[str] = Counter()
+    for text in set(texts):
+        for index, word in enumerate(_WORD.findall(text)):
+            if word == word.lower():
+                small[word] += 1
+            elif index:
+                capital[word.casefold()] += 1
+    return sorted(word for word, count in small.items() if count >= capital[word])
 
 
 def cognates(corpus: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -161,6 +174,16 @@ def write_shared_words(path: Path, found: Mapping[str, list[str]]) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def write_ordinary_words(path: Path, found: Iterable[str]) -> None:
+    lines = [
+        "# English words that are no names: those that the emoji names of CLDR 48 (Unicode-3.0), Tatoeba",
+        "# (CC-BY-2.0-FR), NTREX-128 lines 1-1000 (CC-BY-SA-4.0) and the Declaration of Human Rights write",
+        "# in lower case at least as often as with a capital.",
+        *found,
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -174,16 +197,17 @@ def main() -> int:
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     arguments = parser.parse_args()
-    # Names of emoji are terser in some languages. The Declaration stands for those that have nothing else.
     try:
-        found = [one.pair for one in references(arguments.data, FIT) if one.origin != "cldr"]
+        fitted, other = (list(references(arguments.data, part)) for part in (FIT, LEARN))
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 2
+    # Names of emoji are terser in some languages. The Declaration stands for those that have nothing else.
+    found = [one.pair for one in fitted if one.origin != "cldr"]
     write_lengths(arguments.output / "lengths.tsv", lengths(found))
-    learnt = (
-        (one.pair.language, one.pair.source, one.pair.target) for one in references(arguments.data, LEARN)
-    )
+    ordinary = ordinary_words(one.pair.source for one in (*fitted, *other))
+    write_ordinary_words(arguments.output / "ordinary_words.tsv", ordinary)
+    learnt = ((one.pair.language, one.pair.source, one.pair.target) for one in other)
     words = shared_words([*learnt, *emoji_names(arguments.annotations)])
     for code, more in cognates(_learnt(arguments.corpus)).items():
         words[code] = sorted({*words.get(code, ()), *more})

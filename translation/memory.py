@@ -435,6 +435,18 @@ class RememberingEngine:
         """
         return self.recall(requests, whole=whole, full=full).translations
 
+    def given(self, requests: Sequence[Request]) -> list[str | None]:
+        """What people translated each of these texts to, as it was imported; None where nobody did.
+
+        Raises:
+            MemoryFolderError: the memory cannot be read.
+        """
+        if not self._memory.has_given:
+            return [None] * len(requests)
+        keys = GIVEN.keys(requests, whole=False)
+        found = self._memory.find(keys, hashlib.blake2b(b"".join(sorted(keys)), digest_size=16).digest())
+        return [None if made is None else made.text for made in found]
+
     def recall(self, requests: Sequence[Request], *, whole: bool = False, full: bool = False) -> Recalled:
         """As `translate`, and says how many requests were known."""
         distinct = list(dict.fromkeys(requests))

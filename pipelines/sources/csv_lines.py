@@ -128,7 +128,7 @@ def _rows(file: BinaryIO, piece: Piece) -> Iterator[tuple[int, _Row]]:
         if reason is None and lines.simple and 0 < width == len(row) and row[0].strip():
             yield first, row
             continue
-        if reason is None and not any(cell and not cell.isspace() for cell in row):
+        if reason is None and (len(row) < 2 or not width) and not any(map(str.strip, row)):
             continue
         reason = reason or lines.no_utf8()
         if reason is None and separator == "\t" and any("\t" in cell and "\n" in cell for cell in row):

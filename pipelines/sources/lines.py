@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import PurePosixPath
@@ -63,12 +65,20 @@ def check_images(recipe: Recipe, index: int) -> None:
 
 
 def distinct_stems(pieces: list[Piece]) -> list[Piece]:
-    """The pieces of whole files, with suffixes in their stems where else two of them would be equal."""
+    """The pieces of whole files, with suffixes in their stems where else two of them would be equal; and with
+    a digest of the file's place where that does not help: `x.a.jsonl` beside `x/a.jsonl`.
+    """
     if len({piece.stem for piece in pieces}) == len(pieces):
         return pieces
-    return [
-        dataclasses.replace(piece, stem=piece.stem + PurePosixPath(piece.path).suffix) for piece in pieces
+    longer = [piece.stem + PurePosixPath(piece.path).suffix for piece in pieces]
+    counts = Counter(longer)
+    stems = [
+        stem
+        if counts[stem] == 1
+        else f"{stem}-{hashlib.blake2b(piece.label.encode(), digest_size=4).hexdigest()}"
+        for stem, piece in zip(longer, pieces, strict=True)
     ]
+    return [dataclasses.replace(piece, stem=stem) for stem, piece in zip(stems, pieces, strict=True)]
 
 
 def byte_ranges(piece: Piece) -> Iterator[Piece]:

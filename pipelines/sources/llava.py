@@ -40,7 +40,7 @@ def read(recipe: Recipe, source: LlavaSource, piece: Piece) -> Iterator[Record |
             try:
                 picture = _picture(store, pictures, value)
                 source_id = identifier(cell(value, "id"), "id")
-                said = list(turns(cell(value, "conversations"), "conversations"))
+                said = list(turns(cell(value, "conversations"), "conversations", source.turns))
             except Unusable as error:
                 yield rejected(source, place, value, "id", error)
                 continue

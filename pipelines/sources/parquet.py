@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipelines.examples import Reject
 from pipelines.images import Cell, coco_id, content_id, parquet_file
-from pipelines.recipe import Recipe
+from pipelines.recipe import Recipe, no_paths
 from pipelines.recipe_sources import ParquetSource
 from pipelines.records import Picture, Place, Record
 from pipelines.sources.lines import plain_files
@@ -41,7 +41,8 @@ def pieces(recipe: Recipe, index: int, source: ParquetSource) -> list[Piece]:
     """One piece per row group.
 
     Raises:
-        SettingsError: a file is no Parquet, or a column that the recipe names is missing or of an unfit type.
+        SettingsError: a file is no Parquet, a column that the recipe names is missing or of an unfit type, or
+            pictures in cells are to be referred to by paths.
     """
     found: list[Piece] = []
     for piece, _ in plain_files(recipe, index):
@@ -57,6 +58,8 @@ def pieces(recipe: Recipe, index: int, source: ParquetSource) -> list[Piece]:
             if not _fits(role, held):
                 remedy = f"column `{column}` of {piece.label} is {held}, {_WANTED[role]}"
                 raise recipe.error(("sources", index, "columns", role), remedy)
+        if recipe.images == "reference" and _holds_bytes(source, schema):
+            raise no_paths(recipe, source)
         found.extend(dataclasses.replace(piece, start=group, end=group + 1) for group in range(groups))
     return found
 

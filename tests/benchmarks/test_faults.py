@@ -54,6 +54,7 @@ REFERENCES = [
     if code != "eng_Latn"
     for number in range(3)
 ]
+KITCHEN = Reference("test", 8, TextPair("the kitchen window", "das Küchenfenster", "deu_Latn"))
 SHARED = Reference("test", 9, TextPair("football player", "Fußballspieler", "deu_Latn"))
 
 
@@ -69,7 +70,7 @@ def pool() -> Pool:
 
 def planted(fault: str, pool: Pool, seed: int = 0) -> list[tuple[Reference, TextPair]]:
     draw = random.Random(f"{fault} {seed}")
-    texts = [SHARED] if fault == "copy_of_shared" else REFERENCES
+    texts = {"copy_of_shared": [SHARED], "copy_in_title_case": [KITCHEN]}.get(fault, REFERENCES)
     made = [(one, FAULTS[fault][1](one, pool, draw)) for one in texts]
     return [(one, pair) for one, pair in made if pair is not None]
 
@@ -116,6 +117,15 @@ def test_what_may_stay_is_no_copy_that_counts(pool: Pool) -> None:
         assert FAULTS["copy_of_shared"][1](one, pool, draw) is None
     names = replace(SHARED, pair=TextPair("New York", "Neu York", "deu_Latn"))
     assert [FAULTS[fault][1](names, pool, draw) for fault in ("copy", "copy_of_shared")] == [None, None]
+
+
+def test_a_copy_in_title_case_is_of_ordinary_words_in_lower_case(pool: Pool) -> None:
+    ((_, pair),) = planted("copy_in_title_case", pool)
+    assert pair.target == "The Kitchen Window"
+    plant, draw = FAULTS["copy_in_title_case"][1], random.Random(1)
+    assert all(plant(one, pool, draw) is None for one in (SHARED, *REFERENCES))
+    name = replace(KITCHEN, pair=TextPair("the lakers window", "das Fenster", "deu_Latn"))
+    assert plant(name, pool, draw) is None
 
 
 def test_halves(pool: Pool) -> None:

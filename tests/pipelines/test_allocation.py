@@ -327,6 +327,8 @@ def test_a_stratum_that_was_not_planned_is_an_error() -> None:
     with pytest.raises(UnknownStratum, match="'coco/vqa' was there when languages were planned") as caught:
         allocation.languages("coco/vqa", 1)
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    # Beam makes it again like this.
+    assert str(type(caught.value)(str(caught.value))) == str(caught.value)
     with pytest.raises(UnknownStratum):
         allocation.counts("coco/vqa")
 

@@ -21,6 +21,7 @@ from pipelines.examples import Example, Text
 from pipelines.manifest import read_manifest
 from pipelines.reading import AssignedExample
 from pipelines.recipe import SettingsError, load_recipe
+from pipelines.remembered import import_memory
 from pipelines.uses import uses_of
 from pipelines.verify import problems
 
@@ -136,6 +137,37 @@ def test_the_manifest_counts_the_entries_and_verify_reads_them(mix: Path, tmp_pa
 def test_the_number_of_workers_changes_nothing(recipe: Path, mix: Path, tmp_path: Path) -> None:
     assert run(recipe, tmp_path / "mix", "--direct_num_workers=3").returncode == 0
     assert digests(tmp_path / "mix") == digests(mix)
+
+
+def test_the_table_that_the_run_replaces_is_not_read(recipe: Path, mix: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(mix, tmp_path / "mix")
+    before = (copy / "answers.tsv").read_bytes()
+    result = run(recipe, copy, "--overwrite", "--set", f"answers.file={copy}/../mix/answers.tsv")
+    assert result.returncode == 2
+    assert "copy it elsewhere, and name the copy" in result.stderr
+    assert (copy / "answers.tsv").read_bytes() == before
+
+
+def test_answers_that_people_translated_come_before_the_models(
+    recipe: Path, mix: Path, tmp_path: Path
+) -> None:
+    by_model = [entry for entry in entries_of(mix) if entry["how"] in ("alone", "context")]
+    changed = next(entry for entry in by_model if entry["accepted"] == "1")
+    by_table = next(entry for entry in entries_of(mix) if entry["how"] == "checked")
+    human = tmp_path / "human.tsv"
+    lines = [f"{entry['answer']}\tneues Wort\t{entry['nllb_code']}\n" for entry in (changed, by_table)]
+    human.write_text("source\ttarget\tnllb_code\n" + "".join(lines), encoding="utf-8")
+    import_memory(str(tmp_path / "mix"), human)
+    result = run(recipe, tmp_path / "mix")
+    assert result.returncode == 0, result.stderr
+    given = [entry for entry in entries_of(tmp_path / "mix") if entry["how"] == "given"]
+    assert sorted((one["nllb_code"], one["answer"]) for one in given) == sorted(
+        (one["nllb_code"], one["answer"]) for one in (changed, by_table)
+    )
+    assert {one["translation"] for one in given} == {"neues Wort"}
+    rows = [row for row in answer_rows(tmp_path / "mix") if row["target"] == "neues Wort"]
+    assert rows
+    assert "accept" in {row["verdict"] for row in rows}
 
 
 def test_a_reviewed_table_is_taken_as_it_is(recipe: Path, mix: Path, tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ def test_options_of_beam_are_told_apart_with_their_values() -> None:
         (["calibrate", "missing.tsv"], "missing.tsv: No such file"),
         (["calibrate", "."], "Is a directory"),
         (["calibrate", "x.tsv", "--round-trip", "long"], "--round-trip"),
+        (["score", "x.tsv", "--model", "nowhere"], "is of no effect without --round-trip short or all"),
+        (["calibrate", "x.tsv", "--model", "nowhere"], "of no effect without --round-trip short or all"),
         (["show", "missing", "-n", "0"], "number from 1 up"),
         (["model", "add", "x", "--quantization", "int3"], "int3"),
     ],

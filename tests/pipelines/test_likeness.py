@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance
 
 from pipelines import likeness
-from pipelines.likeness import MissingLibrary, canonical_images, content_digest, perceptual_hash
+from pipelines.likeness import MissingLibraryError, canonical_images, content_digest, perceptual_hash
 
 
 def picture(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
@@ -133,7 +133,7 @@ def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
         return true_import(name, *arguments, **keywords)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingLibrary, match=r"pip install 'translate-mix\[dedup\]'"):
+    with pytest.raises(MissingLibraryError, match=r"pip install 'translate-mix\[dedup\]'"):
         perceptual_hash(saved(picture(0)))
     assert canonical_images([("a", content_digest(b"x")), ("b", content_digest(b"x"))], 4) == {"b": "a"}
 

@@ -12,7 +12,8 @@ import pytest
 from pipelines.cli import main
 from pipelines.exchange import Pair, read_pairs
 from translation.languages import languages
-from translation.memory import FOLDER, Memory, Origin, begin, finish
+from translation.memory import FOLDER, Memory, Origin, begin, finish, unfinished_number
+from translation.memory_segments import SegmentFolder
 from translation.translations import Request, Translation
 
 ENGINE = Origin("ctranslate2-4", "0123456789abcdef", '{"beam_size": 4}')
@@ -110,6 +111,38 @@ def test_export_and_import_keep_every_character(
     assert call("export", tmp_path / "new", tmp_path / f"again{suffix}") == 0
     assert pairs(tmp_path / f"again{suffix}") == EXPECTED
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [FOLDER]
+
+
+def test_broken_translations_are_not_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path / "mix", TEXTS[:1])
+    with Memory(str(tmp_path / "mix" / FOLDER)) as memory:
+        texts = ["cut", "strange", "nothing"]
+        made = [
+            Translation("Ein ab", -1, cut_off=True, unknown=False, empty=False),
+            Translation("Ein ", -1, cut_off=False, unknown=True, empty=False),
+            Translation("", -1, cut_off=False, unknown=False, empty=True),
+        ]
+        requests = [Request(text, "eng_Latn", "deu_Latn") for text in texts]
+        memory.add(ENGINE, b"b" * 16, requests, made, whole=False)
+    assert call("export", tmp_path / "mix", tmp_path / "memory.tsv") == 0
+    told = capsys.readouterr()
+    assert "2 translations" in told.out
+    assert "3 that were cut off, empty or unknown to the model are left out" in told.err
+    assert {text for _, text, _ in pairs(tmp_path / "memory.tsv")}.isdisjoint(texts)
+
+
+def test_the_mark_that_a_finished_run_could_not_take_away_is_no_obstacle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path)
+    folder = str(tmp_path / FOLDER)
+    begin(folder, "killed at its end")
+    assert call("compact", tmp_path) == 0
+    assert unfinished_number(SegmentFolder(folder)) is not None
+    (tmp_path / "manifest.json").write_text("{}")
+    assert call("compact", tmp_path) == 0
+    assert unfinished_number(SegmentFolder(folder)) is None
+    assert "unfinished" not in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_an_exported_tmx_is_what_the_standard_asks_for(tmp_path: Path) -> None:

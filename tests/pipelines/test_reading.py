@@ -139,6 +139,22 @@ def test_equal_pictures_under_two_ids_are_one() -> None:
     run_unify(parts, Deduplicate(images="exact"), check)
 
 
+def test_ids_that_copies_tie_together_are_one() -> None:
+    # `1` stands for another picture in the second source.
+    parts = [
+        assigned(example("1", "5"), likeness="a"),
+        assigned(example("2", "1"), likeness="a"),
+        assigned(example("3", "1"), likeness="b"),
+        assigned(example("4", "0"), likeness="b"),
+        assigned(example("5", "00"), likeness="b"),
+    ]
+
+    def check(found: list[AssignedExample]) -> None:
+        assert [image for _, image in ids(found)] == ["0"] * 5
+
+    run_unify(parts, Deduplicate(images="exact"), check)
+
+
 def test_pictures_that_are_alike_are_one_only_where_the_recipe_asks_for_it() -> None:
     parts = [
         assigned(example("1", "b"), likeness=0b1011),

@@ -538,6 +538,11 @@ def test_thresholds_come_from_a_file_or_with_the_version(
     (tmp_path / "mine.tsv").write_text(mine.text(), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     after = again(mix, "thresholds=mine.tsv", "filters.length_ratio.max=calibrated").after
+    again(mix, "filters.model_score.min=-500")
+    # Another table of that name lies where the next one is called from.
+    Path("mine.tsv").write_text(shipped.text(), encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"mine\.tsv has other bounds than when the mix was made"):
+        again(mix, "filters.model_score.min=-400")
     accepted = {count.language: count.accepted for count in after.counts}
     assert accepted["deu_Latn"] == 0
     assert accepted["fra_Latn"] > 0

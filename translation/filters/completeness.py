@@ -27,7 +27,9 @@ def engine_flags(batch: Batch) -> dict[str, Column]:
     none = np.full(len(batch), np.nan, np.float32)
     by_engine = any(engine is not None for engine in engines)
     has_source = np.fromiter((not text.isspace() and text != "" for text in batch.sources), np.bool_)
+    said = batch.source.count(kind("letter") | kind("digit")) > 0
     no_target = np.fromiter((text.isspace() or text == "" for text in batch.targets), np.bool_)
+    no_target |= said & (batch.target.count(kind("letter") | kind("digit")) == 0)
     came_empty = np.fromiter((engine is not None and engine.empty for engine in engines), np.bool_)
     unknown = np.fromiter((engine is not None and engine.unknown for engine in engines), np.bool_)
     for index in np.flatnonzero(batch.target.count(kind("unknown"))):

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 
 from translation.filters.characters import kind
-from translation.filters.pairs import Batch, Column, TextPair, column
+from translation.filters.pairs import UNIT, Batch, Column, TextPair, column
 from translation.languages import ENGLISH, languages
 from translation.segments import placeholders
 
@@ -32,9 +32,10 @@ def copy_share(batch: Batch) -> Column:
 
     The larger of two: those words over all of the source plus one, and n / (n + 2) for n of them in a row.
     What is added keeps loan words: `Un quetzal` for `a quetzal` gives 0.5.
-    Left out are words of one letter, names (capitalised words; the first only where other words are none) and
-    words that the language is known to share with English (`pizza`, see `shared_words`); none where the
-    target shares only such, unless it is a copy of several. In a source without lower case every word counts.
+    Left out are words of one letter, names and words that the language is known to share with English
+    (`pizza`, see `shared_words`); none where the target shares only such, unless it is a copy of several.
+    Names are capitalised words, the first only where other words are none; where the source has no capitals,
+    words that got one and are no `ordinary_words`. In a source without lower case every word counts.
     """
     shares = np.zeros(len(batch), np.float32)
     latin = batch.target.count(kind("Latin"))
@@ -62,36 +63,63 @@ def _nothing_copied(pair: TextPair) -> bool:
     return pair.source.casefold().rstrip(_AROUND) != target
 
 
-# What must or may stay as it is: placeholders, and units after a number (`10 km`).
-_UNIT = re.compile(r"(?<=\d)\s?[A-Za-z]{1,3}\b")
-
-
 def _without_verbatim(pair: TextPair) -> TextPair:
     return TextPair(_cut_out(pair.source), _cut_out(pair.target), pair.language)
 
 
 def _cut_out(text: str) -> str:
+    """A text without what must or may stay as it is: placeholders, and units after a number (`10 km`)."""
     for verbatim in placeholders(text):
         text = text.replace(verbatim, " ")
-    return _UNIT.sub(" ", text)
+    return UNIT.sub(" ", text)
 
 
 # Nouns have a capital there: `Zebra` is German, `zebra` is a copy.
 _WITH_CAPITALS = frozenset({"deu_Latn", "ltz_Latn"})
 
 
-def _words(pair: TextPair) -> tuple[list[str], bool]:
-    """Words of the target that may be copies, in lower case, and whether they are all that it has."""
-    if pair.language in _WITH_CAPITALS and pair.source.islower():
-        found = _WORD.findall(pair.target)
-        words = [word for word in found if not word.istitle()]
-        return words, len(words) == len(found)
-    return _WORD.findall(pair.target.casefold()), True
+def has_capitals(source: str) -> bool:
+    """Whether an English text shows by capitals which of its words are names: one that is in lower case
+    throughout, but for its first letter, does not, nor does one all in capitals.
+    """
+    rest = source[1:]
+    return rest != rest.lower() and source != source.upper()
+
+
+def is_name(word: str) -> bool:
+    """Whether a word is a name by the way it is written: `USB`, `iPhone`, and `York`, but not `Kitchen`."""
+    return word != word.lower() and not (word.istitle() and word.casefold() in ordinary_words())
+
+
+def _words(pair: TextPair, source: list[str]) -> tuple[list[str], bool]:
+    """Words of the target that may be copies, in lower case, and whether they are all that it has.
+
+    Where the source does not show its names, a capital that the target adds does: on words that are not
+    ordinary, and on any amid translated ones. In German that is every noun, unless all of them are copies.
+    """
+    found = _WORD.findall(pair.target)
+    folded = [word.casefold() for word in found]
+    if has_capitals(pair.source):
+        return folded, True
+    given, given_folded = set(source), [word.casefold() for word in source]
+    added = [word != word.lower() and word not in given for word in found]
+    if not any(added):
+        return folded, True
+    is_copy = folded == given_folded
+    nouns = pair.language in _WITH_CAPITALS
+    own = set(given_folded)
+    translated = any(not capital and word not in own for word, capital in zip(folded, added, strict=True))
+    words = []
+    for index, (word, capital) in enumerate(zip(folded, added, strict=True)):
+        amid = not is_copy and (nouns or (index > 0 and translated))
+        if not (capital and (amid or word not in ordinary_words())):
+            words.append(word)
+    return words, len(words) == len(found)
 
 
 def _copied(pair: TextPair) -> float:
-    target, is_all = _words(pair)
     found = _WORD.findall(pair.source)
+    target, is_all = _words(pair, found)
     shouted = len(found) > 1 and pair.source == pair.source.upper()
     titled = all(word != word.lower() for word in found)
     words = Counter(
@@ -134,6 +162,13 @@ def _longest_run(source: list[str], counted: Set[str], target: list[str]) -> int
 
 # More than two texts of 100 kB take, unless both are one word over and over: then it has long been found.
 _MOST_STEPS = 10_000_000
+
+
+@cache
+def ordinary_words() -> frozenset[str]:
+    """English words that texts have in lower case as often as with a capital; in lower case."""
+    text = files("translation.filters").joinpath("ordinary_words.tsv").read_text(encoding="utf-8")
+    return frozenset(line for line in text.splitlines() if not line.startswith("#"))
 
 
 @cache

@@ -129,7 +129,67 @@ def hinted_by(source: str, words: list[Spelled]) -> set[str]:
         known = number_words(ENGLISH)
         for count, power in _HALVES.findall(folded):
             values.add(known.get(count, 0) * known[power] + known[power] // 2)
-    return {str(value) for value in values.union(*_named(folded, _NAMED))}
+    named = values.union(*_named(folded, _NAMED))
+    return {str(value) for value in named} | _fractions(source, folded) | _dozens(folded) | _by_clock(folded)
+
+
+def _value(written: str) -> int | None:
+    """An English number in digits or in one word."""
+    return int(written) if written.isascii() and written.isdecimal() else number_words(ENGLISH).get(written)
+
+
+_SIGNS = {"½": " 1/2", "¼": " 1/4", "¾": " 3/4", "⅓": " 1/3", "⅔": " 2/3", "⅛": " 1/8"}
+_FRACTION = re.compile(r"(?:\b(\d{1,4}) ?[ -])?\b(\d{1,2})/(\d{1,3})\b(?!/)")
+_WHOLE_AND = re.compile(r"\b(\w+) (?:and )?(?:an? )?(?:(three) )?(half|halves|quarters?)\b")
+
+
+def _fractions(source: str, folded: str) -> set[str]:
+    """What `1 1/2`, `1½`, `two and a half` and `three quarters` are as decimals and percentages."""
+    found: set[float] = set()
+    if "/" in source or not source.isascii():
+        for sign, written in _SIGNS.items():
+            source = source.replace(sign, written)
+        for whole, part, of in _FRACTION.findall(source):
+            if int(of):
+                share = int(part) / int(of)
+                found |= {int(whole or 0) + share, share, 100 * share}
+    if "half" in folded or "halves" in folded or "quarter" in folded:
+        for whole, three, name in _WHOLE_AND.findall(folded):
+            share = (3 if three else 1) * (0.25 if name.startswith("quarter") else 0.5)
+            number = _value(whole)
+            found |= {share, 100 * share}
+            if number is not None:
+                found |= {number + share, number * share, 100 * number * share}
+    return {f"{value:.4g}" for value in found}
+
+
+_DOZEN = re.compile(r"\b(\w+) (?:a )?dozen\b")
+
+
+def _dozens(folded: str) -> set[str]:
+    counts = _DOZEN.findall(folded) if "dozen" in folded else []
+    halves = {"6"} if "half" in counts else set[str]()
+    return halves | {str(12 * value) for value in map(_value, counts) if value is not None}
+
+
+_MINUTES = re.compile(r"\b(\d\d?):(\d\d)\b")
+_TO_THE_HOUR = re.compile(
+    r"\b(?:is|s|at|until|till|about) (five|ten|twenty(?: five)?|\d\d?) (?:minutes )?to (\w+)"
+)
+
+
+def _by_clock(folded: str) -> set[str]:
+    """The hour to come and the minutes until then for `2:40`, hour and minutes of `twenty to nine`."""
+    found: set[int] = set()
+    for hour, minutes in _MINUTES.findall(folded):
+        found |= {int(hour) % 12 + 1, 60 - int(minutes), *((15,) if minutes == "45" else ())}
+    if " to " in folded:
+        for written, hour in _TO_THE_HOUR.findall(folded):
+            parts = [_value(part) for part in written.split()]
+            coming = _value(hour)
+            if coming is not None and 1 <= coming <= 12 and None not in parts:
+                found |= {(coming - 2) % 12 + 1, 60 - sum(part or 0 for part in parts)}
+    return {str(value) for value in found}
 
 
 _HALF_HOUR = re.compile(r"\b(\d\d?):30")

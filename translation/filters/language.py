@@ -27,9 +27,10 @@ def language_scores(batch: Batch, identifier: Identifier) -> dict[str, Column]:
     registry's confusable siblings (Danish for Norwegian), `english` the lead of English. In doubt the
     identifier's second opinion is asked too, and leads are means of the two. A lead counts by n / (n + 5)
     with n the letters (as many as English would need), for in a word or two it is a guess. None where the
-    identifier cannot tell, or cannot name the language.
+    identifier cannot tell, or cannot name the language. What no translation changes is not looked at.
     """
-    found = identifier.identify(batch.targets)
+    texts = batch.plain_targets
+    found = identifier.identify(texts)
     leads = np.zeros((3, len(batch)))
     for index, (code, candidates) in enumerate(zip(batch.languages, found, strict=True)):
         # Most texts are in their language, and then nothing else leads.
@@ -41,7 +42,7 @@ def language_scores(batch: Batch, identifier: Identifier) -> dict[str, Column]:
         others = second.languages()
         doubtful = [int(index) for index in np.flatnonzero(leads.max(axis=0) > _DOUBT)]
         doubtful = [index for index in doubtful if batch.languages[index] in others]
-        opinions = second.identify([batch.targets[index] for index in doubtful])
+        opinions = second.identify([texts[index] for index in doubtful])
         for index, candidates in zip(doubtful, opinions, strict=True):
             leads[:, index] = (leads[:, index] + _leads(batch.languages[index], candidates)) / 2
     size = batch.letters / batch.per_language(densities())

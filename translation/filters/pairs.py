@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translation.filters.characters import Characters, kind
+from translation.segments import placeholders
 from translation.translations import Translation
+
+UNIT = re.compile(r"(?<=\d)\s?[A-Za-z]{1,3}\b")
+"""A unit after a number, which may stay as it is."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,21 @@ class Batch:
     def letters(self) -> NDArray[np.int64]:
         """Letters of the targets, without combining marks."""
         return self.target.count(kind("letter"))
+
+    @cached_property
+    def plain_targets(self) -> list[str]:
+        """The targets without what the source has too and no translation changes: URLs, code, `10 km`."""
+        plain = list(self.targets)
+        fields = self.source.count(kind("hint")) > 0
+        fields &= self.target.count(kind("hint")) > 0
+        units = (self.source.count(kind("digit")) > 0) & (self.target.count(kind("digit")) > 0)
+        for index in map(int, np.flatnonzero(fields)):
+            for verbatim in placeholders(self.sources[index]):
+                plain[index] = plain[index].replace(verbatim, " ")
+        for index in map(int, np.flatnonzero(units)):
+            for unit in set(UNIT.findall(self.sources[index])):
+                plain[index] = re.sub(rf"(?<=\d){re.escape(unit)}\b", " ", plain[index])
+        return plain
 
     @cached_property
     def words(self) -> NDArray[np.int64]:

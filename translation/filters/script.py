@@ -6,6 +6,7 @@ import numpy as np
 import regex
 
 from translation.filters.characters import kind
+from translation.filters.copying import has_capitals, is_name
 from translation.filters.pairs import Batch, Column, TextPair, column
 from translation.languages import languages
 
@@ -28,8 +29,9 @@ def script_share(batch: Batch) -> Column:
 
     Characters that only traditional Chinese writes are no letters of simplified Chinese, and the other way
     round. In languages that are not written in Latin letters, Latin names that the source has too are left
-    out (capitalised words and single letters), as long as the target has other letters. A target of nothing
-    but brands of the source (`BBC`, `iPhone`) gives none.
+    out (capitalised words, which a source without capitals may have in lower case, and single letters), as
+    long as the target has other letters, and URLs, code and units in any case. A target of nothing but those
+    or brands of the source (`BBC`, `iPhone`) gives none.
     """
     right = batch.target.letters_of(batch.languages)
     with np.errstate(invalid="ignore"):
@@ -38,19 +40,26 @@ def script_share(batch: Batch) -> Column:
     for index in map(int, np.flatnonzero((right < batch.letters) & (latin > 0))):
         pair = batch.pairs[index]
         if "Latin" not in languages()[pair.language].scripts:
-            shares[index] = _without_names(pair, int(right[index]), int(batch.letters[index]))
+            plain = batch.plain_targets[index]
+            verbatim = 0
+            if plain != pair.target:
+                verbatim = len(_LETTER.findall(pair.target)) - len(_LETTER.findall(plain))
+            letters = int(batch.letters[index]) - verbatim
+            shares[index] = _without_names(pair, plain, int(right[index]), letters) if letters else np.nan
     return shares
 
 
-def _without_names(pair: TextPair, right: int, letters: int) -> float:
-    target = pair.target
+def _without_names(pair: TextPair, target: str, right: int, letters: int) -> float:
     if {"Cyrillic", "Greek"} & set(languages()[pair.language].scripts):
+        before = len(target)
         target = _MIXED_WORD.sub(lambda found: "" if _HOMOGLYPHS.issuperset(found[0]) else found[0], target)
-        right += len(pair.target) - len(target)
+        right += before - len(target)
     latin = _LATIN_WORD.findall(target)
     given = set(_LATIN_WORD.findall(pair.source))
     letter = {word.casefold() for word in given if len(word) == 1}
     names = [word for word in latin if (word in given and word != word.lower()) or word.casefold() in letter]
+    if not has_capitals(pair.source):
+        names += [word for word in latin if word.casefold() in given and is_name(word)]
     rest = letters - sum(len(_LETTER.findall(name)) for name in names)
     if right:
         return right / rest

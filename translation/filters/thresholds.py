@@ -159,7 +159,7 @@ def load_thresholds(path: Path | None) -> Thresholds:
     if path is None:
         return default_thresholds()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ThresholdsError(f"thresholds: cannot read {path} ({error})") from error
     return parse_thresholds(text, str(path))

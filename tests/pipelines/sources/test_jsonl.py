@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 import tracemalloc
 import zipfile
@@ -450,3 +451,22 @@ def test_real_excerpts(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     columns = {"caption": "sentences", "image": "img_path"}
     records = read_all(make_recipe(**{**CAPTION, "path": str(flickr)}, columns=columns))
     assert len(examples(records)) == len(records) == 1000
+
+
+def test_made_up_ids_of_files_of_like_names_differ(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    (tmp_path / "x").mkdir()
+    for name in ("x.a.jsonl", "x/a.jsonl", "y.jsonl"):
+        (tmp_path / name).write_text('{"image": "a.png", "caption": "A."}\n')
+    records = read_all(make_recipe(**{**CAPTION, "path": "**/*.jsonl"}))
+    ids = [one.source_id for one in records]
+    assert len(set(ids)) == 3
+    assert "y.jsonl@0" in ids
+
+
+def test_a_file_whose_name_is_no_utf_8_is_read(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    with open(os.fsencode(tmp_path) + b"/donn\xe9es.jsonl", "wb") as file:
+        file.write(b'{"image": "a.png", "caption": "A."}\n{}\n')
+    good, bad = read_all(make_recipe(**{**CAPTION, "path": "*.jsonl"}))
+    assert good.source_id == "donn\\udce9es@0"
+    assert isinstance(bad, Reject)
+    bad.reason.encode()

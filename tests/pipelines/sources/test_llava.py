@@ -61,6 +61,18 @@ def test_turns_can_be_kept_together(tmp_path: Path, make_recipe: MakeRecipe) -> 
     )
 
 
+def test_kept_turns_do_not_go_on_over_one_that_is_missing(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    said = turns("What is it?", "A bicycle.", "Who rides it?", "", "And how many wheels has it?", "Two.")
+    talk = BUS | {"conversations": said}
+    records = read(tmp_path, make_recipe, [talk], turns="keep")
+    assert [one.prompt for one in examples(records)] == [Text("What is it?")]
+    assert [one.reason for one in rejects(records)] == [
+        "source: l.json byte 1: turn 3 is empty",
+        "source: l.json byte 1: turn 2 or its answer, which was said before, cannot be used",
+    ]
+    assert len(examples(read(tmp_path, make_recipe, [talk]))) == 2
+
+
 def test_conversations_of_one_id_get_ids_of_their_own(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     other = {**WHY, "conversations": turns("<image>\nWhy is the street crowded?", "There is a fair.")}
     whole = examples(read(tmp_path, make_recipe, [BUS, WHY, other, WHY]))

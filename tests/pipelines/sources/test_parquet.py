@@ -50,6 +50,17 @@ def test_the_layout_of_hugging_face(tmp_path: Path, make_recipe: MakeRecipe) -> 
     ]
 
 
+def test_pictures_in_cells_cannot_be_referred_to(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    write(tmp_path / "part-0.parquet", image=pa.array([b"one"]), caption=["A."])
+    make_recipe(**CAPTION)
+    recipe = load_recipe(tmp_path / "recipe.yaml", ["images=reference"])
+    with pytest.raises(SettingsError, match="the pictures of `s` are no files that a path could name; take"):
+        pieces(recipe)
+    write(tmp_path / "part-0.parquet", image=["a.png"], caption=["A."])
+    make_recipe(**CAPTION, images="images")
+    assert pieces(load_recipe(tmp_path / "recipe.yaml", ["images=reference"]))
+
+
 @pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
 def test_plain_bytes_and_an_image_id_column(
     tmp_path: Path, make_recipe: MakeRecipe, kind: pa.DataType

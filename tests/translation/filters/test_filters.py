@@ -174,6 +174,25 @@ class TestScript:
             ("Tom sees a girl", "Том видит Mary", "rus_Cyrl", 8 / 12),
             ("New York", "New York", "rus_Cyrl", 0),
             ("vitamin C", "витамин C", "rus_Cyrl", 1),
+            # A source without capitals has its names in lower case; their capitals show them.
+            ("an iphone on a table", "iPhone на столе", "rus_Cyrl", 1),
+            ("led lights on a wall", "墙上的LED灯", "zho_Hans", 1),
+            ("A plane over new york", "самолёт над New York", "rus_Cyrl", 10 / 13),
+            ("tv", "TV", "jpn_Jpan", None),
+            ("a red umbrella", "A Red Umbrella", "rus_Cyrl", 0),
+            ("a red umbrella", "красный Umbrella", "rus_Cyrl", 7 / 15),
+            # What no translation changes.
+            (
+                "See https://www.example.org/a/b for it.",
+                "इसके लिए https://www.example.org/a/b देखें।",
+                "hin_Deva",
+                1,
+            ),
+            ("fire engine {name}", "दमकल {name}", "hin_Deva", 1),
+            ("`git commit --amend`", "`git commit --amend`", "rus_Cyrl", None),
+            ("5 m", "5 m", "jpn_Jpan", None),
+            ("it is 5 m high", "これは5 mです", "jpn_Jpan", 1),
+            ("see the dogs", "www.dogs.org собаки", "rus_Cyrl", 6 / 16),
         ],
     )
     def test_share(
@@ -229,6 +248,65 @@ class TestCopy:
     )
     def test_share_of_words(self, cld: Identifier, source: str, target: str, share: float | None) -> None:
         assert _scores(cld, TextPair(source, target, "deu_Latn"))["copy"] == pytest.approx(share)
+
+    @pytest.mark.parametrize(
+        ("source", "target", "language"),
+        [
+            ("new york", "New York", "fra_Latn"),
+            ("NEW YORK", "New York", "fra_Latn"),
+            ("nike", "Nike", "spa_Latn"),
+            ("a poster for game of thrones", "um cartaz de Game of Thrones", "por_Latn"),
+            ("the logo for the los angeles lakers", "El logo de Los Angeles Lakers", "spa_Latn"),
+            ("A man in new york", "Ein Mann in New York", "deu_Latn"),
+            ("a red umbrella", "Ein roter Umbrella", "deu_Latn"),
+            ("a dog with an ipad", "Ein Hund mit einem iPad", "deu_Latn"),
+        ],
+    )
+    def test_names_that_a_source_without_capitals_hides_are_no_copies(
+        self, cld: Identifier, source: str, target: str, language: str
+    ) -> None:
+        share = _scores(cld, TextPair(source, target, language))["copy"]
+        assert share is not None
+        assert share <= 0.5
+
+    @pytest.mark.parametrize("language", ["deu_Latn", "ltz_Latn", "fra_Latn", "yor_Latn"])
+    @pytest.mark.parametrize(
+        ("source", "target"),
+        [
+            ("kitchen", "Kitchen"),
+            ("fire truck", "Fire Truck"),
+            ("a red umbrella", "A Red Umbrella"),
+            ("KITCHEN DOOR", "Kitchen Door"),
+            ("nike", "nike"),
+        ],
+    )
+    def test_a_copy_is_one_with_capitals_too(
+        self, cld: Identifier, source: str, target: str, language: str
+    ) -> None:
+        assert _scores(cld, TextPair(source, target, language))["copy"] == 1
+
+
+@pytest.mark.parametrize("target", ["?? ???? ??", ". . .", "😀😀", "- - -", "…"])
+def test_a_text_of_no_letter_and_no_digit_is_empty(cld: Identifier, target: str) -> None:
+    assert _scores(cld, TextPair("a small red car", target, "hin_Deva"))["empty"] == 1
+    assert _scores(cld, TextPair("?!", target, "hin_Deva"))["empty"] == 0
+    assert _scores(cld, TextPair("five", "5", "hin_Deva"))["empty"] == 0
+
+
+def test_code_and_addresses_say_nothing_of_the_language(shipped: Identifier) -> None:
+    code = "```\ndef the_answer(of_life):\n    return 'the meaning of life and everything'\n```"
+    pairs = [
+        TextPair(f"Use this code:\n{code}", f"Utilisez ce code :\n{code}", "fra_Latn"),
+        TextPair(code, code, "fra_Latn"),
+        TextPair(
+            "a dog at www.thedogshelterofnewyork.com",
+            "un chien sur www.thedogshelterofnewyork.com",
+            "fra_Latn",
+        ),
+    ]
+    assert [one.reason for one in verdicts(score_pairs(pairs, shipped), Policy(), load_thresholds(None))] == [
+        None
+    ] * 3
 
 
 class TestRepetition:

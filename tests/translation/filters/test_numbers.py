@@ -90,6 +90,11 @@ def test_a_number_in_another_form_is_kept(source: str, target: str, language: st
         ("quarter to nine", "7:45 Uhr", "deu_Latn"),
         ("half a million", "400.000", "deu_Latn"),
         ("two and a half million", "3,5 Millionen", "deu_Latn"),
+        ("two and a half years", "3,5 Jahre", "deu_Latn"),
+        ("two dozen eggs", "36 œufs", "fra_Latn"),
+        ("1½ cups", "2,5 Tassen", "deu_Latn"),
+        ("It is 2:40.", "Es ist zehn vor fünf.", "deu_Latn"),
+        ("10 to 12 people", "11 Leute", "deu_Latn"),
     ],
 )
 def test_another_number_in_its_place_is_a_change(source: str, target: str, language: str) -> None:
@@ -112,6 +117,17 @@ def test_another_number_in_its_place_is_a_change(source: str, target: str, langu
         ("half past nine", "half tien", "nld_Latn"),
         ("It is 9:30.", "Es ist halb zehn.", "deu_Latn"),
         ("quarter to nine", "8:45 Uhr", "deu_Latn"),
+        ("two and a half years", "2,5 Jahre", "deu_Latn"),
+        ("two and a half hours", "2.5小时", "zho_Hans"),
+        ("two dozen eggs", "24 œufs", "fra_Latn"),
+        ("two dozen eggs", "vingt-quatre œufs", "fra_Latn"),
+        ("1½ cups", "1,5 Tassen", "deu_Latn"),
+        ("1 1/2 cups of flour", "1,5 Tassen Mehl", "deu_Latn"),
+        ("1/2 cup", "0,5 Tassen", "deu_Latn"),
+        ("three quarters of a pizza", "75 % einer Pizza", "deu_Latn"),
+        ("The time is 2:40.", "Es ist zwanzig vor drei.", "deu_Latn"),
+        ("7:45 pm", "las ocho menos cuarto", "spa_Latn"),
+        ("It is twenty to nine.", "Es ist acht Uhr vierzig.", "deu_Latn"),
     ],
 )
 def test_a_number_that_vanished_is_between(source: str, target: str, language: str) -> None:
