@@ -403,10 +403,11 @@ def _unified(element: Keyed, copies: Mapping[str, str], buckets: int) -> Iterato
 class RejectRepeated(_FromBucketToBucket):
     """Examples by what they show -> those of the first id that say it, by id; the others are rejected."""
 
-    def __init__(self, enabled: bool, buckets: int) -> None:
-        """`enabled`: else all pass."""
+    def __init__(self, deduplicate: Deduplicate, buckets: int) -> None:
+        """Without its `rows` all pass; with `images: exact`, pictures of one id are told by their bytes."""
         super().__init__(buckets)
-        self._enabled = enabled
+        self._enabled = deduplicate.rows
+        self._exact = deduplicate.images == "exact"
 
     def sift(self, examples: Iterable[AssignedExample]) -> Iterator[AssignedExample | RejectedExample]:
         """All examples with a picture or, without one, with a text must be among these."""
@@ -415,7 +416,8 @@ class RejectRepeated(_FromBucketToBucket):
             return
         by_content: dict[str, list[AssignedExample]] = {}
         for assigned in examples:
-            by_content.setdefault(_content_of(assigned.example), []).append(assigned)
+            shown = str(assigned.likeness or "") if self._exact else ""
+            by_content.setdefault(_PART.join((shown, _content_of(assigned.example))), []).append(assigned)
         for alike in by_content.values():
             first = min(assigned.example.id for assigned in alike)
             for assigned in alike:

@@ -106,7 +106,7 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
         | "Unify images" >> UnifyImages(recipe.deduplicate, buckets)
         | "Group by content" >> beam.GroupByKey()
         | "Reject repetitions"
-        >> beam.ParDo(RejectRepeated(recipe.deduplicate.rows, buckets)).with_outputs(REJECTS, main="examples")
+        >> beam.ParDo(RejectRepeated(recipe.deduplicate, buckets)).with_outputs(REJECTS, main="examples")
     )
     translated = (
         kept.examples

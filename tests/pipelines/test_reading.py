@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import apache_beam as beam
 import pytest
@@ -214,7 +215,9 @@ def test_the_same_said_of_the_same_picture_is_rejected(enabled: bool) -> None:
             pipeline
             | beam.Create([(0, block) for _, block in blocks(parts)])
             | beam.GroupByKey()
-            | beam.ParDo(RejectRepeated(enabled, BUCKETS)).with_outputs(REJECTS, main="examples")
+            | beam.ParDo(RejectRepeated(Deduplicate(rows=enabled), BUCKETS)).with_outputs(
+                REJECTS, main="examples"
+            )
         )
         kept = made.examples | "Ids" >> beam.FlatMap(lambda element: [one.id for one in _unpacked(element)])
         assert_that(kept, equal_to([part.id for part in parts if part.id not in rejected]), label="kept")
@@ -229,10 +232,19 @@ def test_the_same_said_of_the_same_picture_is_rejected(enabled: bool) -> None:
         assert_that(made[REJECTS], reasons, label="rejected")
 
 
+@pytest.mark.parametrize(("images", "kept"), [("exact", 2), ("near", 1), ("none", 1)])
+def test_other_pictures_of_the_same_name_are_told_by_their_bytes(
+    images: Literal["exact", "near", "none"], kept: int
+) -> None:
+    parts = [assigned(example("1", "7"), likeness="a"), assigned(example("2", "7"), likeness="b")]
+    found = list(RejectRepeated(Deduplicate(images=images), BUCKETS).sift(parts))
+    assert sum(isinstance(one, AssignedExample) for one in found) == kept
+
+
 def test_examples_come_to_the_bucket_of_what_they_show_and_then_of_their_id() -> None:
     text = assigned(example("1", None))
     same = assigned(example("2", None))
-    repeated = RejectRepeated(True, BUCKETS)
+    repeated = RejectRepeated(Deduplicate(), BUCKETS)
     assert shown_key(text) == shown_key(same) == "A dog."
     assert shown_key(assigned(example("1", "9"))) == "9"
     assert repeated.key(text) == text.id
