@@ -323,7 +323,7 @@ def _evaluate(parsed: argparse.Namespace) -> int:
         _complain(error)
         return FAILED
     if evaluated is not None:
-        console.print(text(evaluated.result), markup=False)
+        console.print(text(evaluated.result), markup=False, soft_wrap=True)
         console.print("written: " + ", ".join(str(path) for path in evaluated.files))
     return DONE
 
@@ -412,7 +412,7 @@ def _compare(parsed: argparse.Namespace) -> int:
     except _failures_of_scoring() as error:
         _complain(error)
         return FAILED
-    TerminalConsole().print(comparison_text(comparison), markup=False)
+    TerminalConsole().print(comparison_text(comparison), markup=False, soft_wrap=True)
     return DONE
 
 
