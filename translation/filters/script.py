@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import regex
 
-from translation.filters.characters import kind
+from translation.filters.characters import Characters, kind
 from translation.filters.copying import has_capitals, is_name
 from translation.filters.pairs import Batch, Column, TextPair, column
 from translation.languages import languages
@@ -40,16 +40,16 @@ def script_share(batch: Batch) -> Column:
     for index in map(int, np.flatnonzero((right < batch.letters) & (latin > 0))):
         pair = batch.pairs[index]
         if "Latin" not in languages()[pair.language].scripts:
-            plain = batch.plain_targets[index]
-            verbatim = 0
-            if plain != pair.target:
-                verbatim = len(_LETTER.findall(pair.target)) - len(_LETTER.findall(plain))
-            letters = int(batch.letters[index]) - verbatim
-            shares[index] = _without_names(pair, plain, int(right[index]), letters) if letters else np.nan
+            shares[index] = _without_names(pair, batch.plain_targets[index])
     return shares
 
 
-def _without_names(pair: TextPair, target: str, right: int, letters: int) -> float:
+def _without_names(pair: TextPair, target: str) -> float:
+    """`target`: the pair's without what no translation changes."""
+    characters = Characters([target])
+    right, letters = int(characters.letters_of([pair.language])[0]), int(characters.count(kind("letter"))[0])
+    if not letters:
+        return np.nan
     if {"Cyrillic", "Greek"} & set(languages()[pair.language].scripts):
         before = len(target)
         target = _MIXED_WORD.sub(lambda found: "" if _HOMOGLYPHS.issuperset(found[0]) else found[0], target)
@@ -57,9 +57,14 @@ def _without_names(pair: TextPair, target: str, right: int, letters: int) -> flo
     latin = _LATIN_WORD.findall(target)
     given = set(_LATIN_WORD.findall(pair.source))
     letter = {word.casefold() for word in given if len(word) == 1}
-    names = [word for word in latin if (word in given and word != word.lower()) or word.casefold() in letter]
-    if not has_capitals(pair.source):
-        names += [word for word in latin if word.casefold() in given and is_name(word)]
+    hidden = set[str]() if has_capitals(pair.source) else given
+    names = [
+        word
+        for word in latin
+        if (word in given and word != word.lower())
+        or word.casefold() in letter
+        or (word.casefold() in hidden and is_name(word))
+    ]
     rest = letters - sum(len(_LETTER.findall(name)) for name in names)
     if right:
         return right / rest

@@ -193,6 +193,10 @@ class TestScript:
             ("5 m", "5 m", "jpn_Jpan", None),
             ("it is 5 m high", "これは5 mです", "jpn_Jpan", 1),
             ("see the dogs", "www.dogs.org собаки", "rus_Cyrl", 6 / 16),
+            # No letter is left out twice, and none that is left out counts as right.
+            ("vitamin c", "витамин C", "rus_Cyrl", 1),
+            ("c", "вв C C", "rus_Cyrl", 1),
+            ("`кот` A", "`кот` A", "rus_Cyrl", 0),
         ],
     )
     def test_share(
