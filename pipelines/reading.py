@@ -340,20 +340,13 @@ class UnifyImages(beam.PTransform):
         if self._deduplicate.images == "none":
             return examples
         alike = checked[LIKENESSES] | "Group likenesses" >> beam.GroupByKey()
-        if self._deduplicate.images == "exact":
-            copies = (
-                alike
-                | "Copies" >> beam.FlatMap(_copies)
-                | "All copies" >> beam.combiners.ToList()
-                | "United" >> beam.FlatMap(_united)
-            )
-        else:
-            copies = (
-                alike
-                | "Distinct" >> beam.FlatMap(_distinct)
-                | "All" >> beam.combiners.ToList()
-                | "Near copies" >> beam.FlatMap(_near_copies, self._deduplicate.distance)
-            )
+        exact = self._deduplicate.images == "exact"
+        copies = (
+            alike
+            | "Distinct" >> beam.FlatMap(_of_several_ids if exact else _distinct)
+            | "All" >> beam.combiners.ToList()
+            | "Copies" >> beam.FlatMap(_copies, 0 if exact else self._deduplicate.distance)
+        )
         return examples | "Unify" >> beam.FlatMap(
             _unified, beam.pvalue.AsDict(copies), self._buckets
         ).with_output_types(Keyed)
@@ -363,23 +356,14 @@ def _distinct(group: tuple[int, Iterable[bytes]]) -> set[tuple[str | int, str]]:
     return set(LIKENESS.unpack_all(group[1]))
 
 
-def _copies(group: tuple[int, Iterable[bytes]]) -> Iterator[tuple[str, str]]:
-    alike: dict[str | int, set[str]] = {}
-    for shown, image_id in LIKENESS.unpack_all(group[1]):
-        alike.setdefault(shown, set()).add(image_id)
-    for ids in alike.values():
-        first, *others = sorted(ids)
-        for other in others:
-            yield other, first
+def _of_several_ids(group: tuple[int, Iterable[bytes]]) -> set[tuple[str | int, str]]:
+    """All that exact copies need: what is alike comes in one group, and most pictures have one id."""
+    found = _distinct(group)
+    ids = Counter(shown for shown, _ in found)
+    return {(shown, image_id) for shown, image_id in found if ids[shown] > 1}
 
 
-def _united(copies: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Each id of copies -> the smallest of all that it is tied to: an id may stand for several pictures."""
-    ties = [(image_id, f"{number}") for number, pair in enumerate(copies) for image_id in pair]
-    yield from canonical_images(ties, 0).items()
-
-
-def _near_copies(alike: Sequence[tuple[str | int, str]], distance: int) -> Iterator[tuple[str, str]]:
+def _copies(alike: Sequence[tuple[str | int, str]], distance: int) -> Iterator[tuple[str, str]]:
     yield from canonical_images([(image_id, seen) for seen, image_id in alike], distance).items()
 
 

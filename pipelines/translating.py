@@ -292,7 +292,7 @@ class TranslateTexts(beam.DoFn):
         # A person's translation needs no proof.
         asked = [one for one in wanted if one.given is None]
         imported = self._model.given([Request(one.answer, ENGLISH, one.nllb_code) for one in asked])
-        people = {one: text for one, text in zip(asked, imported, strict=True) if text is not None}
+        people = {one: made.text for one, made in zip(asked, imported, strict=True) if made is not None}
         known += len(people)
         wanted = [replace(one, given=Given(people[one], True)) if one in people else one for one in wanted]
         answered = translate_answers(wanted, translate, round_trip=self._round_trip != "none")

@@ -435,17 +435,16 @@ class RememberingEngine:
         """
         return self.recall(requests, whole=whole, full=full).translations
 
-    def given(self, requests: Sequence[Request]) -> list[str | None]:
-        """What people translated each of these texts to, as it was imported; None where nobody did.
+    def given(self, requests: Sequence[Request]) -> list[Translation | None]:
+        """The imported translations of these texts, which people made; None where there is none.
 
         Raises:
             MemoryFolderError: the memory cannot be read.
         """
         if not self._memory.has_given:
             return [None] * len(requests)
-        keys = GIVEN.keys(requests, whole=False)
-        found = self._memory.find(keys, hashlib.blake2b(b"".join(sorted(keys)), digest_size=16).digest())
-        return [None if made is None else made.text for made in found]
+        # Of no call: the one that was imported last counts.
+        return self._memory.find(GIVEN.keys(requests, whole=False), b"")
 
     def recall(self, requests: Sequence[Request], *, whole: bool = False, full: bool = False) -> Recalled:
         """As `translate`, and says how many requests were known."""
@@ -459,8 +458,8 @@ class RememberingEngine:
             unknown = [one for one, made in known.items() if made is None]
             found = self._memory.find(self._full.keys(unknown, whole=whole), call)
             known.update(zip(unknown, found, strict=True))
-        if self._memory.has_given and not whole:
-            given = self._memory.find(GIVEN.keys(distinct, whole=False), call)
+        if not whole:
+            given = self.given(distinct)
             known.update((one, made) for one, made in zip(distinct, given, strict=True) if made is not None)
         missing = [request for request in distinct if known[request] is None]
         if missing:

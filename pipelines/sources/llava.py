@@ -40,7 +40,9 @@ def read(recipe: Recipe, source: LlavaSource, piece: Piece) -> Iterator[Record |
             try:
                 picture = _picture(store, pictures, value)
                 source_id = identifier(cell(value, "id"), "id")
-                said = list(turns(cell(value, "conversations"), "conversations", source.turns))
+                said = list(
+                    turns(cell(value, "conversations"), "conversations", together=source.turns == "keep")
+                )
             except Unusable as error:
                 yield rejected(source, place, value, "id", error)
                 continue

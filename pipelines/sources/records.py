@@ -216,7 +216,7 @@ def _texts(
         return Written(place, source_id, clean_text(cell(record, column), f"text {column!r}"))
     if source.in_turns:
         column = source.column("conversation")
-        return _Items(tuple(turns(cell(record, column), column, source.turns)), turns=True)
+        return _Items(tuple(turns(cell(record, column), column, together=source.turns == "keep")), turns=True)
     if source.tasks[0] in _CAPTION_TASKS:
         return _Items(tuple(_captions(record, source.column("caption"))), turns=False)
     question = _question(source, record)
@@ -358,11 +358,11 @@ def answer_of(value: object, what: str) -> str:
     return Counter(texts).most_common(1)[0][0]
 
 
-def turns(value: object, column: str, keep: str) -> Iterator[Item]:
+def turns(value: object, column: str, *, together: bool) -> Iterator[Item]:
     """The pairs of a conversation, LLaVA's `from`/`value` or chat `role`/`content`.
 
     Args:
-        keep: the source's `turns`; with `keep` nothing can be said after a pair that cannot be used.
+        together: a prompt holds what was said before, so nothing can follow a pair that cannot be used.
 
     Raises:
         BadRecord: they are no pairs of question and answer, or ask for more than one picture.
@@ -388,7 +388,7 @@ def turns(value: object, column: str, keep: str) -> Iterator[Item]:
     broken: int | None = None
     for pair, start in enumerate(range(0, len(said), 2)):
         item = _pair(said[start : start + 2], pair)
-        if keep == "keep" and broken is not None and item.fault is None:
+        if together and broken is not None and item.fault is None:
             before = BadRecord(f"turn {2 * broken} or its answer, which was said before, cannot be used")
             item = item._replace(fault=fault(before))
         if item.fault is not None and broken is None:

@@ -9,7 +9,7 @@ import regex
 from numpy.typing import NDArray
 
 from translation.filters.characters import Characters, kind
-from translation.filters.pairs import Batch, Column, column
+from translation.filters.pairs import Batch, Column, column, hints
 from translation.languages import ENGLISH
 from translation.segments import placeholders, sentence_count
 
@@ -128,21 +128,15 @@ def has_end(target: str) -> bool:
 def placeholders_kept(batch: Batch) -> Column:
     """The share of placeholders and markup that both sides have of what either has; none without any."""
     kept = np.full(len(batch), np.nan, np.float32)
-    hints = batch.source.count(kind("hint")) + batch.target.count(kind("hint"))
-    # A final point is no hint, and most texts have no other.
-    plain = hints - _final_points(batch.sources) - _final_points(batch.targets)
-    for index in np.flatnonzero(plain > 0):
-        ours, theirs = placeholders(batch.sources[index]), placeholders(batch.targets[index])
+    hinted = hints(batch.source, batch.sources) + hints(batch.target, batch.targets)
+    for index in map(int, np.flatnonzero(hinted)):
+        ours, theirs = batch.placeholders.get(index, Counter[str]()), placeholders(batch.targets[index])
         if "`" not in batch.sources[index]:
             # Some people write quotes so.
             theirs = Counter({text: count for text, count in theirs.items() if text[0] != "`"})
         if ours or theirs:
             kept[index] = _share(ours & theirs, ours | theirs)
     return kept
-
-
-def _final_points(texts: list[str]) -> NDArray[np.int64]:
-    return np.fromiter((text.endswith(".") for text in texts), np.int64, len(texts))
 
 
 def _share(part: Counter[str], whole: Counter[str]) -> float:

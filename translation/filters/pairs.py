@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -125,14 +126,21 @@ class Batch:
         return self.target.count(kind("letter"))
 
     @cached_property
+    def placeholders(self) -> dict[int, Counter[str]]:
+        """The placeholders of the sources that have any, by their index."""
+        found = {
+            index: placeholders(self.sources[index])
+            for index in map(int, np.flatnonzero(hints(self.source, self.sources)))
+        }
+        return {index: counts for index, counts in found.items() if counts}
+
+    @cached_property
     def plain_targets(self) -> list[str]:
         """The targets without what the source has too and no translation changes: URLs, code, `10 km`."""
         plain = list(self.targets)
-        fields = self.source.count(kind("hint")) > 0
-        fields &= self.target.count(kind("hint")) > 0
         units = (self.source.count(kind("digit")) > 0) & (self.target.count(kind("digit")) > 0)
-        for index in map(int, np.flatnonzero(fields)):
-            for verbatim in placeholders(self.sources[index]):
+        for index, verbatims in self.placeholders.items():
+            for verbatim in verbatims:
                 plain[index] = plain[index].replace(verbatim, " ")
         for index in map(int, np.flatnonzero(units)):
             for unit in set(UNIT.findall(self.sources[index])):
@@ -163,6 +171,12 @@ class Batch:
         """Which pairs are in a language (NLLB code) for which this holds."""
         codes, rows = self._codes
         return np.array([holds(code) for code in codes], np.bool_)[rows]
+
+
+def hints(characters: Characters, texts: Sequence[str]) -> NDArray[np.int64]:
+    """Per text the characters that placeholders have; a final point is none, and most texts have no other."""
+    final = np.fromiter((text.endswith(".") for text in texts), np.int64, len(texts))
+    return characters.count(kind("hint")) - final
 
 
 def distinct(languages: Iterable[str]) -> tuple[list[str], NDArray[np.intp]]:
