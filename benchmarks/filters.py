@@ -166,6 +166,15 @@ def _time(work: Callable[[list[str]], object], chunks: Sequence[list[str]]) -> f
     return time.process_time() - start
 
 
+def _rejected(name: str, pairs: Sequence[TextPair], rules: Sequence[str | None]) -> tuple[float, str]:
+    """The share of good translations that are rejected, and their line of the table."""
+    by_rule = Counter(rule for rule in rules if rule)
+    share = by_rule.total() / len(pairs)
+    told = ", ".join(f"{rule} {count / len(pairs):.2%}" for rule, count in by_rule.most_common(6))
+    languages = len({one.language for one in pairs})
+    return round(share, 5), f"| {name} | {len(pairs):,} | {languages} | {share:.2%} | {told} |"
+
+
 def _false_rejection(
     by_length: dict[str, list[Reference]], stamps: Sequence[Reference], judge: Judge
 ) -> tuple[dict[str, Any], list[str]]:
@@ -180,12 +189,9 @@ def _false_rejection(
         for one, rule in zip(found, rules, strict=True):
             counts[one.pair.language].append(rule is not None)
         shares[length] = {code: (_mean(values), len(values)) for code, values in counts.items()}
-        by_rule = Counter(rule for rule in rules if rule)
-        rejected = sum(by_rule.values())
-        total.update(texts=len(found), rejected=rejected)
-        figures[length] = round(rejected / len(found), 5)
-        told = ", ".join(f"{rule} {count / len(found):.2%}" for rule, count in by_rule.most_common(6))
-        rows.append(f"| {length} | {len(found):,} | {len(counts)} | {rejected / len(found):.2%} | {told} |")
+        total.update(texts=len(found), rejected=sum(rule is not None for rule in rules))
+        figures[length], row = _rejected(length, [one.pair for one in found], rules)
+        rows.append(row)
     figures = {"all": round(total["rejected"] / total["texts"], 5), **figures}
     uncased = [
         replace(one.pair, source=one.pair.source.lower())
@@ -193,23 +199,13 @@ def _false_rejection(
         for one in by_length[length]
         if one.pair.source != one.pair.source.lower()
     ]
-    if uncased:
-        by_rule = Counter(rule for rule in judge.rules(uncased) if rule)
-        figures["english_in_lower_case"] = round(by_rule.total() / len(uncased), 5)
-        told = ", ".join(f"{rule} {count / len(uncased):.2%}" for rule, count in by_rule.most_common(6))
-        rows.append(
-            f"| (answers and captions, their English in lower case) | {len(uncased):,}"
-            f" | {len({one.language for one in uncased})} | {figures['english_in_lower_case']:.2%} | {told} |"
-        )
-    if stamps:
-        rules = judge.rules([one.pair for one in stamps])
-        by_rule = Counter(rule for rule in rules if rule)
-        figures["tux"] = round(sum(by_rule.values()) / len(stamps), 5)
-        told = ", ".join(f"{rule} {count / len(stamps):.2%}" for rule, count in by_rule.most_common(6))
-        rows.append(
-            f"| (Tux Paint, free) | {len(stamps):,} | {len({one.pair.language for one in stamps})}"
-            f" | {figures['tux']:.2%} | {told} |"
-        )
+    for figure, name, pairs in (
+        ("english_in_lower_case", "(answers and captions, their English in lower case)", uncased),
+        ("tux", "(Tux Paint, free)", [one.pair for one in stamps]),
+    ):
+        if pairs:
+            figures[figure], row = _rejected(name, pairs, judge.rules(pairs))
+            rows.append(row)
     worst = max(
         (share, code, length)
         for length, by in shares.items()

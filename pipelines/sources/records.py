@@ -389,8 +389,8 @@ def turns(value: object, column: str, *, together: bool) -> Iterator[Item]:
     for pair, start in enumerate(range(0, len(said), 2)):
         item = _pair(said[start : start + 2], pair)
         if together and broken is not None and item.fault is None:
-            before = BadRecord(f"turn {2 * broken} or its answer, which was said before, cannot be used")
-            item = item._replace(fault=fault(before))
+            before = f"turn {2 * broken} or its answer, which was said before, cannot be used"
+            item = item._replace(fault=before)
         if item.fault is not None and broken is None:
             broken = pair
         yield item
