@@ -24,7 +24,7 @@ GQA: dict[str, Any] = {"format": "gqa", "path": "x.json", "images": "images"}
         (CAPFILT, b"", "x.json: the file is empty"),
         (CAPFILT, b'{"a": 1}\n{"a": 2}', "x.json is a JSON object, or has one a line; must be one JSON list"),
         (CAPFILT, b"caption,url", "x.json is no JSON: starts with 'caption,url'; must be one JSON list"),
-        (CAPFILT, gzip.compress(b"[]"), "x.json is compressed; unpack it first"),
+        (CAPFILT, gzip.compress(b"[]", mtime=0), "x.json is compressed; unpack it first"),
         (CAPFILT, "[]".encode("utf-16"), "x.json is UTF-16, must be UTF-8"),
         (GQA, b"[{}]", "x.json is a JSON list; must be one JSON object"),
     ],
