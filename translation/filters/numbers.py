@@ -44,6 +44,10 @@ def numbers_kept(source: str, target: str, language: str) -> float | None:
     """
     if not may_hold_numbers(source):
         return None
+    if "." in source:
+        source = _DOTTED_CLOCK.sub(r"\1:\2", source)
+    if ":" in source and "." in target:
+        target = _with_colons(source, target)
     wanted = numbers(source) if _DIGIT.search(source) else Counter[str]()
     folded = fold(source)
     words = [number for number in spelled(folded, ENGLISH) if not _scales_digits(number, folded)]
@@ -69,6 +73,12 @@ def numbers_kept(source: str, target: str, language: str) -> float | None:
     return (total - changed) / total / 2 if changed else 1 - gone / total / 2
 
 
+def _with_colons(source: str, target: str) -> str:
+    """The target with a colon in clock times that have a dot there and the minutes of one of the source's."""
+    minutes = frozenset(_CLOCK_MINUTES.findall(source))
+    return _DOTTED.sub(lambda found: f"{found[1]}:{found[2]}" if found[2] in minutes else found[0], target)
+
+
 # --- Texts without numbers, at the price of a glance ------------------------------------------------
 
 
@@ -80,6 +90,10 @@ def _glanced(byte: int) -> int:
 
 _GLANCE = bytes(map(_glanced, range(256)))
 _DIGIT = re.compile(r"\d")
+_DOTTED_CLOCK = re.compile(r"\b([01]?\d)\.([0-5]\d)(?=\s?[ap]\.?m\b)", re.IGNORECASE)
+"""`5.30pm`, as the British write it, is no fraction."""
+_CLOCK_MINUTES = re.compile(r"(?<!\d)[012]?\d:([0-5]\d)(?!\d)")
+_DOTTED = re.compile(r"(?<![\d.])([012]?\d)\.([0-5]\d)(?![\d.]*\d)")
 
 
 def may_hold_numbers(source: str) -> bool:
