@@ -262,7 +262,7 @@ def _model_options(command: argparse.ArgumentParser) -> None:
 
 
 def _device_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--device", choices=DEVICES, default="auto", help="a GPU if one works")
+    command.add_argument("--device", choices=DEVICES, default="auto", help="GPUs if they work")
     command.add_argument(
         "--threads",
         type=_threads,

@@ -20,6 +20,8 @@ from translation.memory import Memory, Origin, RememberingEngine
 from translation.model import SMALL, ModelError, model_directory
 from translation.translations import Decoding
 
+CPU = "cpu"
+
 
 @dataclass(frozen=True)
 class EngineOptions:
@@ -43,6 +45,11 @@ class EngineOptions:
     shared_as: str = ""
     """A name that no other run has: the processes of a machine share one engine under it. Empty: each has
     its own, which is the faster way for small models on a CPU."""
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether this translates on GPUs."""
+        return self.computed != CPU
 
     @property
     def model_directory(self) -> Path:
@@ -85,7 +92,7 @@ class EngineOptions:
 
 def computed_by(engine: Engine) -> str:
     """`cpu`, or `cuda-int8_float16` and the like: another computation gives other last digits."""
-    return f"cuda-{engine.compute_type}" if engine.device == "cuda" else engine.device
+    return f"cuda-{engine.compute_type}" if engine.device == "cuda" else CPU
 
 
 class HeldEngine:

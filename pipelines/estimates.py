@@ -15,7 +15,7 @@ from pipelines.planning import Plan, SourcePlan
 from pipelines.recipe import Recipe
 from pipelines.staging import staged
 from translation.decoder import usual_threads
-from translation.engine import Engine
+from translation.engine import BATCH_TEXTS, Engine
 from translation.filters import goes_back
 from translation.languages import ENGLISH
 from translation.machine import available_cores
@@ -28,8 +28,8 @@ MEASURED_SECONDS = 10.0
 
 MEASURED_LANGUAGES = 4
 _REQUESTS = 2048
-_FIRST, _LARGEST = 8, 512
-"""Texts of the first batch that is timed, and of the largest, which is as large as those of a run."""
+_FIRST = 8
+"""Texts of the first batch that is timed; the largest are as large as those of a run."""
 
 ROW_BYTES = 350
 """Of a row without picture in a shard: 300 in the sample mix, whose texts are shorter than captions."""
@@ -50,6 +50,8 @@ class Rate:
     device: str | None = None
     """`cpu` or `cuda`, where it was measured; None where it was given."""
     threads: int = 0
+    gpus: int = 0
+    """Those that translated side by side."""
     languages: tuple[str, ...] = ()
     """NLLB codes that the sample was translated into."""
     texts: int = 0
@@ -209,7 +211,8 @@ def measured(
     Batches grow until the next would take longer than there is time; that of the largest ones counts. None
     where the model has none of the languages.
     """
-    requests = _sample(plan, frozenset(description.languages))
+    supported = frozenset(description.languages)
+    requests = _sample(plan, supported, _REQUESTS)
     if not requests:
         return None
     directory = staged(recipe.model_directory)
@@ -217,6 +220,9 @@ def measured(
     timed: list[tuple[int, int, float]] = []
     with Engine(directory, recipe.translation, device=device, threads=threads, check=False) as engine:
         device = engine.device
+        largest = BATCH_TEXTS[device] * engine.devices
+        if largest > BATCH_TEXTS["cpu"]:
+            requests = _sample(plan, supported, _REQUESTS // BATCH_TEXTS["cpu"] * largest)
         # The first call sets up what later ones find.
         _there_and_back(engine, requests[:2], recipe.round_trip)
         position, size = 0, _FIRST
@@ -229,15 +235,16 @@ def measured(
             work = sum(count * (1 + gone) for count, gone in zip(counts, back, strict=True))
             timed.append((len(batch), work, max(taken, 1e-9)))
             position += size
-            size = min(2 * size, _LARGEST)
+            size = min(2 * size, largest)
             if sum(seconds for *_, seconds in timed) + taken * size / len(batch) > MEASURED_SECONDS:
                 break
-    largest = max(texts for texts, *_ in timed)
-    counted = [(work, seconds) for texts, work, seconds in timed if 2 * texts > largest]
+    most = max(texts for texts, *_ in timed)
+    counted = [(work, seconds) for texts, work, seconds in timed if 2 * texts > most]
     return Rate(
         sum(work for work, _ in counted) / sum(seconds for _, seconds in counted),
         device=device,
         threads=threads.inter * threads.intra,
+        gpus=engine.devices if device == "cuda" else 0,
         languages=tuple(sorted({request.target for request in requests[:position]})),
         texts=sum(texts for texts, *_ in timed),
         seconds=sum(seconds for *_, seconds in timed),
@@ -261,14 +268,14 @@ def _there_and_back(engine: Engine, requests: Sequence[Request], round_trip: str
     return gone
 
 
-def _sample(plan: Plan, supported: frozenset[str]) -> list[Request]:
-    """Texts of all sources in proportion to what each has to translate, in a few of the languages."""
+def _sample(plan: Plan, supported: frozenset[str], most: int) -> list[Request]:
+    """So many texts of all sources in proportion to what each has to translate, in a few of the languages."""
     languages = _spread({code: count for code, count in plan.characters.items() if code in supported})
     whole = sum(sum(source.texts.values()) for source in plan.sources)
     requests: dict[Request, None] = {}
     for source in plan.sources:
         texts = source.sampled_texts
-        wanted = round(_REQUESTS * sum(source.texts.values()) / whole) if whole and texts else 0
+        wanted = round(most * sum(source.texts.values()) / whole) if whole and texts else 0
         for number in range(min(wanted, len(texts) * len(languages))):
             round_, place = divmod(number, len(texts))
             target = languages[(place + round_) % len(languages)]

@@ -114,6 +114,7 @@ def plan_json(recipe: Recipe, plan: Plan, estimated: Estimate, price: float | No
             "measured": rate.device is not None,
             "device": rate.device,
             "threads": rate.threads,
+            "gpus": rate.gpus,
             "languages": list(rate.languages),
             "texts": rate.texts,
             "seconds": round(rate.seconds, 2),
@@ -248,9 +249,10 @@ def _rate(rate: Rate) -> str:
     speed = f"{rate.tokens_per_second:,.0f} tokens/s"
     if rate.device is None:
         return f"given: {speed}."
-    threads = f" with {counted(rate.threads, 'thread')}" if rate.device == "cpu" else ""
+    device = f"cpu with {counted(rate.threads, 'thread')}" if rate.device == "cpu" else rate.device
+    device = f"{rate.gpus} GPUs" if rate.gpus > 1 else device
     return (
-        f"measured here: {speed} on {rate.device}{threads} ({counted(rate.texts, 'text')} into "
+        f"measured here: {speed} on {device} ({counted(rate.texts, 'text')} into "
         f"{', '.join(rate.languages)} in {rate.seconds:.1f} s)."
     )
 

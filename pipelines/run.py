@@ -249,13 +249,13 @@ def make_plan(
         lists, computed = opened.shortlist_digest, computed_by(opened)
     if elsewhere and device == "cuda":
         computed, lists = f"cuda-{usual_compute_type(description.quantization)}", ""
-    on_gpu = computed.startswith("cuda")
-    name = f"ctranslate2-{ctranslate2.__version__}{f'+{computed}' if on_gpu else ''}"
+    engine = replace(engine, computed=computed)
+    name = f"ctranslate2-{ctranslate2.__version__}{f'+{computed}' if engine.on_gpu else ''}"
     origin = Origin(name, description.digest, decoding_json)
     engine_name = with_shortlists(origin, lists).engine
     several = not is_local_runner(options) or workers_here(options) != 1
-    shared_as = f"translate-mix-{uuid.uuid4().hex}" if several and (elsewhere or on_gpu) else ""
-    engine = replace(engine, origin=origin, computed=computed, shared_as=shared_as)
+    shared_as = f"translate-mix-{uuid.uuid4().hex}" if several and (elsewhere or engine.on_gpu) else ""
+    engine = replace(engine, origin=origin, shared_as=shared_as)
     identification = str(recipe.identification_file or recipe.identification)
     identifier = load_identifier(local_spec(identification))
     table = None if recipe.thresholds_file is None else staged(recipe.thresholds_file)

@@ -21,6 +21,7 @@ from pipelines.engines import EngineOptions, HeldEngine
 from pipelines.judging import Judge, JudgedText, Judging
 from pipelines.uses import USES, TextKey, Use
 from translation.answers import Entry, Given, WantedAnswer, contexts, translate_answers
+from translation.engine import BATCH_TEXTS
 from translation.filters import TextPair, goes_back
 from translation.languages import ENGLISH
 from translation.memory import Recalled
@@ -28,12 +29,6 @@ from translation.translations import Request, Translation
 
 ENTRIES = "entries"
 """Output: lines of the answer table."""
-
-BATCH_TEXTS = 512
-"""Texts of one batch: about a minute of NLLB-600M on two cores, enough to sort by length within."""
-
-IN_FLIGHT = 2
-"""Batches that a worker has begun: one decodes while the next is cut into tokens and the last is judged."""
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -142,6 +137,9 @@ class TranslateTexts(beam.DoFn):
         self._judge: Judge = self._judges.acquire(lambda: Judge(self._judging))
         self._held = HeldEngine(self._options, self._engines)
         self._model = self._held.engine
+        self._texts_at_once = BATCH_TEXTS["cuda" if self._options.on_gpu else "cpu"]
+        # Each device decodes one while the next is cut into tokens and the last is judged.
+        self._in_flight = self._model.devices() + 1
 
     def teardown(self) -> None:
         self._held.release()
@@ -191,19 +189,19 @@ class TranslateTexts(beam.DoFn):
         self, texts: Mapping[TextKey, Sequence[Use]], answers: Mapping[TextKey, Sequence[Use]]
     ) -> Iterator[_Translated]:
         """The translations of a bucket, batch by batch, while the next ones are being translated."""
-        pool = ThreadPoolExecutor(IN_FLIGHT, "translate")
+        pool = ThreadPoolExecutor(self._in_flight, "translate")
         try:
             begun: deque[Future[_Translated]] = deque()
             work = chain(
-                (partial(self._translate, keys) for keys in _cut(texts)),
+                (partial(self._translate, keys) for keys in _cut(texts, self._texts_at_once)),
                 (
                     partial(self._translate_answers, [self._answer(key, answers[key]) for key in keys])
-                    for keys in _cut(answers)
+                    for keys in _cut(answers, self._texts_at_once)
                 ),
             )
             for call in work:
                 begun.append(pool.submit(call))
-                if len(begun) > IN_FLIGHT:
+                if len(begun) > self._in_flight:
                     yield begun.popleft().result()
             while begun:
                 yield begun.popleft().result()
@@ -303,11 +301,11 @@ class TranslateTexts(beam.DoFn):
         return _Translated(wanted, pairs, [one.entry for one in answered], known)
 
 
-def _cut(wanted: Iterable[TextKey]) -> Iterator[list[TextKey]]:
-    """Batches, longest first, so that texts of like length share one."""
+def _cut(wanted: Iterable[TextKey], texts: int) -> Iterator[list[TextKey]]:
+    """Batches of so many texts, longest first, so that texts of like length share one."""
     held = sorted(wanted, key=lambda key: (-len(key[1]), key))
-    for start in range(0, len(held), BATCH_TEXTS):
-        yield held[start : start + BATCH_TEXTS]
+    for start in range(0, len(held), texts):
+        yield held[start : start + texts]
 
 
 def _untouched(text: str) -> Translation:

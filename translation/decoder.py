@@ -63,7 +63,7 @@ class Threads:
     """How the work is laid over a machine."""
 
     inter: int = 1
-    """Batches at the same time."""
+    """Batches at the same time; on each of several GPUs."""
     intra: int = 0
     """Threads of one batch, on a CPU; 0 lets CTranslate2 decide."""
     max_batch_tokens: int = 0
@@ -106,8 +106,8 @@ class Decoder:
 
         Args:
             directory: as `translate-mix model add` writes it; its digests are not checked here.
-            device: `cpu`, `cuda`, or `auto`: a GPU where one works, with a warning where one is there
-                but does not work.
+            device: `cpu`, `cuda`, or `auto`: GPUs where they work, with a warning where one is there but
+                does not work. All GPUs that `CUDA_VISIBLE_DEVICES` leaves are used, batch by batch.
             compute_type: a name of CTranslate2; without one 8-bit weights stay, and a GPU computes in
                 16 bits where it can.
 
@@ -118,6 +118,8 @@ class Decoder:
         threads = threads or Threads()
         quantization = read_description(directory, check=False).quantization
         self._translator, self.device = _load(directory, quantization, device, compute_type, threads)
+        self.devices: int = ctranslate2.get_cuda_device_count() if self.device == "cuda" else 1
+        """GPUs that decode side by side, each with its own copy of the weights; 1 on a CPU."""
         self.restricts: bool = self.device == "cpu"
         """Can it use shortlists? On a GPU CTranslate2 (4.8.5) fills lists up to a multiple of 8 entries, and
         uses the biases of that for a next list that needs no filling (`Dense::select_weights`)."""
@@ -166,7 +168,7 @@ class Decoder:
             cut_batches(sources, targets, min(bound, self._held_tokens or bound), one_target=restricted)
         )
         # As many again as run: while one is turned into Python objects the next is there to be run.
-        full = 2 * self.threads.inter
+        full = 2 * self.threads.inter * self.devices
         at_once = full
         running: deque[tuple[list[int], bool, list[Any]]] = deque()
         decoded: dict[int, Decoded] = {}
@@ -329,10 +331,11 @@ def _load(
     if device not in ("auto", "cpu", "cuda"):
         raise ModelError(f"device {device!r}: must be auto, cpu or cuda")
 
-    def translator(where: str, computes: str) -> Any:
+    def translator(where: str, computes: str, devices: int = 1) -> Any:
         return ctranslate2.Translator(
             str(directory),
             device=where,
+            device_index=list(range(devices)),
             compute_type=computes,
             inter_threads=threads.inter,
             intra_threads=threads.intra,
@@ -341,9 +344,10 @@ def _load(
     if _tries_cuda(device):
         try:
             _open_cublas()
-            on_gpu = translator("cuda", compute_type or _compute_type_on_cuda(quantization))
+            devices = max(1, ctranslate2.get_cuda_device_count())
+            on_gpu = translator("cuda", compute_type or _compute_type_on_cuda(quantization), devices)
             # cuBLAS and the kernels are looked up at first use, so that only a use tells whether they work.
-            on_gpu.translate_batch([[END]], beam_size=1, max_decoding_length=1)
+            on_gpu.translate_batch([[END]] * devices, beam_size=1, max_decoding_length=1, max_batch_size=1)
             return on_gpu, "cuda"
         except (RuntimeError, ValueError) as error:
             reason = f"{directory}: CTranslate2 cannot run the model on the GPU: {error}"

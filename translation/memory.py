@@ -420,6 +420,10 @@ class RememberingEngine:
         """Was the model trained on this language?"""
         return self._engine.supports(code)
 
+    def devices(self) -> int:
+        """GPUs that translate side by side; 1 on a CPU."""
+        return self._engine.devices
+
     def is_shortlisted(self, code: str) -> bool:
         """Whether translations into this language may only use a list of the vocabulary."""
         return code in self._engine.shortlisted

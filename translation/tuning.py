@@ -175,14 +175,15 @@ def measure(
         if len(splits) == 1 and not bounds:
             return Measurement(splits[0], device, (), time.monotonic() - began)
         speed = trial.speed(decoder, seconds / 8)
+        devices = decoder.devices
     slot = seconds / (1 + ROUNDS * (len(splits) + len(bounds)))
     # Two for each of those at once: while the last one of some runs, others wait.
-    needed = 2 * splits[-1].inter * usual
+    needed = 2 * splits[-1].inter * devices * usual
     if speed * slot * trial.width < needed:
         bounds = ()
         slot = seconds / (1 + ROUNDS * len(splits))
-    sentences = min(MOST_SENTENCES, max(4 * splits[-1].inter, int(speed * slot)))
-    tried = max(1, min(usual, int(sentences * trial.width) // (2 * splits[-1].inter)))
+    sentences = min(MOST_SENTENCES, max(4 * splits[-1].inter * devices, int(speed * slot)))
+    tried = max(1, min(usual, int(sentences * trial.width) // (2 * splits[-1].inter * devices)))
 
     rates: dict[Threads, float] = {}
     for split in splits:
@@ -198,7 +199,7 @@ def measure(
         with closing(Decoder(directory, device=device, threads=best)) as decoder:
             trial.run(decoder, WARM_UP, usual)
             for bound in bounds:
-                measurable = sentences * trial.width >= 2 * best.inter * bound
+                measurable = sentences * trial.width >= 2 * best.inter * devices * bound
                 if bound != usual and measurable and trial.fits(device, best.inter, bound):
                     rate = trial.rate(decoder, sentences, bound, max(compared.values()))
                     compared[replace(best, max_batch_tokens=bound)] = rate

@@ -5,21 +5,27 @@ from __future__ import annotations
 import multiprocessing
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing.queues import Queue
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from apache_beam.utils.shared import Shared
 from rich.console import Console
 
+from pipelines import translating
 from pipelines.engines import EngineOptions, HeldEngine, computed_by
 from pipelines.manifest import read_manifest
 from pipelines.options import beam_options
 from pipelines.recipe import load_recipe
 from pipelines.run import make_plan
 from pipelines.translate_mix import translate_mix
+from tests.gpu_machine import GpuMachine
 from translation.decoder import Threads
 from translation.memory import Origin, begin
 from translation.model import SMALL, ModelError
@@ -130,3 +136,37 @@ def test_the_engine_says_what_it_computes_on(options: EngineOptions) -> None:
     held = HeldEngine(options, Shared())
     assert computed_by(held.engine._engine) == "cpu"
     held.release()
+
+
+def test_each_gpu_has_a_batch_to_do_and_another_is_being_prepared(
+    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe(tiny_recipe, [])
+    begun: list[int] = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers: int, name: str) -> None:
+            begun.append(workers)
+            super().__init__(workers, name)
+
+    def run(name: str, device: str) -> list[dict[str, Any]]:
+        options = beam_options([])
+        plan, _ = make_plan(recipe, str(tmp_path / name), device, options, Console(quiet=True), quiet=True)
+        assert plan.engine.on_gpu == (device == "cuda")
+        plan = replace(plan, progress_directory=None)
+        begin(plan.engine.memory, "a run", lambda: "")
+        with beam.Pipeline(options=options) as pipeline:
+            translate_mix(pipeline, plan)
+        tables = [pq.read_table(file) for file in sorted((tmp_path / name / "data").rglob("*.parquet"))]
+        rows = pa.concat_tables(tables).select(["id", "target"]).to_pylist()
+        return sorted(rows, key=lambda row: str(row["id"]))
+
+    monkeypatch.setattr(translating, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(translating, "BATCH_TEXTS", {"cpu": 3, "cuda": 5})
+    on_cpu = run("cpu", "cpu")
+    assert set(begun) == {2}
+    begun.clear()
+    machine = GpuMachine(monkeypatch, gpus=2)
+    assert run("cuda", "cuda") == on_cpu
+    assert set(begun) == {3}
+    assert max(machine.batches) == 5

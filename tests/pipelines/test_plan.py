@@ -272,11 +272,13 @@ def test_96_languages_fit_80_columns(tmp_path: Path) -> None:
 def test_hours_and_cost_come_from_the_rate(tmp_path: Path) -> None:
     recipe = wordy(tmp_path)
     plan, estimated = of(recipe)
-    slow = replace(estimated, work=36_000_000, rate=Rate(100.0, "cpu", 2, ("deu_Latn",), 10, 1.5))
+    slow = replace(estimated, work=36_000_000, rate=Rate(100.0, "cpu", 2, 0, ("deu_Latn",), 10, 1.5))
     text = " ".join(shown(recipe, plan, slow, price=2.5).split())
     assert "≈ 100 hours (4.2 days), cost 250.00 at 2.5 an hour" in text
     assert "measured here: 100 tokens/s on cpu with 2 threads (10 texts into deu_Latn in 1.5 s)" in text
     assert "given: 1,000 tokens/s" in shown(recipe, plan, estimated)
+    fast = replace(slow, rate=Rate(100.0, "cuda", 8, 4, ("deu_Latn",), 10, 1.5))
+    assert "measured here: 100 tokens/s on 4 GPUs (10" in " ".join(shown(recipe, plan, fast).split())
 
 
 @pytest.mark.parametrize(

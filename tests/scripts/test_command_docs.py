@@ -18,7 +18,7 @@ def test_the_page_is_what_the_code_says() -> None:
         "### `translate-mix model add MODEL`",
         "### `realign evaluate [CHECKPOINT] TASK.yaml ... --output FILE.json`",
         "| `--set KEY=VALUE` | change a key of the recipe |",
-        "| `--device auto\\|cpu\\|cuda` | a GPU if one works |",
+        "| `--device auto\\|cpu\\|cuda` | GPUs if they work |",
     ],
 )
 def test_commands_of_groups_and_their_options_stand_in_it(line: str) -> None:

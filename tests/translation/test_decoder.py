@@ -14,9 +14,11 @@ from typing import Any
 import ctranslate2
 import pytest
 
+from tests.gpu_machine import GpuMachine
 from translation import decoder as decoder_module
 from translation.decoder import (
     CUBLAS,
+    LEAST_WIDTH,
     MAX_BATCH_TOKENS,
     Decoded,
     Decoder,
@@ -320,41 +322,13 @@ def test_a_model_that_cannot_be_loaded_is_an_error(converted: Path, tmp_path: Pa
         Decoder(directory, device="cpu")
 
 
-class Machine:
-    """A machine with a GPU, as far as CTranslate2 tells: a real translator on the CPU stands in for it."""
-
-    def __init__(self, patch: pytest.MonkeyPatch, supported: set[str], error: str | None = None) -> None:
-        self.loaded: list[tuple[str, str]] = []
-        self._real, self._error = ctranslate2.Translator, error
-        patch.setattr(ctranslate2, "get_cuda_device_count", lambda: 1)
-        patch.setattr(ctranslate2, "get_supported_compute_types", lambda device: supported)
-        patch.setattr(ctranslate2, "Translator", self.translator)
-
-    def translator(self, directory: str, *, device: str, compute_type: str, **options: Any) -> Any:
-        self.loaded.append((device, compute_type))
-        on_cpu = self._real(directory, device="cpu", **options)
-        if device == "cuda" and self._error:
-            return BrokenTranslator(self._error)
-        return on_cpu
-
-
-class BrokenTranslator:
-    """A translator on a GPU whose libraries do not load: that shows at first use."""
-
-    def __init__(self, error: str) -> None:
-        self._error = error
-
-    def translate_batch(self, *_: Any, **__: Any) -> Any:
-        raise RuntimeError(self._error)
-
-
 MISSING = "Library libcublas.so.12 is not found or cannot be loaded"
 
 
 def test_a_gpu_without_its_libraries_falls_back_or_says_what_to_install(
     converted: Path, monkeypatch: pytest.MonkeyPatch, opened: Callable[..., Decoder]
 ) -> None:
-    machine = Machine(monkeypatch, {"float32", "int8_float32"}, MISSING)
+    machine = GpuMachine(monkeypatch, error=MISSING)
     with pytest.warns(RuntimeWarning, match=r"libcublas.so.12 .*nvidia-cublas-cu12.*going on with the CPU"):
         decoder = opened(converted, device="auto")
     assert decoder.device == "cpu"
@@ -392,11 +366,28 @@ def test_a_gpu_computes_in_8_or_16_bits(
         description.replace('"quantization": "float32"', f'"quantization": "{quantization}"'),
         encoding="utf-8",
     )
-    machine = Machine(monkeypatch, supported)
+    machine = GpuMachine(monkeypatch, supported)
     decoder = opened(directory, device="auto")
     assert machine.loaded == [("cuda", chosen)]
     assert decoder.device == "cuda"
     assert decoder.threads.max_batch_tokens == MAX_BATCH_TOKENS["cuda"]
+
+
+def test_each_gpu_has_its_copy_of_the_model_and_batches_to_do(
+    converted: Path, sentences: Any, monkeypatch: pytest.MonkeyPatch, opened: Callable[..., Decoder]
+) -> None:
+    sources, targets = sentences
+    expected = one_by_one(opened(converted), sources, targets)
+    waiting = {}
+    for gpus in (1, 3):
+        machine = GpuMachine(monkeypatch, gpus=gpus)
+        decoder = opened(converted, Threads(1, 1, 2 * LEAST_WIDTH), device="cuda")
+        assert machine.indices == [list(range(gpus))]
+        assert decoder.devices == gpus
+        same(decoder.decode(sources, targets, DECODING), expected)
+        waiting[gpus] = machine.most_waiting
+        monkeypatch.undo()
+    assert waiting == {1: 2, 3: 6}
 
 
 def test_cublas_is_opened_where_pip_put_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

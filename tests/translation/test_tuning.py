@@ -94,6 +94,7 @@ class TimedDecoder:
         self, clock: Clock, speed: Speed, device: str, opened: list[Threads], threads: Threads
     ) -> None:
         self._clock, self._speed, self.device = clock, speed, device
+        self.devices = 1
         bound = threads.max_batch_tokens or MAX_BATCH_TOKENS[device]
         self.threads = Threads(threads.inter, threads.intra, bound)
         opened.append(self.threads)
