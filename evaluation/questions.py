@@ -191,7 +191,7 @@ def _held_out(found: Iterable[mix.HeldOut | LeftOut], notes: _Notes) -> Iterator
         if isinstance(one, LeftOut):
             notes.add(one.kind, one.where)
         else:
-            names = tuple(f"{picture.column} {picture.image_id}" for picture in one.pictures)
+            names = tuple(picture.name for picture in one.pictures)
             yield Question(one.expected, one.request, one.pictures, names)
 
 

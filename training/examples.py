@@ -10,7 +10,7 @@ import numpy as np
 
 from training.draws import Integers
 from training.epochs import Share
-from training.mixes import COLUMNS, Mix, MixError
+from training.mixes import COLUMNS, Mix, MixError, shared_id
 from training.mixture import rows_of
 from training.order import OrderSettings, batch_count, batches_of
 from training.stored import StoredPictures
@@ -175,6 +175,6 @@ def _pictures(
     for name, column in columns.items():
         # Copied, so that the pictures of other rows do not stay in memory.
         cell = column[number].as_py() or {"bytes": None, "path": None}
-        shared_id = cell["path"] or (row.get("image_id") if name == IMAGE_COLUMNS[0] else None)
-        if any(value is not None for value in (cell["bytes"], cell["path"], shared_id)):
-            yield StoredPicture(store, cell, shared_id)
+        shared = shared_id(name, cell, row.get("image_id"))
+        if cell["bytes"] is not None or shared is not None:
+            yield StoredPicture(store, cell, shared)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -32,6 +33,9 @@ COLUMNS = (*TEXT_COLUMNS, "image_id", *IMAGE_COLUMNS)
 """What training reads of a row; mixes of before there were two pictures have no `second_image`."""
 OPTIONAL = frozenset({"image_id", "second_image"})
 
+SHARED = "images"
+"""Folder of a mix's Parquet files with columns `image_id` and `image`: each picture once."""
+
 FOOTERS_AT_ONCE = 16
 """Footers of a bucket are waited for, not computed."""
 
@@ -47,6 +51,17 @@ class MixError(ValueError):
 
 class EmptySplit(MixError):
     """A finished mix without rows of the wanted split."""
+
+
+def shared_id(column: str, cell: Mapping[str, Any], image_id: str | None) -> str | None:
+    """What the picture of a row's column is called under `SHARED`.
+
+    Args:
+        cell: `bytes` and `path` of the column. The path is the name; a first picture without one is named by
+            the row.
+        image_id: of the row.
+    """
+    return cell["path"] or (image_id if column == IMAGE_COLUMNS[0] else None)
 
 
 @dataclass(frozen=True)
@@ -189,6 +204,11 @@ class Mix:
                 self._kept[groups[-1]] = mask
             self.left_out += group.rows - rows
         self.groups = tuple(groups)
+
+    @cached_property
+    def shared_files(self) -> list[str]:
+        """The files under `SHARED`, relative to the mix; raises `MixError`."""
+        return sorted(self.files_below(SHARED))
 
     def open_file(self, path: str) -> pa.NativeFile:
         """A file of the mix for reading; raises OSError."""

@@ -19,19 +19,12 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from training.mixes import Mix, MixError, filesystem_at
+from training.mixes import SHARED, Mix, MixError, filesystem_at
 from training.pictures import MAX_BYTES, BadPicture
 
-SHARED = "images"
-"""Folder of a mix's Parquet files with columns `image_id` and `image`: each picture once.
-
-A row's pictures are there under `image.path` and `second_image.path`; one whose first picture has no path,
-under its `image_id`. One row group is read to get a picture, so files with few pictures (8 to 16) in a row
-group are read best.
-"""
-
 CACHED_GROUPS = 8
-"""Row groups of `images/` that are kept, for their other pictures."""
+"""Row groups of `images/` that are kept, for their other pictures. One is read to get a picture, so files with
+few pictures (8 to 16) in a row group are read best."""
 
 _FRAGMENT = re.compile(
     r"#(?:(?P<file>file)|offset=(?P<offset>[0-9]+)&size=(?P<size>[0-9]+)|member=(?P<member>[^&#]+)"
@@ -54,7 +47,7 @@ class StoredPictures:
 
         Args:
             cell: `bytes` and `path`, of the column `image` or `second_image`.
-            shared_id: the picture's id under `images/`.
+            shared_id: see `training.mixes.shared_id`.
 
         Raises:
             BadPicture: it is nowhere, empty, or too large.
@@ -114,18 +107,14 @@ class StoredPictures:
     @cached_property
     def is_shared(self) -> bool:
         """Whether the mix has pictures under `images/`."""
-        return bool(self._shared_files)
-
-    @cached_property
-    def _shared_files(self) -> list[str]:
-        return sorted(self.mix.files_below(SHARED))
+        return bool(self.mix.shared_files)
 
     @cached_property
     def _index(self) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
         """Ids in order, and for each the number of its file, its row group, and its row there."""
         ids: list[bytes] = []
         places: list[tuple[int, int, int]] = []
-        for number, name in enumerate(self._shared_files):
+        for number, name in enumerate(self.mix.shared_files):
             try:
                 with pq.ParquetFile(self.mix.open_file(name)) as file:
                     for column in ("image_id", "image"):
@@ -149,7 +138,7 @@ class StoredPictures:
             if at == len(ids) or ids[at] != picture.encode():
                 raise BadPicture("missing", f"{SHARED}/ of the mix has no picture {picture!r}")
             number, group, row = (int(place) for place in places[at])
-            key = (self._shared_files[number], group)
+            key = (self.mix.shared_files[number], group)
             if key not in self._groups:
                 try:
                     with pq.ParquetFile(self.mix.open_file(key[0])) as file:

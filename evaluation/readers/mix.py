@@ -13,7 +13,7 @@ from evaluation.predictions import BROKEN_RECORD, UNREADABLE_LANGUAGE
 from evaluation.readers.records import DataError, LeftOut
 from evaluation.tasks import TaskFile
 from training.asking import Request
-from training.mixes import TEXT_COLUMNS, VALIDATION, Mix, MixError, RowGroup
+from training.mixes import TEXT_COLUMNS, VALIDATION, Mix, MixError, RowGroup, shared_id
 from translation.languages import UnknownLanguage, languages
 from translation.row import IMAGE_COLUMNS
 
@@ -41,7 +41,7 @@ class _Groups:
         while len(self.kept) > _CACHED_GROUPS:
             self.kept.popitem(last=False)
         cell = self.kept[key].column(column)[row].as_py() or {"bytes": None, "path": None}
-        found: bytes = self._store.get(cell, image_id if column == IMAGE_COLUMNS[0] else cell["path"])
+        found: bytes = self._store.get(cell, shared_id(column, cell, image_id))
         return found
 
     @cached_property
@@ -61,6 +61,9 @@ class RowPicture:
     row: int
     column: str
     image_id: str | None
+    """Of the row."""
+    name: str
+    """Which picture it is, wherever the mix has it."""
 
     def read(self) -> bytes:
         return self.groups.read(self.group, self.row, self.column, self.image_id)
@@ -99,6 +102,8 @@ def read(task: TaskFile, mix: Mix) -> Iterator[HeldOut | LeftOut]:
         except MixError as error:
             raise DataError(str(error)) from error
         has = {name: _present(table, name) for name in IMAGE_COLUMNS}
+        # Only there is a path a picture's name; elsewhere it may be that of a folder of this machine.
+        named = {name: _paths(table, name if mix.shared_files else None) for name in IMAGE_COLUMNS}
         texts = table.select([name for name in table.column_names if name not in IMAGE_COLUMNS])
         for number, row in enumerate(texts.to_pylist()):
             if (wanted and row["language"] not in wanted) or row["language"] in left_out:
@@ -113,7 +118,7 @@ def read(task: TaskFile, mix: Mix) -> Iterator[HeldOut | LeftOut]:
                 continue
             image = row.get("image_id")
             pictures = tuple(
-                RowPicture(groups, group, number, name, image)
+                RowPicture(groups, group, number, name, image, f"{name} {named[name][number] or image}")
                 for name in IMAGE_COLUMNS
                 if has[name][number] or (name == IMAGE_COLUMNS[0] and image is not None)
             )
@@ -130,6 +135,14 @@ def _known(task: TaskFile, code: str) -> str | None:
         return task.task.language(code).nllb
     except UnknownLanguage:
         return None
+
+
+def _paths(table: Any, name: str | None) -> list[str | None]:
+    """Of each row the path of its picture in this column; none at all without a name."""
+    if name not in table.column_names:
+        return [None] * int(table.num_rows)
+    paths: list[str | None] = table.column(name).combine_chunks().field("path").to_pylist()
+    return paths
 
 
 def _present(table: Any, name: str) -> list[bool]:

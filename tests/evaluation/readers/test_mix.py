@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from evaluation.questions import Questions, questions_of
@@ -61,6 +63,32 @@ def test_rows_may_have_two_pictures_or_none(mix: Path) -> None:
     by_id = {one.expected.id: one for one in held_out(mix.parent).items}
     assert by_id["tiny/31/caption/fra_Latn"].pictures == ()
     assert [one.read() for one in by_id["tiny/32/caption/fra_Latn"].pictures] == [jpeg(32), jpeg(99)]
+
+
+def test_shared_pictures_are_those_that_the_rows_name(tmp_path: Path) -> None:
+    """Two sources have a `1.jpg`, and a row shows a picture of each of two other ones."""
+
+    def row(number: int, image_id: str, first: str, second: str | None = None) -> dict[str, object]:
+        cells = {"image": {"bytes": None, "path": first}, "second_image": {"bytes": None, "path": second}}
+        return row_of(number, "deu_Latn", image_id=image_id, **cells)
+
+    rows = [row(1, "1", "1"), row(2, "1", "1~abc123"), row(3, "a/1+a/2", "a/1", "a/2")]
+    write_mix(tmp_path / "tiny", {"deu_Latn": rows}, split="validation")
+    pictures = {name: jpeg(number) for number, name in enumerate(("1", "1~abc123", "a/1", "a/2"))}
+    columns = {
+        "image_id": pa.array(pictures),
+        "image": pa.array([{"bytes": one, "path": None} for one in pictures.values()]),
+    }
+    (tmp_path / "tiny" / "images").mkdir()
+    pq.write_table(pa.table(columns), tmp_path / "tiny" / "images" / "images-00000-of-00001.parquet")
+    found = held_out(tmp_path, "tasks=[]").items
+    shown = {one.expected.id: [picture.read() for picture in one.pictures] for one in found}
+    assert list(shown.values()) == [
+        [pictures["1"]],
+        [pictures["1~abc123"]],
+        [pictures["a/1"], pictures["a/2"]],
+    ]
+    assert found[0].picture_names != found[1].picture_names
 
 
 def test_a_row_without_a_target_is_counted(mix: Path) -> None:
