@@ -75,7 +75,7 @@ def features_of(encoder: Any, pixel_values: Tensor, settings: VisionFeatures) ->
         pixel_values: (pictures, 3, height, width), normalised.
 
     Raises:
-        VisionError: the encoder has no such layer, or its patches form no square.
+        VisionError: the encoder has no such layer, or it cannot be told which of its tokens are patches.
     """
     if settings.layer == -1:
         hidden: Tensor = encoder(pixel_values=pixel_values).last_hidden_state
@@ -92,24 +92,43 @@ def features_of(encoder: Any, pixel_values: Tensor, settings: VisionFeatures) ->
         return hidden.flatten(2).transpose(1, 2)
     if not settings.drop_class_token and settings.grid is None:
         return hidden
-    patches = hidden[:, hidden.shape[1] - _patches(hidden.shape[1], encoder.config) :]
+    rows, columns = _patch_grid(hidden.shape[1], encoder.config, *pixel_values.shape[2:])
+    patches = hidden[:, hidden.shape[1] - rows * columns :]
     if settings.grid is None:
         return patches
-    side = round(patches.shape[1] ** 0.5)
-    if side * side != patches.shape[1]:
-        raise VisionError(
-            f"grid: the encoder's {patches.shape[1]} patches form no square, so they cannot be pooled"
-        )
-    planes = patches.transpose(1, 2).reshape(len(patches), -1, side, side)
+    planes = patches.transpose(1, 2).reshape(len(patches), -1, rows, columns)
     return adaptive_avg_pool2d(planes, settings.grid).flatten(2).transpose(1, 2)
 
 
-def _patches(tokens: int, config: Any) -> int:
-    """How many of an encoder's tokens stand for patches: those that make up its grid."""
-    size, patch = getattr(config, "image_size", None), getattr(config, "patch_size", None)
-    if isinstance(size, int) and isinstance(patch, int) and (size // patch) ** 2 <= tokens:
-        return int((size // patch) ** 2)
-    return tokens - 1 - (getattr(config, "num_register_tokens", 0) or 0)
+_MERGES = 5
+"""Halvings of the patches' grid that are looked for: Swin has three."""
+
+
+def _patch_grid(tokens: int, config: Any, height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of patches among an encoder's tokens, which they end.
+
+    What comes before them are at most a class token, DeiT's second one, and registers.
+
+    Raises:
+        VisionError: no grid that fits a picture of this size leaves so few others.
+    """
+    registers = getattr(config, "num_register_tokens", 0) or 0
+    others = {0, 1, 2, registers, 1 + registers}
+    patch = getattr(config, "patch_size", None)
+    high, wide = patch if isinstance(patch, list | tuple) and len(patch) == 2 else (patch, patch)
+    if isinstance(high, int) and isinstance(wide, int):
+        for merge in range(_MERGES):
+            rows, columns = height // (high << merge), width // (wide << merge)
+            if rows * columns and tokens - rows * columns in others:
+                return rows, columns
+    for other in sorted(others):
+        side = round(max(tokens - other, 0) ** 0.5)
+        if height == width and side and side * side == tokens - other:
+            return side, side
+    raise VisionError(
+        f"which of the encoder's {tokens} tokens are patches of a picture of {height} x {width} cannot be told; "
+        "neither `pool` nor `drop_class_token` can be used with it"
+    )
 
 
 def feature_shape(config: Any, height: int, width: int, settings: VisionFeatures) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import CLIPVisionConfig, Dinov2WithRegistersConfig, SiglipVisionConfig
+from transformers import CLIPVisionConfig, Dinov2WithRegistersConfig, SiglipVisionConfig, SwinConfig
 from transformers.modeling_outputs import BaseModelOutput
 
 from tests.training import tiny
@@ -26,6 +26,9 @@ ENCODERS = {
     "clip": CLIPVisionConfig(**SHAPE),
     "siglip": SiglipVisionConfig(**SHAPE),
     "registers": Dinov2WithRegistersConfig(**SHAPE, num_register_tokens=3),
+    "swin": SwinConfig(
+        embed_dim=8, depths=[1, 1], num_heads=[1, 1], image_size=32, patch_size=4, window_size=4
+    ),
 }
 
 
@@ -77,6 +80,38 @@ def test_a_grid_averages_neighbours() -> None:
     averaged = features_of(encoder, pixels, VisionFeatures(grid=2))[0]
     # The upper right of 2 x 2 is of the third and fourth patches of the two upper rows of 4 x 4.
     torch.testing.assert_close(averaged[1], patches[[2, 3, 6, 7]].mean(0))
+
+
+def test_patches_are_counted_in_the_picture_that_is_given() -> None:
+    """DINOv2 takes any size, whatever its configuration was trained with."""
+    encoder = tiny.randomise(vision_model_of(ENCODERS["registers"]))
+    pixels = torch.randn(1, 3, 112, 84)
+    whole = features_of(encoder, pixels, VisionFeatures())
+    assert whole.shape[1] == 4 + 8 * 6
+    assert torch.equal(features_of(encoder, pixels, VisionFeatures(drop_class_token=True)), whole[:, 4:])
+    corner = whole[0, 4:].unflatten(0, (8, 6))[:4, :3].flatten(0, 1).mean(0)
+    torch.testing.assert_close(features_of(encoder, pixels, VisionFeatures(grid=2))[0, 0], corner)
+
+
+def test_encoders_that_merge_patches_have_no_class_token_to_drop() -> None:
+    encoder = tiny.randomise(vision_model_of(ENCODERS["swin"]))
+    pixels = torch.randn(1, 3, 32, 32)
+    whole = features_of(encoder, pixels, VisionFeatures())
+    assert torch.equal(features_of(encoder, pixels, VisionFeatures(drop_class_token=True)), whole)
+    assert whole.shape[1] == 16
+    corner = whole[0].unflatten(0, (4, 4))[:2, :2].flatten(0, 1).mean(0)
+    torch.testing.assert_close(features_of(encoder, pixels, VisionFeatures(grid=2))[0, 0], corner)
+
+
+def test_tokens_of_which_no_grid_is_known_are_told() -> None:
+    class Odd(nn.Module):
+        config = None
+
+        def forward(self, pixel_values: Tensor) -> Any:
+            return BaseModelOutput(last_hidden_state=torch.zeros(len(pixel_values), 13, 2))
+
+    with pytest.raises(VisionError, match="which of the encoder's 13 tokens are patches"):
+        features_of(Odd(), torch.zeros(1, 3, 4, 4), VisionFeatures(grid=2))
 
 
 def test_feature_maps_are_read_row_by_row() -> None:
