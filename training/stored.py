@@ -23,8 +23,8 @@ from training.mixes import SHARED, Mix, MixError, filesystem_at
 from training.pictures import MAX_BYTES, BadPicture
 
 CACHED_GROUPS = 8
-"""Row groups of `images/` that are kept, for their other pictures. One is read to get a picture, so files with
-few pictures (8 to 16) in a row group are read best."""
+"""Row groups of `images/` that are kept, for their other pictures. One is read to get a picture, so files
+with few pictures (8 to 16) in a row group are read best."""
 
 _FRAGMENT = re.compile(
     r"#(?:(?P<file>file)|offset=(?P<offset>[0-9]+)&size=(?P<size>[0-9]+)|member=(?P<member>[^&#]+)"

@@ -126,8 +126,8 @@ def _patch_grid(tokens: int, config: Any, height: int, width: int) -> tuple[int,
         if height == width and side and side * side == tokens - other:
             return side, side
     raise VisionError(
-        f"which of the encoder's {tokens} tokens are patches of a picture of {height} x {width} cannot be told; "
-        "neither `pool` nor `drop_class_token` can be used with it"
+        f"which of the encoder's {tokens} tokens are patches of a picture of {height} x {width} cannot be "
+        "told; neither `pool` nor `drop_class_token` can be used with it"
     )
 
 
