@@ -363,6 +363,21 @@ def load_trained(model: nn.Module, folder: Path) -> None:
     Raises:
         CheckpointError: a file is missing or damaged, or of another model.
     """
+    load_trained_base(model, folder)
+    base = base_of(model)
+    if model is not base:
+        try:
+            load_adapter(model, folder / ADAPTER)  # type: ignore[arg-type]
+        except AdapterError as error:
+            raise CheckpointError(str(error)) from error
+
+
+def load_trained_base(model: nn.Module, folder: Path) -> None:
+    """As `load_trained`, without the adapter: `load` rounds these weights to the dtype that it is given.
+
+    Raises:
+        CheckpointError: see `load_trained`.
+    """
     files = WeightFiles(folder)
     stored = files.read(lambda name: files.files[name] == TRAINED)
     own = {base_name(name): tensor for name, tensor in _tensors(model)}
@@ -376,12 +391,24 @@ def load_trained(model: nn.Module, folder: Path) -> None:
             )
         # Assigned, not copied: parts that are trained are float32, and may not be so yet.
         place.data = tensor.to(place.device)
-    base = base_of(model)
-    if model is not base:
-        try:
-            load_adapter(model, folder / ADAPTER)  # type: ignore[arg-type]
-        except AdapterError as error:
-            raise CheckpointError(str(error)) from error
+
+
+def load_unrounded(model: nn.Module, folder: Path, parts: Collection[str]) -> None:
+    """Puts weights that are in float32 now, of these parts, back to what the checkpoint holds.
+
+    A model is loaded in 16 bits. What an earlier run trained would be rounded to them, and with it the small
+    changes that it made.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    own = {base_name(name): tensor for name, tensor in model.named_parameters()}
+    stored = WeightFiles(folder).read(lambda name: name in own and part_of(name) in parts)
+    for name, tensor in stored.items():
+        place = own[name]
+        # Another shape: of a vocabulary that has grown.
+        if place.dtype == tensor.dtype == torch.float32 and place.shape == tensor.shape:
+            place.data.copy_(tensor)
 
 
 def load(

@@ -13,8 +13,8 @@ import torch
 from peft import PeftModel
 from safetensors import SafetensorError
 
-from training.checkpoint import FROZEN_INDEX, Loaded, load, save_weights
-from training.weight_files import CheckpointError
+from training.checkpoint import FROZEN_INDEX, Loaded, load, load_trained_base, save_weights
+from training.weight_files import CheckpointError, located
 from translation.disk import sync_folder
 
 
@@ -33,7 +33,8 @@ def merged(
 
     Args:
         output: of the new checkpoint; must not exist.
-        dtype: of encoder and language model; None: as they are stored. The sums are rounded to it once.
+        dtype: of encoder and language model; None: as they are stored, what was trained in float32. The sums
+            are rounded to it once.
         revision: of a hub repository.
         told: is given lines about the work.
 
@@ -47,6 +48,8 @@ def merged(
     except OSError as error:
         raise _unwritable(output, error) from error
     loaded = load(checkpoint, dtype=dtype, revision=revision)
+    if dtype is None:
+        load_trained_base(loaded.model, located(checkpoint, revision))
     model = loaded.model
     if not isinstance(model, PeftModel):
         raise CheckpointError(f"{checkpoint}: has no adapter to merge; it can be a `start` as it is")

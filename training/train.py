@@ -19,7 +19,7 @@ from rich.console import Console
 from safetensors import SafetensorError
 
 from training import requested
-from training.checkpoint import Loaded, load_trained, save_frozen
+from training.checkpoint import Loaded, load_trained, load_unrounded, save_frozen
 from training.configuration import Configuration
 from training.figures import Figures
 from training.introduction import introduce
@@ -30,6 +30,7 @@ from training.sharding import shard
 from training.stage import Run, StageRun, micro_batches
 from training.stage_data import check_batches, check_tasks, mix_digests
 from training.throughput import peak_flops, picture_flops
+from training.weight_files import located
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,10 @@ def train(configuration: Configuration, console: Console, *, quiet: bool = False
         trainable(assembled.model, configuration.trained_parts)
         if latest is not None:
             load_trained(assembled.model, latest)
+        elif configuration.model.start is not None:
+            start = configuration.place(configuration.model.start)
+            folder = located(start, configuration.model.revisions.get(start))
+            load_unrounded(assembled.model, folder, configuration.trained_parts)
         if configuration.gradient_checkpointing:
             assembled.base.gradient_checkpointing_enable()
         pictures = assembled.preprocessing.pictures

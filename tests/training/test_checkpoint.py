@@ -17,7 +17,7 @@ from tests.training import tiny
 from training import checkpoint as module
 from training.adapters import Lora
 from training.assembly import PartError, Parts, assemble
-from training.checkpoint import TRAINED, Loaded, load, load_trained, save_weights
+from training.checkpoint import TRAINED, Loaded, load, load_trained, load_unrounded, save_weights
 from training.connectors import QFormerShape
 from training.merging import merged
 from training.parameters import trainable
@@ -281,6 +281,26 @@ def test_all_that_a_run_trains_goes_on_whichever_stage_it_stands_in(hub: Path, t
         found = again.model.get_parameter(name)
         assert torch.equal(parameter, found), name
         assert parameter.dtype == found.dtype, name
+
+
+def test_what_was_trained_in_32_bits_is_not_rounded_where_the_next_run_starts(
+    hub: Path, tmp_path: Path
+) -> None:
+    ours = trained(blip2_parts(hub, "bloom"), dtype=torch.bfloat16, scale=0.0)
+    trainable(ours.model, {*MAIN, "vision"})
+    encoder = dict(ours.base.vision_model.named_parameters())
+    with torch.no_grad():
+        for parameter in encoder.values():
+            parameter.mul_(1 + 1e-4)
+    folder = written(ours, tmp_path)
+    merged(folder, tmp_path / "merged")
+    for start, lora in ((folder, Lora()), (tmp_path / "merged", Lora(r=2))):
+        again = assemble(Parts(start=str(start), lora=lora), dtype=torch.bfloat16)
+        trainable(again.model, {"vision"})
+        load_unrounded(again.model, start, {"vision"})
+        for name, parameter in again.base.vision_model.named_parameters():
+            assert torch.equal(parameter, encoder[name]), name
+        assert {p.dtype for p in again.base.language_model.parameters()} == {torch.bfloat16, torch.float32}
 
 
 def test_what_another_model_trained_is_told(hub: Path, tmp_path: Path) -> None:
