@@ -156,11 +156,14 @@ class Mix:
     def read(self, group: RowGroup, columns: Iterable[str]) -> pa.Table:
         """Columns of a row group, without those optional ones that the mix does not have.
 
+        Args:
+            columns: `image.path` is a part of one.
+
         Raises:
             MixError: it cannot be read.
         """
         present = set(self._footers[group.file].schema.to_arrow_schema().names)
-        wanted = [column for column in columns if column in present]
+        wanted = [column for column in columns if column.partition(".")[0] in present]
         try:
             with self._open(group.file, self._footers[group.file]) as file:
                 table = file.read_row_group(group.index, columns=wanted)
@@ -186,13 +189,47 @@ class Mix:
             examples.cast(pa.string()) if images is None else pc.coalesce(images, examples.cast(pa.string()))
         )
 
+    def shows_pairs(self, group: RowGroup) -> bool:
+        """Whether rows of a row group may have a second picture, by the file's footer."""
+        columns = self._footers[group.file].row_group(group.index)
+        for number in range(columns.num_columns):
+            column = columns.column(number)
+            if column.path_in_schema.startswith(f"{IMAGE_COLUMNS[1]}."):
+                counted = column.statistics
+                if counted is None or not counted.has_null_count or counted.null_count < column.num_values:
+                    return True
+        return False
+
+    def keys_of_pairs(self, group: RowGroup) -> tuple[NDArray[np.int64], pa.Array]:
+        """What rows with two pictures, whose id is `left+right`, stand on one side of a split with besides.
+
+        Returns:
+            Row numbers, and for each the id of one of its pictures. Where ids have a `+` of their own, all
+            that they may be.
+
+        Raises:
+            MixError: it cannot be read.
+        """
+        rows: list[int] = []
+        keys: list[str] = []
+        if self.shows_pairs(group):
+            table = self.read(group, ["image_id", f"{IMAGE_COLUMNS[1]}.path"])
+            two = pc.is_valid(table.column(IMAGE_COLUMNS[1])).to_numpy()
+            for row in np.flatnonzero(two).tolist():
+                name = table.column("image_id")[row].as_py() or ""
+                for plus in re.finditer(r"\+", name):
+                    rows += [row, row]
+                    keys += [name[: plus.start()], name[plus.end() :]]
+        return np.array(rows, np.int64), pa.array(keys, pa.string())
+
     def _leave_out(self, keys: pa.Array) -> None:
         """Takes the rows with these split keys out of `groups` and of what is read of them."""
 
         def kept(group: RowGroup) -> NDArray[np.bool_]:
-            found = pc.is_in(self.split_keys(group), value_set=keys)
-            mask: NDArray[np.bool_] = ~found.to_numpy()
-            return mask
+            found: NDArray[np.bool_] = pc.is_in(self.split_keys(group), value_set=keys).to_numpy().copy()
+            rows, of_pairs = self.keys_of_pairs(group)
+            found[rows[pc.is_in(of_pairs, value_set=keys).to_numpy(zero_copy_only=False)]] = True
+            return ~found
 
         groups: list[RowGroup] = []
         for group, mask in zip(self.groups, _at_once(kept, self.groups), strict=True):

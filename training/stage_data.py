@@ -101,20 +101,22 @@ def held_out_loader(
 def held_out_keys(configuration: Configuration) -> pa.Array | None:
     """Split keys of all rows that any mix of any stage holds out; None where each mix alone knows its own.
 
-    A mix holds out its pictures without knowing of others, which may train on them. Ids of pictures are what
-    mixes are split by, so a copy of a picture under another id is not known as one here.
+    A mix holds out its pictures without knowing of others, which may train on them, and pairs of pictures
+    without knowing of other pairs with one of them. Ids of pictures are what mixes are split by, so a copy of
+    a picture under another id is not known as one here.
 
     Raises:
         MixError: a mix that cannot be read.
     """
     paths = list(dict.fromkeys(mix.path for mix in configuration.all_mixes()))
-    if len(paths) < 2:
-        return None
     keys: list[pa.Array] = []
     for path in paths:
         with suppress(EmptySplit):
             mix = Mix(path, VALIDATION)
+            if len(paths) == 1 and not any(map(mix.shows_pairs, mix.groups)):
+                return None
             keys += [chunk for group in mix.groups for chunk in mix.split_keys(group).chunks]
+            keys += [mix.keys_of_pairs(group)[1] for group in mix.groups]
     return pc.unique(pa.concat_arrays(keys)) if keys else None
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.training.conftest import MakeMix, row_of, rows_of, write_mix, write_shard
+from tests.training.conftest import MakeMix, Row, jpeg, row_of, rows_of, write_mix, write_shard
 from training.mixes import COLUMNS, Mix, MixError
 from translation.row import row_schema
 
@@ -218,6 +218,31 @@ def test_rows_are_left_out_as_if_they_were_not_there(make_mix: MakeMix, pictures
         Mix(str(folder), without=pa.array([*two, "25", "26", "27"])) for two in (["3", "7"], ["3", "8"])
     ]
     assert others[0].digest == mix.digest != others[1].digest != whole.digest
+
+
+def pair(number: int, left: str, right: str) -> Row:
+    shown = {"bytes": jpeg(number), "path": f"{number}.jpg"}
+    return row_of(number, "deu_Latn", task="statement", image_id=f"{left}+{right}", second_image=shown)
+
+
+def test_pairs_are_left_out_for_either_of_their_pictures(make_mix: MakeMix) -> None:
+    rows = [pair(0, "coco/7", "coco/8"), pair(1, "coco/8", "coco/9"), row_of(2, "deu_Latn", image_id="a+b")]
+    folder = make_mix({"deu_Latn": [*rows, pair(3, "c+d", "e")]})
+
+    def left(*keys: str) -> list[str]:
+        mix = Mix(str(folder), without=pa.array(keys))
+        return mix.read(mix.groups[0], ["image_id"]).column(0).to_pylist()  # type: ignore[no-any-return]
+
+    assert left("coco/7") == ["coco/8+coco/9", "a+b", "c+d+e"]
+    assert left("coco/8") == ["a+b", "c+d+e"]
+    # No pair, whatever its name looks like.
+    assert left("a") == ["coco/7+coco/8", "coco/8+coco/9", "a+b", "c+d+e"]
+    assert left("c+d") == left("e") == ["coco/7+coco/8", "coco/8+coco/9", "a+b"]
+
+
+def test_a_mix_without_pairs_is_known_by_its_footers(make_mix: MakeMix) -> None:
+    mix = Mix(str(make_mix({"deu_Latn": [row_of(0, "deu_Latn"), pair(1, "a", "b")]}, group_rows=1)))
+    assert [mix.shows_pairs(group) for group in mix.groups] == [False, True]
 
 
 def test_a_mix_of_which_nothing_is_left_is_told(make_mix: MakeMix) -> None:
