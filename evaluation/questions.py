@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 
 import orjson
@@ -24,6 +26,7 @@ from evaluation.predictions import (
     NO_ITEMS,
     OTHER_COUNT,
     PROBLEMS,
+    UNGRADED,
     UNREADABLE_LANGUAGE,
     Problem,
 )
@@ -203,8 +206,20 @@ def _sources(task: TaskFile) -> list[Source]:
         # A code is no glob: brackets and stars in it would be read as one.
         own = pattern if code is None else pattern.replace("{code}", glob.escape(code))
         paths = task.paths(("files",), own)
-        found += [Source(path, code, f"{path.stem}/" if len(paths) > 1 else "") for path in paths]
+        found += [Source(path, code, prefix) for path, prefix in zip(paths, _prefixes(paths), strict=True)]
     return found
+
+
+def _prefixes(paths: Sequence[Path]) -> list[str]:
+    """What ids of each of several files begin with: its name, with so much of its path as is needed."""
+    if len(paths) < 2:
+        return [""] * len(paths)
+    common = Path(os.path.commonpath([path.parent for path in paths]))
+    stems, whole = [path.stem for path in paths], [path.relative_to(common) for path in paths]
+    for names in (stems, [path.with_suffix("").as_posix() for path in whole]):
+        if len(set(names)) == len(paths):
+            return [f"{name}/" for name in names]
+    return [f"{path.as_posix()}/" for path in whole]
 
 
 def _asked(
@@ -221,6 +236,9 @@ def _asked(
                 continue
             if not task.task.wanted(record.code):
                 others.add(record.code)
+                continue
+            if not set(record.golds).isdisjoint(task.task.ungraded):
+                notes.add(UNGRADED, f"{record.code} {record.id}")
                 continue
             if record.code not in spoken:
                 spoken[record.code] = _language(task, record.code)

@@ -335,7 +335,7 @@ def task_path(name: str) -> Path:
         SettingsError: there is neither; the message lists the package's tasks.
     """
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or path.is_file():
         return path
     shipped = shipped_tasks()
     if name not in shipped:

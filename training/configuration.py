@@ -357,7 +357,8 @@ def load_configuration(path: Path | str, overrides: Sequence[str] = ()) -> Confi
     """
     found = Path(path)
     shipped = shipped_configurations()
-    if not found.exists() and str(path) in shipped:
+    # A folder of the name (of a run, say) is none.
+    if not found.is_file() and str(path) in shipped:
         found = shipped[str(path)]
     elif not found.exists() and found.parent == Path():
         remedy = unknown(str(path), shipped, "configuration that ships")
@@ -398,10 +399,25 @@ def _from_here(configuration: Configuration, overridden: frozenset[Key]) -> Conf
 
     if ("output",) in overridden:
         configuration = configuration.model_copy(update={"output": here(configuration.output)})
-    if ("data", "mixes") in overridden:
-        data = configuration.data.model_copy(update={"mixes": tuple(map(placed, configuration.data.mixes))})
-        configuration = configuration.model_copy(update={"data": data})
-    return configuration
+
+    def data_from_here(data: DataSection, key: Key) -> DataSection:
+        """With those of its mixes placed whose paths were typed, alone or within something larger."""
+        mixes = list(data.mixes)
+        for index, mix in enumerate(mixes):
+            item = (*key, "mixes", index)
+            typed = {(*item, "path"), *(item[:length] for length in range(1, len(item) + 1))}
+            if typed & overridden:
+                mixes[index] = placed(mix)
+        return data.model_copy(update={"mixes": tuple(mixes)})
+
+    stages = tuple(
+        stage.model_copy(
+            update={"data": stage.data and data_from_here(stage.data, ("stages", number, "data"))}
+        )
+        for number, stage in enumerate(configuration.stages)
+    )
+    data = data_from_here(configuration.data, ("data",))
+    return configuration.model_copy(update={"data": data, "stages": stages})
 
 
 def _check_mix(configuration: Configuration, key: Key, mix: str | MixSection) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from evaluation.predictions import BROKEN_RECORD, UNGRADED
+from evaluation.predictions import BROKEN_RECORD
 from evaluation.tasks import TaskFile
 
 Values = Mapping[str, Any]
@@ -102,8 +102,6 @@ def made(task: TaskFile, source: Source, where: str, key: str | None, values: ob
         return LeftOut(BROKEN_RECORD, f"{where}: {error}")
     if code is None:
         code = only_language(task)
-    if set(golds) & set(task.task.ungraded):
-        return LeftOut(UNGRADED, f"{code} {name}")
     blank = blanks_of(values.get(fields.answers))
     return Record(name, code, text, golds, {"code": code, **values}, unit, choices, blank=blank)
 

@@ -219,6 +219,26 @@ def test_several_files_of_a_language_keep_their_ids_apart(tmp_path: Path) -> Non
     assert [one.expected.id for one in found.items] == ["easy/1", "hard/1"]
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for name in ("animals/test.jsonl", "food/test.jsonl", "food/more/test.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        put_lines(tmp_path / name, [record(1)])
+    put_picture(tmp_path / "images/1.png", 1)
+    found = questions_of(read_task(task_yaml(tmp_path / "mine.yaml", **{**MINE, "files": "**/*.jsonl"})))
+    assert [one.expected.id for one in found.items] == ["animals/test/1", "food/more/test/1", "food/test/1"]
+    assert not found.problems
+
+
+def test_items_without_a_gold_answer_are_left_out_in_every_format(tmp_path: Path) -> None:
+    pairs = [{"question_id": str(n), "question": "Q?", "answers": [gold]} for n, gold in enumerate("-x")]
+    put_json(tmp_path / "m.json", {"annotations": [{"image_id": "a", "qa_pairs": pairs}]})
+    changes = {"format": "maxm", "files": "m.json", "languages": ["en"], "ungraded": ["-"]}
+    values = {key: value for key, value in {**MINE, **changes}.items() if key not in ("fields", "pictures")}
+    found = questions_of(read_task(task_yaml(tmp_path / "mine.yaml", **values)))
+    assert [one.expected.references for one in found.items] == [("x",)]
+    assert problems(found) == {"no gold answer": (1, "en 0")}
+
+
 def test_another_size_than_published_is_told(tmp_path: Path) -> None:
     xgqa(tmp_path, count=3)
     task = read_task("xgqa", [f"root={tmp_path}", "languages=[en, de]"])

@@ -106,6 +106,14 @@ def test_an_unknown_key_is_named_with_its_line_and_what_was_meant(tmp_path: Path
         read_task(path)
 
 
+def test_a_folder_of_the_name_hides_no_task_of_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mix").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert read_task("mix", ["root=."]).task.format == "mix"
+
+
 def test_a_task_that_is_not_there_lists_those_that_are() -> None:
     with pytest.raises(SettingsError, match=r"xgpa: is no file and no task of the package; those are .*xgqa"):
         read_task("xgpa")

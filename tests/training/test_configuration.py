@@ -114,6 +114,44 @@ def test_what_is_typed_starts_at_the_working_directory(
     assert [mix.path for mix in typed.mixes_of(typed.data)] == [str(tmp_path / "elsewhere/other")]
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "data.mixes=[other]",
+        "data.mixes.0=other",
+        "data.mixes=[{path: other, times: 2}]",
+        "data={mixes: [other]}",
+        "stages.0.data={mixes: [other]}",
+    ],
+)
+def test_mixes_are_typed_whole_or_within_something_larger(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    (tmp_path / "elsewhere/other").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = load_configuration(file, [typed])
+    assert str(tmp_path / "elsewhere/other") in [mix.path for mix in found.all_mixes()]
+
+
+def test_a_path_that_is_not_typed_starts_at_the_file(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = load_configuration(file)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = load_configuration(file, ["data.max_skipped=0.1"])
+    assert found.all_mixes() == written.all_mixes()
+
+
+def test_a_folder_of_the_name_hides_no_configuration_that_ships(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("qwen", "my-mix"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_configuration("qwen", ["data.mixes=[my-mix]"]).name == "qwen"
+
+
 def test_the_digest_is_of_what_decides_on_the_weights(file: Path) -> None:
     digest = digest_of(load_configuration(file).decisive())
     for harmless in (
