@@ -17,7 +17,7 @@ from training.weight_files import CheckpointError, WeightFiles, check_report, qu
 
 
 def language_config_of(folder: Path) -> Any:
-    """The configuration of a directory's language model.
+    """The configuration of a directory's language model; of one that can see (Gemma 3) its text model's.
 
     Raises:
         CheckpointError: it is damaged, or of a model that does not generate text.
@@ -29,6 +29,9 @@ def language_config_of(folder: Path) -> Any:
     except (OSError, ValueError, KeyError, TypeError) as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{path}: {line}") from error
+    text = config.get_text_config()
+    if text is not config and text.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return text
     names = (
         MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
         if config.is_encoder_decoder
@@ -39,6 +42,14 @@ def language_config_of(folder: Path) -> Any:
             f"{path}: a model of the kind {kind!r}, which transformers cannot generate text with"
         )
     return config
+
+
+_OF_TEXT = {
+    r"^(?:model\.)?language_model\.model\.": "model.",
+    r"^model\.language_model\.": "model.",
+    r"^language_model\.lm_head\.": "lm_head.",
+}
+"""Names of weights in models that can see, and what the text model alone calls them."""
 
 
 def language_model_of(
@@ -59,9 +70,12 @@ def language_model_of(
     WeightFiles(folder).check()
     auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     options: dict[str, Any] = {} if packing is None else {"quantization_config": packing}
+    if read_json(folder / "config.json").get("model_type") != config.model_type:
+        options["key_mapping"] = _OF_TEXT
     with quietly():
         model, report = auto.from_pretrained(
             folder,
+            config=config,
             dtype=dtype,
             device_map={"": device},
             use_safetensors=True,

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from rich.console import Console
 from safetensors import SafetensorError
 
 from training import requested
-from training.checkpoint import Loaded, load_trained, load_unrounded, save_frozen
+from training.checkpoint import Loaded, load_trained, load_unrounded, save_description, save_frozen
 from training.configuration import Configuration
 from training.figures import Figures
 from training.introduction import introduce
@@ -95,6 +96,10 @@ def train(configuration: Configuration, console: Console, *, quiet: bool = False
             load_unrounded(assembled.model, folder, configuration.trained_parts)
         if configuration.gradient_checkpointing:
             assembled.base.gradient_checkpointing_enable()
+        if main:
+            # What of a model cannot be stored shall show before days are spent on it.
+            with TemporaryDirectory() as folder_of_trial:
+                save_description(assembled, Path(folder_of_trial))
         pictures = assembled.preprocessing.pictures
         size = (pictures.height, pictures.width)
         counted = peak_flops(accelerator.device) is not None and precisions.mixed != "no"
