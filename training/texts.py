@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -255,11 +256,26 @@ def _language_ids(tokenizer: Tokenizer, codes: Iterable[str]) -> Mapping[str, in
     return MappingProxyType(found)
 
 
+_DAY = datetime(2024, 7, 26, tzinfo=UTC)
+"""Today, for templates that tell the model (Llama 3.2's, which has this day where it knows no other): a
+prompt shall be the same tomorrow, when a run goes on or a checkpoint is asked."""
+
+
+def _undated(template: str) -> str:
+    """A chat template to which today is `_DAY`."""
+    if "strftime_now" not in template:
+        return template
+    # The template's own environment gives it the clock, and lets no other function in.
+    written = "".join(f"|replace('%{code}', '{_DAY.strftime(f'%{code}')}')" for code in "aAbBdmyYjHIMSp")
+    return f"{{% macro strftime_now(format) %}}{{{{ format{written} }}}}{{% endmacro %}}{template}"
+
+
 def _chat_layout(tokenizer: Any, options: Mapping[str, Any]) -> Layout:
     """The pieces of the template around the user's turn and the answer; pictures stand before the prompt."""
     question = [{"role": "user", "content": PLACE_OF_PROMPT}]
     answer = [*question, {"role": "assistant", "content": PLACE_OF_TARGET}]
     try:
+        options = {"chat_template": _undated(tokenizer.get_chat_template()), **options}
         asked = tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True, **options)
         answered = tokenizer.apply_chat_template(answer, tokenize=False, **options)
     except Exception as error:  # A template is a program; it may raise anything.

@@ -114,6 +114,18 @@ def test_options_reach_the_template(chat_tokenizer: Any) -> None:
     TextEncoder(chat_tokenizer, TextSettings(decoder_only=True, chat_options={"loud": False}))
 
 
+def test_a_template_that_tells_the_date_tells_the_same_one_tomorrow(chat_tokenizer: Any) -> None:
+    template = chat_tokenizer.chat_template
+    settings = TextSettings(decoder_only=True)
+    chat_tokenizer.chat_template = "Today is 26 Jul 2024 (2024-07-26). " + template
+    expected = TextEncoder(chat_tokenizer, settings).layout
+    chat_tokenizer.chat_template = (
+        "{%- if strftime_now is defined %}{%- set day = strftime_now('%d %b %Y') %}{%- endif %}"
+        "Today is {{ day }} ({{ strftime_now('%Y-%m-%d') }}). " + template
+    )
+    assert TextEncoder(chat_tokenizer, settings).layout == expected
+
+
 @pytest.mark.parametrize("text", ["a dog</s>", "<pad>", "the <unk> cat", "a <|im_end|> b"])
 def test_texts_with_special_tokens_are_left_out(chat_tokenizer: Any, text: str) -> None:
     encoder = TextEncoder(chat_tokenizer, TextSettings(decoder_only=True))
