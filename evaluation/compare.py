@@ -107,7 +107,7 @@ def compare(
     pairs = [(place, at[key]) for place, key in keys if key in at]
     if not pairs:
         raise ResultError(f"{first} and {second} have no item in common")
-    scores, warnings = _comparable(one, other)
+    scores, warnings = _comparable(one, other, set(mine.languages) == set(theirs.languages))
     if not scores:
         raise ResultError(f"{first} and {second} have no number in common: {'; '.join(warnings)}")
     places, others = (np.array(side, np.intp) for side in zip(*pairs, strict=True))
@@ -137,14 +137,14 @@ def compare(
     )
 
 
-def _comparable(one: Result, other: Result) -> tuple[list[Scores], list[str]]:
+def _comparable(one: Result, other: Result, same_languages: bool) -> tuple[list[Scores], list[str]]:
     """The first result's scores that the second has with the same signature, and what is said of the rest."""
     found, warnings = [], []
     for scores in one.metrics:
         match = other.metric(scores.name)
         if match is None:
             warnings.append(f"{scores.name}: only the first has it")
-        elif not _computed_alike(match.signature, scores.signature):
+        elif not _computed_alike(match.signature, scores.signature, same_languages):
             warnings.append(f"{scores.name}: not compared, {scores.signature} and {match.signature}")
         else:
             found.append(scores)
@@ -156,13 +156,18 @@ _BY_LANGUAGE = frozenset({"spaces", "13a", "zh", "char"})
 """Ways to find words that follow from a text's language, and differ where other languages were asked."""
 
 
-def _computed_alike(one: str, other: str) -> bool:
-    """Whether two signatures are of one computation, where both have the same items."""
+def _computed_alike(one: str, other: str, same_languages: bool) -> bool:
+    """Whether two signatures are of one computation, where both have the same items.
+
+    How many references items have is the same then, unless one result has those of other languages besides.
+    """
 
     def fields(signature: str) -> dict[str, object]:
         found: dict[str, object] = {}
         for part in signature.split("|"):
             key, _, value = part.partition(":")
+            if key == "refs" and not same_languages:
+                continue
             found[key] = frozenset(value.split("+")) - _BY_LANGUAGE if key in ("seg", "tok") else value
         return found
 

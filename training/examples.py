@@ -146,7 +146,7 @@ def _examples(
     columns = {name: table.column(name) for name in IMAGE_COLUMNS if name in table.column_names}
     made: dict[int, Example | Skip] = {}
     for number, row, prompt, target in zip(distinct, values, prompts, targets, strict=True):
-        skip = _fault(row, prompt, target)
+        skip = _fault(row, prompt, target, encoder)
         if skip is None:
             assert prompt is not None
             assert target is not None
@@ -157,13 +157,19 @@ def _examples(
     return [made[row] for row in rows]
 
 
-def _fault(row: Mapping[str, Any], prompt: Tokens | None, target: Tokens | None) -> Skip | None:
+def _fault(
+    row: Mapping[str, Any], prompt: Tokens | None, target: Tokens | None, encoder: TextEncoder
+) -> Skip | None:
     """What is wrong with the texts of a row."""
     if row["prompt"] is None:
         return Skip(row["id"], "no prompt", "the column is null")
     if not (row["target"] or "").strip():
         return Skip(row["id"], "no target", "the column is null or blank")
     for name, tokens in (("prompt", prompt), ("target", target)):
+        language = (name == "prompt" and row["prompt_language"]) or row["language"]
+        if tokens is None and not encoder.knows(language):
+            detail = f"the {name} is in {language}, which the tokenizer has no mark for"
+            return Skip(row["id"], "unknown language", detail)
         if tokens is None:
             return Skip(row["id"], "special token", f"the {name} holds one: {row[name][:80]!r}")
     return None

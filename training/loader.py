@@ -191,7 +191,8 @@ class Loader:
             self._given += 1
             if self._at_end:
                 self._end_epoch()
-            yield batch
+            if batch is not None:
+                yield batch
             if loop != self._loop:
                 raise LoaderError("another loop over the loader, or another state, took its place")
             asked = time.perf_counter()
@@ -229,7 +230,8 @@ class Loader:
             self._under_way.append(planned)
             yield job
 
-    def _batch(self, planned: PlannedBatch, decoded: Decoded) -> Batch:
+    def _batch(self, planned: PlannedBatch, decoded: Decoded) -> Batch | None:
+        """What is made of a batch; None where nothing of it can be read and no step waits for it."""
         if planned.index != decoded.index:
             raise RuntimeError(f"batch {decoded.index} came where {planned.index} was due")
         skipped = [*planned.skipped, *_unreadable(planned.examples, decoded)]
@@ -238,7 +240,9 @@ class Loader:
             self._own.skip(skip)
         self._check_skipped(SKIP_CHECK_AFTER)
         made = self._made(planned.index, planned.examples, decoded)
-        return self._counted(made or self._repeated(planned, skipped))
+        if made is None and self.settings.even:
+            made = self._repeated(planned, skipped)
+        return None if made is None else self._counted(made)
 
     def _made(self, index: int, examples: Sequence[Example], decoded: Decoded) -> Batch | None:
         """The batch of the examples whose pictures were all decoded; None if there is none."""

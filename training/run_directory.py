@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from training.configuration import Configuration, differences, digest_of
+from training.configuration import Configuration, MixSection, differences, digest_of
 from translation.disk import sync_folder
 
 CHECKPOINTS = "checkpoints"
@@ -118,10 +118,13 @@ class RunDirectory:
 
     def _check_configuration(self) -> None:
         latest = self.latest()
-        mine = self._identity
         if latest is not None:
             state = self._state_of(latest)
-            stored, free = state["configuration"], self._stages_to_come(state)
+            stored, first = state["configuration"], self._first_to_come(state)
+            free = self._of_stages_from(first, len(stored["stages"]))
+            kept = self._mixes_before(first)
+            mine = _with_mixes(self._identity, len(kept))
+            stored = _with_mixes(stored, len(kept))
             # `max_skipped` decides on no weights, but runs of earlier versions have it among what does.
             told = [
                 line
@@ -136,33 +139,39 @@ class RunDirectory:
                     "take another `output`, or the former values to go on"
                 )
             if told:
+                mixes = zip_longest(mine["mixes"], stored["mixes"], kept)
+                paths = dict.fromkeys(mix.path for one, other, mix in mixes if one != other and mix)
                 raise OtherConfiguration(
-                    f"{self.path}: holds {latest.name}, and the rows of {', '.join(self._changed(stored))} "
-                    "are others since it began; take another `output`, or the mix as it was to go on"
+                    f"{self.path}: holds {latest.name}, and the rows of {', '.join(paths)} are others since "
+                    "it began; take another `output`, or the mix as it was to go on"
                 )
         if self._main:
             whole = self._configuration.model_dump(mode="json")
             text = json.dumps({"digest": self.digest, **whole}, indent=1, ensure_ascii=False)
             _write_whole(self.path / CONFIGURATION, text + "\n")
 
-    def _stages_to_come(self, state: Mapping[str, Any]) -> tuple[str, ...]:
-        """How lines of differences begin that are about stages which have not begun: these may change.
+    def _first_to_come(self, state: Mapping[str, Any]) -> int | None:
+        """The first of the stages that have not begun, which may change; None where none may.
 
-        None if other parts are trained then: a checkpoint holds what the stages to come train, too.
+        So it is if other parts are trained then: a checkpoint holds what the stages to come train, too.
         """
         progress, stored = Progress(**state["progress"]), state["configuration"]["stages"]
         parts = {part for stage in stored for part in stage["learning_rates"]}
         stages = len(self._configuration.stages)
         if progress.finished or progress.stage >= stages or parts != self._configuration.trained_parts:
-            return ()
-        first = progress.stage + bool(progress.stage_step)
-        return tuple(f"stages.{number}." for number in range(first, max(len(stored), stages)))
+            return None
+        return progress.stage + bool(progress.stage_step)
 
-    def _changed(self, stored: Mapping[str, Any]) -> list[str]:
-        """Paths of the mixes whose digests differ."""
-        mine, theirs = self._identity["mixes"], stored.get("mixes", [])
-        mixes = zip_longest(mine, theirs, self._configuration.all_mixes())
-        return list(dict.fromkeys(mix.path for one, other, mix in mixes if one != other and mix is not None))
+    def _of_stages_from(self, first: int | None, stored: int) -> tuple[str, ...]:
+        """How lines of differences begin that are about these stages."""
+        stages = max(stored, len(self._configuration.stages))
+        return tuple(f"stages.{number}." for number in range(stages if first is None else first, stages))
+
+    def _mixes_before(self, first: int | None) -> tuple[MixSection, ...]:
+        """The mixes that are no stage's own from `first` on, which come first among all."""
+        configuration = self._configuration
+        begun = configuration.model_copy(update={"stages": configuration.stages[:first]})
+        return begun.all_mixes()
 
     @property
     def digest(self) -> str:
@@ -338,6 +347,11 @@ def _remove(checkpoint: Path) -> None:
     doomed = checkpoint.with_name(f"{_UNFINISHED}{checkpoint.name}-old")
     checkpoint.rename(doomed)
     shutil.rmtree(doomed)
+
+
+def _with_mixes(identity: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """With the digests of the first mixes alone."""
+    return {**identity, "mixes": identity.get("mixes", [])[:number]}
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -328,19 +328,26 @@ class StageRun:
         self._held_out.seek(0)
         # Their number is that of all processes together, whatever that is.
         few = takewhile(lambda batch: batch.index < settings.batches, self._held_out)
-        idle = self._idle_passes(settings.batches)
+        most, passed = self._most_passes(settings.batches), 0
         with torch.no_grad(), self._accelerator.autocast():
             for batch in few:
+                passed += 1
                 sequences, pixels = self._inputs(batch)
                 losses = self._held_out_losses(sequences, pixels)
                 sums.add(losses.sum(1).tolist(), batch.target_counts, batch.tasks, batch.languages)
-            for _ in range(idle):
+            # Others gather shares of this process for what they have left.
+            for _ in range(passed, most):
                 self._held_out_losses(nothing_expanded(), None)
         self._model.train()
         figures = merged(Sums(**one) for one in gather_object([asdict(sums)])).figures()
         if self._run.figures is not None:
             self._run.figures.write(self._progress.step, "validation", figures)
         loss, best = figures["loss"], self._best
+        if loss is None and self._accelerator.is_main_process:
+            listed = self._held_out.report.listed
+            first = f", the first ({listed[0].id}) since {listed[0].detail}" if listed else ""
+            told = f"no validation: none of the held-out rows that are looked at can be used{first}"
+            self._run.console.print(told, soft_wrap=True)
         if loss is None or not math.isfinite(loss):
             return None
         # Stages may have other held-out rows, so a later one begins anew.
@@ -351,14 +358,13 @@ class StageRun:
         losses: Tensor = self._model(**arguments, pixel_values=pixels).token_losses
         return losses
 
-    def _idle_passes(self, batches: int) -> int:
-        """How many more held-out batches other processes have, who gather shares of this one for them."""
+    def _most_passes(self, batches: int) -> int:
+        """The most held-out batches that a process has, where all take part in each; else 0."""
         if not self._sharded:
             return 0
         assert self._held_out is not None
-        mine = self._held_out.batches_below(batches)
-        most: int = max(gather_object([mine]))
-        return most - mine
+        most: int = max(gather_object([self._held_out.batches_below(batches)]))
+        return most
 
     def _save(self, best: float | None, *, ended: bool) -> None:
         """Stores the run; at a stage's end so that the next one begins from it."""

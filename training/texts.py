@@ -10,6 +10,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -97,6 +98,8 @@ class TextEncoder:
         # A copy, since threads use it: the caller may use its own at any time.
         self.tokenizer, self.settings = copy.deepcopy(tokenizer), settings
         self._lock = threading.Lock()
+        self._others: dict[str, int | None] = {}
+        """Marks of languages that no shard is named after: of prompts."""
         if tokenizer.eos_token_id is None:
             raise TokenizerError("the tokenizer has no end token (`eos_token`), so targets would never end")
         self.layout = layout_of(tokenizer, settings, codes)
@@ -120,7 +123,8 @@ class TextEncoder:
         return int(self.tokenizer.eos_token_id if pad is None else pad)
 
     def prompts(self, texts: Sequence[str], languages: Sequence[str]) -> list[Tokens | None]:
-        """Each prompt up to where the target starts; None where it holds a special token.
+        """Each prompt up to where the target starts; None where it holds a special token, or where it is in a
+        language that the tokenizer has no mark for.
 
         Args:
             languages: NLLB code of each.
@@ -131,7 +135,7 @@ class TextEncoder:
         )
 
     def targets(self, texts: Sequence[str], languages: Sequence[str]) -> list[Tokens | None]:
-        """Each target with its end token, also where it is cut; None where it holds a special token."""
+        """Each target with its end token, also where it is cut; None as for prompts."""
         layout = self.layout
         return self._around(
             texts, languages, layout.before_target, layout.after_target, self.settings.max_target_tokens
@@ -149,22 +153,27 @@ class TextEncoder:
         made: list[Tokens | None] = []
         for text, language in zip(texts, languages, strict=True):
             ids = contents[text]
-            if ids is None:
+            mark = self._language_token(language) if self.layout.by_language else None
+            if ids is None or (mark is None and self.layout.by_language):
                 made.append(None)
                 continue
-            start = (*self._language_token(language), *before)
+            start = before if mark is None else (mark, *before)
             room = limit - len(start) - len(after)
             made.append(Tokens((*start, *ids[:room], *after), len(ids) > room))
         return made
 
-    def _language_token(self, language: str) -> tuple[int, ...]:
-        if not self.layout.by_language:
-            return ()
-        if language not in self.layout.by_language:
-            raise TokenizerError(
-                f"a prompt or target is in {language}, which no shard of the mix is named after"
-            )
-        return (self.layout.by_language[language],)
+    def knows(self, language: str) -> bool:
+        """Whether texts in this language (NLLB code) can be told as such, where the tokenizer marks them."""
+        return not self.layout.by_language or self._language_token(language) is not None
+
+    def _language_token(self, language: str) -> int | None:
+        """What marks a text of the language; None if nothing does."""
+        token = self.layout.by_language.get(language)
+        if token is None and language not in self._others:
+            self._others[language] = None
+            with self._lock, suppress(TokenizerError):
+                self._others |= _language_ids(self.tokenizer, [language])
+        return self._others.get(language) if token is None else token
 
     def _contents(self, texts: Sequence[str]) -> dict[str, tuple[int, ...] | None]:
         """Distinct text -> its tokens; prompts repeat a few templates, so that is far fewer than rows."""

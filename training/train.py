@@ -107,7 +107,9 @@ def train(configuration: Configuration, console: Console, *, quiet: bool = False
         if sharded:
             _share_out(assembled, configuration, directory, accelerator, size)
         for number in range(progress.stage + 1, len(configuration.stages)):
-            check_batches(configuration, number, assembled, accelerator)
+            data = configuration.stages[number].data or configuration.data
+            prepared = requested.with_settings(assembled, configuration, data, directory.digest)
+            check_batches(configuration, number, prepared, accelerator)
         figures = None
         if main:
             options = configuration.model_dump(mode="json")

@@ -158,6 +158,16 @@ def test_other_signatures_and_lacking_metrics_are_not_compared(tmp_path: Path) -
     assert lacking == "any_match: only the second has it"
 
 
+def test_references_of_other_languages_besides_do_not_part_what_is_the_same(tmp_path: Path) -> None:
+    german = [item("ja", "ja", name=str(number), language="deu_Latn") for number in range(3)]
+    english = [item("yes", "yes", "yeah", name=str(number), language="eng_Latn") for number in range(3)]
+    one = stored(tmp_path / "a.json", [*german, *english], "bleu")
+    two = stored(tmp_path / "b.json", german, "bleu")
+    found = compare(one, two, resamples=10, randomisations=9)
+    assert (found.items, found.only_first) == (3, 3)
+    assert [metric.name for metric in found.metrics] == ["bleu"]
+
+
 def test_differing_settings_are_said(tmp_path: Path) -> None:
     items = answers(0.5, 1, ["deu_Latn"])
     one = stored(

@@ -126,6 +126,23 @@ def test_a_stage_that_has_not_begun_may_change(tmp_path: Path, progress: Progres
         RunDirectory(configured(tmp_path, LATER, "stages.0.batch_size=24"))
 
 
+def test_a_stage_that_has_not_begun_may_get_another_mix(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+
+    def of(first: str, second: str) -> RunDirectory:
+        mixes = (
+            f"stages.{number}.data.mixes=[{tmp_path / name}]" for number, name in enumerate((first, second))
+        )
+        return RunDirectory(configured(tmp_path, LATER, *mixes), ["common", first, second])
+
+    with of("a", "b") as run:
+        run.save(Progress(step=1, stage_step=1), state(), weights)
+    of("a", "c").close()
+    with pytest.raises(OtherConfiguration, match=r"and the rows of \S*/c are others since it began"):
+        of("c", "b")
+
+
 def test_a_stage_that_has_begun_and_what_is_trained_may_not_change(tmp_path: Path) -> None:
     with RunDirectory(configured(tmp_path, LATER)) as run:
         run.save(Progress(step=1, stage_step=1), state(), weights)

@@ -149,8 +149,12 @@ def test_a_tokenizer_that_marks_languages_gets_their_tokens(tokenizer: Any) -> N
     assert words(encoder, only(encoder.targets(["the cat"], ["deu_Latn"])))[0] == "deu_Latn"
     with pytest.raises(TokenizerError, match="no token for swh_Latn"):
         TextEncoder(marking, TextSettings(), ["swh_Latn"])
-    with pytest.raises(TokenizerError, match="in swh_Latn, which no shard"):
-        encoder.targets(["the cat"], ["swh_Latn"])
+    assert not encoder.knows("swh_Latn")
+    assert encoder.targets(["the cat", "the cat"], ["swh_Latn", "deu_Latn"])[0] is None
+    # Prompts may be in a language that no shard is named after.
+    other = TextEncoder(marking, TextSettings(), ["eng_Latn"])
+    assert other.knows("deu_Latn")
+    assert words(other, only(other.prompts(["a dog"], ["deu_Latn"]))) == ["deu_Latn", "a", "dog", "</s>"]
 
 
 def test_a_tokenizer_without_end_is_refused(tokenizer: Any) -> None:

@@ -451,6 +451,28 @@ def test_a_run_without_held_out_rows_says_so(folder: Path, capsys: Any) -> None:
     assert "no validation" in capsys.readouterr().out
 
 
+def test_held_out_rows_that_cannot_be_read_are_no_validation(folder: Path, capsys: Any) -> None:
+    gone = {"bytes": None, "path": "gone.jpg"}
+    rows = [row_of(200 + number, "deu_Latn", image=gone) for number in range(3)]
+    write_mix(folder / "mix", {"deu_Latn": rows}, split="validation")
+    outcome = train(configured(folder), Console(soft_wrap=True), quiet=True)
+    assert outcome.best is None
+    assert "none of the held-out rows that are looked at can be used" in capsys.readouterr().out
+
+
+def test_a_later_stage_is_checked_with_the_settings_of_its_texts(folder: Path) -> None:
+    """The template answers elsewhere than it asks, so that only without it the run goes through."""
+    tokenizer = tiny.tokenizer("qwen2")
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}?{% endif %}"
+    )
+    shutil.copytree(folder / "parts/qwen2", folder / "llm")
+    tokenizer.save_pretrained(folder / "llm")
+    options = ("model.llm=llm", "model.connector=mlp", "model.vision_layer=-2", "texts.chat=false")
+    lasting = "stages=[{name: a, learning_rates: {projection: 1e-3}, steps: 1, batch_size: 8}, {name: b, learning_rates: {projection: 1e-3}, steps: 1, batch_size: 8}]"
+    assert trained(folder, *options, lasting).progress.finished
+
+
 def test_a_broken_picture_is_counted_and_training_goes_on(folder: Path) -> None:
     rows = {"deu_Latn": [row_of(number, "deu_Latn") for number in range(32)]}
     rows["deu_Latn"][3]["image"] = {"bytes": b"\xff\xd8\xff broken", "path": "3.jpg"}
