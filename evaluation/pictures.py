@@ -169,16 +169,19 @@ class _Indexed:
 
     @cached_property
     def _by_name(self) -> Mapping[str, str]:
-        """Composed names, and the same without the archive's topmost folder, to the members."""
+        """Composed names, and the same without a topmost folder if that tells members apart, to the members."""
         found: dict[str, str] = {}
         shorter: dict[str, str] = {}
+        doubtful: set[str] = set()
         for member in self._members:
             if _of_a_mac(member):
                 continue
             name = unicodedata.normalize("NFC", member).removeprefix("./")
             found.setdefault(name, member)
-            shorter.setdefault(name.partition("/")[2], member)
-        return shorter | found
+            short = name.partition("/")[2]
+            if shorter.setdefault(short, member) != member:
+                doubtful.add(short)
+        return {name: member for name, member in shorter.items() if name not in doubtful} | found
 
     def find(self, name: str) -> str | None:
         return self._by_name.get(unicodedata.normalize("NFC", name))

@@ -88,6 +88,18 @@ def test_the_topmost_folder_of_an_archive_may_be_left_out(
     assert found.read() == png(1)
 
 
+def test_a_topmost_folder_that_tells_pictures_apart_is_not_left_out(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number, name in enumerate(("train/1.jpg", "val/1.jpg", "val/2.jpg")):
+            archive.writestr(name, png(number))
+    store = PictureStore([tmp_path / "a.zip"])
+    assert store.find(["1.jpg"]) is None
+    for name, number in (("val/1.jpg", 1), ("2.jpg", 2)):
+        found = store.find([name])
+        assert found is not None
+        assert found.read() == png(number)
+
+
 def test_parquet_has_pictures_by_id_too(tmp_path: Path) -> None:
     found = PictureStore([parquet(tmp_path)]).find(["three"])
     assert found is not None

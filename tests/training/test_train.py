@@ -469,8 +469,9 @@ def test_a_later_stage_is_checked_with_the_settings_of_its_texts(folder: Path) -
     shutil.copytree(folder / "parts/qwen2", folder / "llm")
     tokenizer.save_pretrained(folder / "llm")
     options = ("model.llm=llm", "model.connector=mlp", "model.vision_layer=-2", "texts.chat=false")
-    lasting = "stages=[{name: a, learning_rates: {projection: 1e-3}, steps: 1, batch_size: 8}, {name: b, learning_rates: {projection: 1e-3}, steps: 1, batch_size: 8}]"
-    assert trained(folder, *options, lasting).progress.finished
+    stage = "learning_rates: {projection: 1e-3}, steps: 1, batch_size: 8"
+    stages = f"stages=[{{name: a, {stage}}}, {{name: b, {stage}}}]"
+    assert trained(folder, *options, stages).progress.finished
 
 
 def test_a_broken_picture_is_counted_and_training_goes_on(folder: Path) -> None:
