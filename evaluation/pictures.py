@@ -169,7 +169,7 @@ class _Indexed:
 
     @cached_property
     def _by_name(self) -> Mapping[str, str]:
-        """Composed names, and the same without a topmost folder if that tells members apart, to the members."""
+        """Composed names, and those without a topmost folder that one member alone has, to the members."""
         found: dict[str, str] = {}
         shorter: dict[str, str] = {}
         doubtful: set[str] = set()

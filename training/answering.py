@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from inspect import signature
 from pathlib import Path
@@ -27,7 +27,7 @@ from training.checkpoint_folder import checkpoint_digest, folder_of
 from training.configuration import Precision
 from training.devices import device_of
 from training.losses import token_cross_entropy
-from training.pictures import BadPicture, pixels_of
+from training.pictures import MAX_PIXELS, BadPicture, pixels_of
 from training.portions import Portions, outcomes
 from training.precision import precisions_of
 from training.preprocessing import Preprocessing
@@ -301,6 +301,8 @@ class Answering:
     def _pixels(self, request: Request) -> Tensor:
         """(pictures, 3, height, width), uint8; raises `BadPicture`."""
         settings = self._preprocessing.pictures
+        # A run may have left out large ones to go on faster; who asks wants an answer.
+        settings = replace(settings, max_pixels=max(settings.max_pixels, MAX_PIXELS))
         pictures = [pixels_of(picture, settings) for picture in request.pictures]
         if not pictures:
             return torch.empty(0, 3, settings.height, settings.width, dtype=torch.uint8)

@@ -143,6 +143,8 @@ class DataSection(Section):
     """Pictures are squashed to the encoder's square as BLIP-2's are, or padded; transformers' own processor
     squashes, whatever stands here."""
     max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=MOST_PIXELS)
+    """Of a picture that is trained on; larger ones are left out. The model can be asked about 40 million
+    whatever stands here."""
     max_skipped: Share = 0.05
     """Share of examples that may be unusable before the run stops."""
     window_rows: int = Field(default=8192, ge=1)

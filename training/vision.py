@@ -143,6 +143,6 @@ def feature_shape(config: Any, height: int, width: int, settings: VisionFeatures
             found = features_of(encoder, torch.empty(1, 3, height, width), settings)
         except VisionError:
             raise
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, TypeError, AttributeError, IndexError) as error:
             raise VisionError(f"the encoder does not take pictures of {height} x {width}: {error}") from error
     return int(found.shape[1]), int(found.shape[2])

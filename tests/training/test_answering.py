@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,14 @@ def test_a_batch_answers_as_one_request_at_a_time_does(kind: str) -> None:
         assert together == [model.answers([one], settings)[0] for one in REQUESTS]
         said |= set(map(str, together))
     assert len(said) > 1
+
+
+def test_pictures_that_training_left_out_can_be_asked_about() -> None:
+    model = model_of("mt5", None)
+    texts, small = TextSettings(decoder_only=False), Preprocessing(replace(SETTINGS, max_pixels=1))
+    (answer,) = Answering(model, tiny.tokenizer("mt5"), texts, small).answers(REQUESTS[:1], GREEDY)
+    assert answer == answering("mt5").answers(REQUESTS[:1], GREEDY)[0]
+    assert isinstance(answer, str)
 
 
 @pytest.mark.parametrize("kind", ["t5", "mt5", "opt", "bloom"])
