@@ -426,7 +426,7 @@ def _plan(parsed: argparse.Namespace) -> int:
         print(json.dumps(plan_json(recipe, plan, estimated, parsed.price), ensure_ascii=False))
     else:
         render_plan(recipe, plan, estimated, parsed.price, TerminalConsole())
-    return DONE
+    return DONE if plan.rows else FAILED
 
 
 def _show(parsed: argparse.Namespace) -> int:

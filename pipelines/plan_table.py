@@ -36,12 +36,18 @@ def fruitless(plan: Plan) -> Iterator[str]:
         if sum(source.rows.values()) or source.left_out or source.unnamed:
             continue
         if source.rejects:
-            yield (
-                f"{source.name}: none of {counted(source.rejects, 'record')} can be used; afterwards "
-                "`translate-mix show --rejected` says why"
-            )
+            why = (source.first_reject or "").removeprefix("source: ")
+            told = f"{source.name}: none of {counted(source.rejects, 'record')} can be used"
+            yield f"{told}, the first since {why}"
         else:
             yield f"{source.name}: has no records"
+
+
+def not_held_out(recipe: Recipe, plan: Plan) -> Iterator[str]:
+    """A line where the recipe wants a validation split and gets none."""
+    if recipe.validation and plan.pictures and not plan.held_out:
+        pictures = counted(plan.pictures, "picture")
+        yield f"no rows for validation: `validation: {recipe.validation:g}` of {pictures} is not one"
 
 
 def render_plan(
@@ -131,6 +137,7 @@ def warnings(recipe: Recipe, plan: Plan, estimated: Estimate) -> Iterator[str]:
     if not plan.rows:
         yield "No row will be made of these sources."
     yield from fruitless(plan)
+    yield from not_held_out(recipe, plan)
     for source, of_source in zip(plan.sources, estimated.sources, strict=True):
         if of_source.pictures_missing:
             number, sampled = of_source.pictures_missing, of_source.pictures_sampled

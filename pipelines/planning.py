@@ -51,6 +51,8 @@ class SourcePlan:
     name: str
     rejects: int
     """Records and texts that cannot be used."""
+    first_reject: str | None
+    """Why the first of them cannot."""
     left_out: int
     """Examples for which `max_rows` or `phrases` has no room."""
     unnamed: int
@@ -125,6 +127,7 @@ class _Columns:
 
     source: Source
     rejects: int
+    first_reject: str | None
     kinds: tuple[Kind, ...]
     columns: dict[str, Column]
     texts: tuple[str, ...]
@@ -149,6 +152,7 @@ class _Columns:
         held = cls(
             source=source,
             rejects=sum(tally.rejects for tally in found),
+            first_reject=next((tally.first_reject for tally in found if tally.rejects), None),
             kinds=tuple(numbers),
             columns={name: joined(name, [tally.columns.pop(name) for tally in found]) for name in COLUMNS},
             texts=tuple(texts.values()),
@@ -244,6 +248,7 @@ def _source_plan(held: _Columns, made: _Rows, texts: _Texts) -> SourcePlan:
     return SourcePlan(
         name=held.source.name,
         rejects=held.rejects,
+        first_reject=held.first_reject,
         left_out=held.left_out,
         unnamed=made.unnamed,
         rows=made.counted(),

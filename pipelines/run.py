@@ -60,7 +60,7 @@ from pipelines.options import (
 )
 from pipelines.ownership import LOCK, WORK, locked
 from pipelines.plan_progress import ReadingProgress
-from pipelines.plan_table import fruitless, plan_line
+from pipelines.plan_table import fruitless, not_held_out, plan_line
 from pipelines.planning import Plan, plan_mix
 from pipelines.processes import READER_KILLED
 from pipelines.progress import Finished, ProgressDisplay
@@ -150,7 +150,7 @@ def run_mix(
     if not quiet:
         _print_configuration(recipe, plan, workers_elsewhere(options), console)
         console.print(plan_line(planned))
-    for line in fruitless(planned):
+    for line in (*fruitless(planned), *not_held_out(recipe, planned)):
         console.print(f"warning: {line}", style="yellow", soft_wrap=True, markup=False)
     started = time.monotonic()
     with _owned(output, overwrite, options):

@@ -90,6 +90,8 @@ class Tally:
     phrases: Hashes
     """Of those, aligned."""
     rejects: int
+    first_reject: str | None
+    """Why the first record or text that cannot be used cannot."""
     texts: dict[int, str]
     """Those to be translated with the lowest hashes, by these."""
     pictures: dict[int, Locators]
@@ -169,6 +171,7 @@ class _Held:
     unit: str | None
     """The stratum of pictures, if those get the languages."""
     rejects: int = 0
+    first_reject: str | None = None
     kinds: dict[tuple[str, str | None, str | None, bool, bool], int] = field(default_factory=dict)
     found: list[Kind] = field(default_factory=list)
     columns: dict[str, list[Column]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
@@ -181,6 +184,7 @@ class _Held:
         for record in records:
             if isinstance(record, Reject):
                 self.rejects += 1
+                self.first_reject = self.first_reject or record.reason
             else:
                 yield record
 
@@ -274,6 +278,7 @@ class _Held:
             captions=np.frombuffer(self.captions, dtype=np.uint64),
             phrases=joined("phrases", self.phrases),
             rejects=self.rejects,
+            first_reject=self.first_reject,
             texts=self.texts,
             pictures=self.pictures,
         )

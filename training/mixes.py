@@ -114,8 +114,10 @@ class Mix:
         """Row groups that hold rows, in the order of their files."""
         if not self.groups:
             raise EmptySplit(
-                f"{location}: the mix is empty, it has no rows of the split {split!r}; "
-                + ("no row was accepted?" if split == TRAIN else "was it made with `validation: 0`?")
+                f"{location}: the mix is empty, no row was accepted"
+                if split == TRAIN
+                else f"{location}: the mix has no rows of the split {split!r}; it was made with "
+                "`validation: 0`, or with too few pictures for its share"
             )
         self._kept: dict[RowGroup, NDArray[np.bool_]] = {}
         """Of groups that rows are left out of."""

@@ -18,7 +18,7 @@ from pipelines import estimates
 from pipelines.cli import main
 from pipelines.estimates import FILE_BYTES, ROW_BYTES, Estimate, Rate, estimate
 from pipelines.plan_progress import ReadingProgress
-from pipelines.plan_table import _about, fruitless, plan_json, plan_line, render_plan
+from pipelines.plan_table import _about, fruitless, not_held_out, plan_json, plan_line, render_plan
 from pipelines.planning import Plan, plan_mix
 from pipelines.recipe import Recipe, load_recipe
 from translation.engine import Engine
@@ -448,5 +448,24 @@ def test_a_source_that_gives_no_row_is_told(tiny_recipe: Path) -> None:
     tiny_recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
     typo, empty = fruitless(plan_mix(load_recipe(tiny_recipe)))
     assert typo.startswith("typo: none of ")
-    assert "can be used" in typo
+    assert "can be used, the first since questions.jsonl byte 0: no column 'qestion'; there: " in typo
     assert empty == "empty: has no records"
+
+
+def test_a_plan_without_any_row_fails(
+    tiny_recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_recipe.parent)
+    wrong = "{name: typo, format: jsonl, path: questions.jsonl, tasks: [vqa], columns: {question: qestion}}"
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", str(tiny_recipe), "--set", f"sources=[{wrong}]"])
+    assert ended.value.code == 1
+    assert "No row will be made of these sources." in capsys.readouterr().out
+
+
+def test_too_few_pictures_for_validation_are_told(tiny_recipe: Path) -> None:
+    recipe = load_recipe(tiny_recipe, ["validation=0.01"])
+    (line,) = not_held_out(recipe, plan_mix(recipe))
+    assert line == "no rows for validation: `validation: 0.01` of 24 pictures is not one"
+    recipe = load_recipe(tiny_recipe, ["validation=0.1"])
+    assert not list(not_held_out(recipe, plan_mix(recipe)))
