@@ -120,7 +120,12 @@ def _device_options(command: argparse.ArgumentParser) -> None:
 
 
 def _answer_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--language", default="eng_Latn", metavar="CODE", help="of the answer: deu_Latn, sw")
+    command.add_argument(
+        "--language",
+        default="eng_Latn",
+        metavar="CODE",
+        help="of the answer: deu_Latn, sw (default: English)",
+    )
     command.add_argument("--beams", type=positive, default=5, metavar="N", help="1 is greedy (default: 5)")
     command.add_argument("--max-new-tokens", type=positive, metavar="N", help="default: the paper's")
     _device_options(command)
@@ -268,6 +273,8 @@ def _merge(parsed: argparse.Namespace) -> int:
     from training.checkpoint_folder import folder_of
     from training.merging import merged
 
+    if parsed.output.exists():
+        raise ValueError(f"{parsed.output}: exists; name a directory that does not")
     try:
         merged(folder_of(parsed.checkpoint), parsed.output)
     except _failures() as error:
@@ -407,6 +414,9 @@ def _compare(parsed: argparse.Namespace) -> int:
     from evaluation.render import comparison_text
     from evaluation.run import compare_files
 
+    for path in (parsed.first, parsed.second):
+        if not path.exists():
+            raise ValueError(f"{path}: no such file")
     try:
         comparison = compare_files(parsed.first, parsed.second, parsed.output)
     except _failures_of_scoring() as error:

@@ -342,10 +342,11 @@ def _check_pictures(task: TaskFile, found: Sequence[Question]) -> None:
     if pictures and all(isinstance(picture, AbsentPicture) for picture in pictures):
         example = pictures[0]
         assert isinstance(example, AbsentPicture)
+        named = task.task.pictures.path if task.task.pictures else ()
+        places = ", ".join(str(task.root / path) for path in named)
         raise task.written.error(
             ("pictures",),
-            f"none of {len(pictures):,} pictures is there; the first would be {example.name!r} in "
-            f"{', '.join(task.task.pictures.path if task.task.pictures else ())} under {task.root}",
+            f"none of {len(pictures):,} pictures is there; the first would be {example.name!r} in {places}",
             show=False,
         )
 

@@ -21,7 +21,7 @@ from evaluation.metrics import metrics_of
 from training.asking import Generation
 from translation.languages import ENGLISH, Language, UnknownLanguage, languages, resolve
 from translation.settings import Filled, LanguageCode, Misfit, Section, checked, distinct, not_empty
-from translation.settings_file import Key, SettingsError, SettingsFile, read_settings_file
+from translation.settings_file import Key, SettingsError, SettingsFile, dotted, read_settings_file
 from translation.templates import SLOTS, TARGET_LANGUAGE, Template, template
 
 Format = Literal["records", "vqav2", "nlvr2", "maxm", "xm3600", "captions", "babel_imagenet", "mix"]
@@ -321,9 +321,9 @@ class TaskFile:
             path for path in anchor.glob(str(whole.relative_to(anchor))) if not path.name.startswith("._")
         )
         if not found:
-            remedy = (
-                f"there is no {whole}; say where the data is by `--set root=FOLDER` or `--set {key[0]}=...`"
-            )
+            listed = isinstance(key[-1], int)
+            option = f"--set {dotted(key[:-1])}=[FOLDER]" if listed else f"--set {dotted(key)}=FILE"
+            remedy = f"there is no {whole}; say where the data is by `--set root=FOLDER` or `{option}`"
             raise self.written.error(key, remedy)
         return found
 

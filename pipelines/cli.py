@@ -341,6 +341,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 _complain = partial(complain, "translate-mix")
 
 
+def _failed(error: Exception) -> int:
+    """The exit code of an error of a model, which is told; a model that is not there was named wrongly."""
+    from translation.model import NoSuchModel
+
+    _complain(error)
+    return WRONG if isinstance(error, NoSuchModel) else FAILED
+
+
 def _run(parsed: argparse.Namespace) -> int:
     from pipelines.examples import TRUNCATED
     from pipelines.filesystem import OutputError, join, set_filesystem_options
@@ -430,12 +438,16 @@ def _plan(parsed: argparse.Namespace) -> int:
 
 
 def _show(parsed: argparse.Namespace) -> int:
+    from pipelines.report.tallies import DamagedMix
     from pipelines.show import show
 
     try:
         rejected = parsed.rejected or parsed.reason is not None
         console = TerminalConsole()
         show(parsed.directory, parsed.language, rejected, parsed.count, console, reason=parsed.reason)
+    except DamagedMix as error:
+        _complain(error)
+        return FAILED
     except ValueError as error:
         _complain(error)
         return WRONG
@@ -541,8 +553,7 @@ def _translate(parsed: argparse.Namespace) -> int:
         threads = threads or measure(directory, decoding, device=parsed.device).threads
         engine = Engine(directory, decoding, device=parsed.device, threads=threads)
     except ModelError as error:
-        _complain(error)
-        return FAILED
+        return _failed(error)
     missing = [f"{target.name} ({target.nllb})" for target in targets if not engine.supports(target.nllb)]
     if missing:
         raise ValueError(f"the model {engine.description.name!r} was not trained on {', '.join(missing)}")
@@ -590,8 +601,7 @@ def _score(parsed: argparse.Namespace) -> int:
             for line in results:
                 print(json.dumps(line, ensure_ascii=False))
     except ModelError as error:
-        _complain(error)
-        return FAILED
+        return _failed(error)
     return DONE
 
 
@@ -619,8 +629,7 @@ def _calibrate(parsed: argparse.Namespace) -> int:
                 data, str(parsed.pairs), parsed.model, parsed.round_trip, parsed.identification
             )
     except ModelError as error:
-        _complain(error)
-        return FAILED
+        return _failed(error)
     for line, problem in list(problems.items())[:5]:
         _complain(f"{parsed.pairs}: line {line} left out: {problem}")
     if len(problems) > 5:
@@ -669,8 +678,7 @@ def _evaluate(parsed: argparse.Namespace) -> int:
             read_description(directory)
         asked = asked_threads(parsed.threads, parsed.device)
     except ModelError as error:
-        _complain(error)
-        return FAILED
+        return _failed(error)
     outputs = [of_mix(directory, references.texts) for directory in parsed.mix]
     outputs += [of_table(path, references.texts) for path in parsed.translations]
     told, decoding = Console(stderr=True, highlight=False), Decoding(beam_size=parsed.beam_size)
@@ -696,8 +704,7 @@ def _evaluate(parsed: argparse.Namespace) -> int:
             measuring.write(parsed.output, measured)
             print(f"{parsed.output}: written, with .md, .html and the translations beside it")
     except (ModelError, ResultError) as error:
-        _complain(error)
-        return FAILED
+        return _failed(error)
     return DONE
 
 
@@ -715,8 +722,7 @@ def _model_add(parsed: argparse.Namespace) -> int:
     try:
         description = add_model(parsed.model, output, parsed.quantization)
     except ModelError as error:
-        _complain(error)
-        return FAILED
+        return _failed(error)
     print(
         f"{output}: {description.name}, {description.quantization}, "
         f"{len(description.languages)} languages, digest {description.digest}"
@@ -755,8 +761,7 @@ def _model_shortlist(parsed: argparse.Namespace) -> int:
             progress=lambda line: print(line, file=sys.stderr),
         )
     except ModelError as error:
-        _complain(error)
-        return FAILED
+        return _failed(error)
     render_shortlists(report, TerminalConsole())
     return DONE
 
@@ -825,6 +830,7 @@ def _memory_import(parsed: argparse.Namespace) -> int:
     from pipelines.exchange import DamagedExchange
     from pipelines.filesystem import OutputError
     from pipelines.remembered import import_memory
+    from pipelines.summary import counted
     from translation.memory_segments import MemoryFolderError
 
     try:
@@ -836,7 +842,7 @@ def _memory_import(parsed: argparse.Namespace) -> int:
         _complain(f"{one.place} left out: {one.why}")
     if done.left_out > len(done.shown):
         _complain(f"{parsed.file}: {done.left_out - len(done.shown):,} more left out")
-    print(f"{parsed.directory}: {done.pairs:,} translations imported; the next run on it uses them")
+    print(f"{parsed.directory}: {counted(done.pairs, 'translation')} imported; the next run on it uses them")
     return DONE if done.pairs else FAILED
 
 

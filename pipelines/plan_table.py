@@ -287,4 +287,6 @@ def _hours(hours: float) -> str:
         return f"≈ {hours:,.0f} hours ({hours / 24:,.1f} days)"
     if hours >= 1:
         return f"≈ {hours:,.1f} hours"
-    return f"≈ {hours * 60:,.0f} minutes" if hours >= 1 / 30 else f"≈ {hours * 3600:,.0f} seconds"
+    return (
+        f"≈ {hours * 60:,.0f} minutes" if hours >= 1 / 30 else f"≈ {counted(round(hours * 3600), 'second')}"
+    )

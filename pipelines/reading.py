@@ -210,9 +210,12 @@ class RejectDuplicates(_FromBucketToBucket):
             first, *others = alike if len(alike) == 1 else sorted(alike, key=repr)
             yield first
             for number, other in enumerate(others, 1):
-                same = "the same content" if other == first else "other content"
+                same = " with the same content" if other == first else " with other content"
+                if other.example.task == "matching":
+                    # A false caption is drawn by where it stands, and tells nothing of the records.
+                    same = ""
                 reason = (
-                    f"duplicate: another example with {same} has the id {other.example.id}, and only "
+                    f"duplicate: another example{same} has the id {other.example.id}, and only "
                     "one of them was looked at further; ids must be unique"
                 )
                 yield RejectedExample(other, reason, number)

@@ -356,10 +356,13 @@ def _with_default_thresholds(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(filters, dict):
         return raw
     defaults = dataclasses.asdict(Policy())
-    filled = {
-        rule: {**defaults[rule], **bounds} if rule in defaults and isinstance(bounds, dict) else bounds
-        for rule, bounds in filters.items()
-    }
+    filled = dict(filters)
+    for rule, bounds in filters.items():
+        if rule in defaults and isinstance(bounds, dict):
+            filled[rule] = {**defaults[rule], **bounds}
+        elif rule in defaults and bounds is None:
+            # `lid: null` switches the rule off, as does `lid: {min: null}`.
+            filled[rule] = dict.fromkeys(defaults[rule])
     return {**raw, "filters": filled}
 
 
@@ -419,7 +422,9 @@ def _check_files(recipe: Recipe) -> None:
     with _within_reach(recipe, ("model",)):
         if not inputs.is_dir(recipe.model_directory):
             remedy = "name the directory that `translate-mix model add` printed, or `small`"
-            raise recipe.error(("model",), f"no directory {recipe.model_directory}; {remedy}")
+            here = inputs.place_in(str(Path().absolute()), recipe.model)
+            places = dict.fromkeys((recipe.path(recipe.model), here))
+            raise recipe.error(("model",), f"no directory {' or '.join(places)}; {remedy}")
     with _within_reach(recipe, ("identification",)):
         if (
             recipe.identification not in (SHIPPED, CLD)

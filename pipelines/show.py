@@ -21,8 +21,9 @@ from rich.text import Text
 from pipelines.filesystem import join, open_binary
 from pipelines.manifest import Manifest, read_manifest
 from pipelines.reasons import short_reasons, text_reason
+from pipelines.report.tallies import DamagedMix
 from pipelines.sink import ShardFile
-from pipelines.summary import LanguageCounts, language_name, total
+from pipelines.summary import LanguageCounts, counted, language_name, total
 from translation.filters.verdicts import parse_reason
 from translation.languages import UnknownLanguage, resolve
 from translation.row import ACCEPT, PROMPT_PREFIX, UNDETERMINED
@@ -64,6 +65,7 @@ def show(
 
     Raises:
         ValueError: no finished mix, an unknown language or reason, or one without such rows.
+        DamagedMix: a file of it is missing or damaged.
     """
     manifest = read_manifest(str(directory))
     files = [file for file in manifest.files if file.accepted != rejected and file.rows]
@@ -92,7 +94,8 @@ def show(
                 _print(row, console)
                 shown += 1
     what = f"{in_all:,} {kind} rows" + (f" ({reason})" if reason else "")
-    where = f"of {language_name(next(iter(by_language)))}" if language else f"in {len(by_language)} languages"
+    everywhere = f"in {counted(len(by_language), 'language')}"
+    where = f"of {language_name(next(iter(by_language)))}" if language else everywhere
     console.print(Text(f"{shown:,} of {what} {where}"))
 
 
@@ -199,6 +202,8 @@ def _code(language: str) -> str:
     """The NLLB code that the user means; `und` are records that could not be read."""
     if language == UNDETERMINED:
         return UNDETERMINED
+    if "," in language:
+        raise ValueError(f"--language {language!r}: takes one language")
     try:
         return resolve(language).nllb
     except UnknownLanguage as error:
@@ -252,7 +257,7 @@ def _parquet(path: str) -> Iterator[pq.ParquetFile]:
         with open_binary(path) as handle:
             yield pq.ParquetFile(handle)
     except (OSError, ValueError) as error:
-        raise ValueError(
+        raise DamagedMix(
             f"{path}: cannot be read ({error}); `translate-mix verify` says what is wrong"
         ) from error
 

@@ -126,7 +126,7 @@ def _table(ordered: Sequence[LanguageCounts], everything: LanguageCounts) -> Tab
     )
     table.add_column("code", footer="total", no_wrap=True)
     table.add_column(
-        "language", footer=f"{_languages_in(ordered)} languages", overflow="ellipsis", no_wrap=True
+        "language", footer=counted(_languages_in(ordered), "language"), overflow="ellipsis", no_wrap=True
     )
     for name, number in (
         ("read", everything.read),
@@ -188,7 +188,9 @@ def _coverage(ordered: Sequence[LanguageCounts]) -> Text:
 def _next(ordered: Sequence[LanguageCounts], directory: str | PurePath) -> list[str]:
     """Where the mix is and how to look at it."""
     path = shlex.quote(str(directory))
-    lines = ["", f"The mix: {directory}", f"Look at it:  translate-mix show {path}"]
+    lines = ["", f"The mix: {directory}"]
+    if any(count.accepted for count in ordered):
+        lines.append(f"Look at it:  translate-mix show {path}")
     lines.append(f"In a browser:  translate-mix report {path}")
     if any(count.rejected for count in ordered):
         lines.append(f"What was rejected, and why:  translate-mix show {path} --rejected")

@@ -9,6 +9,7 @@ import csv
 import difflib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -110,7 +111,8 @@ def default_languages() -> tuple[Language, ...]:
 
 
 def resolve(code: str) -> Language:
-    """The language that a code means: NLLB, BCP-47, mC4, an alias, a macro code, or its English name.
+    """The language that a code means: NLLB, BCP-47, mC4, an alias, a macro code, or its name in English or in
+    itself.
 
     Case, accents, and whether parts are joined by `-`, `_` or a space, make no difference.
 
@@ -127,9 +129,11 @@ def resolve(code: str) -> Language:
 @cache
 def _codes() -> Mapping[str, Language]:
     """Every spelling that `resolve` accepts, folded, to its language."""
-    return MappingProxyType(
-        {_fold(spelling): language for language in languages().values() for spelling in _spellings(language)}
-    )
+    own = [(_fold(one.autonym), one) for one in languages().values() if one.autonym]
+    shared = Counter(name for name, _ in own)
+    by_autonym = {name: language for name, language in own if shared[name] == 1}
+    others = {_fold(spelling): one for one in languages().values() for spelling in _spellings(one)}
+    return MappingProxyType(by_autonym | others)
 
 
 def _spellings(language: Language) -> Iterator[str]:

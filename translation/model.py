@@ -22,6 +22,10 @@ class ModelError(ValueError):
     """A model that is missing, damaged or of the wrong kind; the message says which file and what to do."""
 
 
+class NoSuchModel(ModelError):
+    """There is none under a name."""
+
+
 @dataclass(frozen=True)
 class ModelDescription:
     """The content of `model.json`."""
@@ -88,10 +92,11 @@ def model_directory(model: str) -> Path:
     directory = Path(model)
     if (directory / DESCRIPTION).is_file():
         return directory
-    remedy = f"make one with `translate-mix model add {model}`"
-    if not directory.exists():
-        raise ModelError(f"model {model!r}: no such directory; {remedy}, then name the directory it prints")
-    raise ModelError(f"model {model!r}: not a converted model (no {DESCRIPTION}); {remedy}")
+    if directory.exists():
+        remedy = f"make one of it with `translate-mix model add {model}`"
+        raise NoSuchModel(f"model {model!r}: not a converted model (no {DESCRIPTION}); {remedy}")
+    remedy = "name the directory that `translate-mix model add` printed, or `small`"
+    raise NoSuchModel(f"model {model!r}: no such directory; {remedy}")
 
 
 def read_description(directory: Path, check: bool = True) -> ModelDescription:

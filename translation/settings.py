@@ -230,7 +230,7 @@ def _remedy(kind: str, message: str, context: Mapping[str, Any]) -> str:
     if kind in ("model_type", "dataclass_type", "model_attributes_type"):
         return "must be a mapping of keys"
     if kind == "tuple_type":
-        return "must be a list"
+        return "must be a list: [A, B]"
     return (
         message.replace("Input should be", "must be")
         .replace("a valid integer", "a whole number")

@@ -109,7 +109,8 @@ def test_a_question_is_answered_alone_on_its_line(folder: Path, capsys: Any) -> 
         (("caption", "run", "0.jpg", "--beams", "0"), 2, "--beams"),
         (("merge", "llm", "--output", "merged"), 1, "llm"),
         (("evaluate", "run", "xgq", "--output", "a.json"), 2, "xgqa"),
-        (("compare", "none.json", "none.json"), 1, "none.json"),
+        (("compare", "none.json", "none.json"), 2, "none.json"),
+        (("merge", "run", "--output", "mix"), 2, "mix: exists"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(

@@ -137,7 +137,7 @@ def test_missing_pictures_are_told_when_they_are_read(tmp_path: Path) -> None:
 
 def test_without_any_picture_the_task_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(
-        SettingsError, match=r"none of 2 pictures is there; the first would be '1\.jpg' in images"
+        SettingsError, match=r"none of 2 pictures is there; the first would be '1\.jpg' in \S*/images"
     ):
         mine(tmp_path, [record(1, image="1.jpg"), record(2, image="2.jpg")])
 

@@ -48,6 +48,10 @@ def test_options_of_beam_are_told_apart_with_their_values() -> None:
         (["run", "missing.yaml", "--output", "x"], "missing.yaml"),
         (["translate", "cat", "--to", "klingon"], "unknown language 'klingon'"),
         (["translate", "cat", "--to", "ceb_Latn"], "was not trained on Cebuano"),
+        (
+            ["translate", "cat", "--to", "de", "--model", "models/x"],
+            "'models/x': no such directory; name the",
+        ),
         (["translate", "cat", "--to", ","], "other than English"),
         (["translate", "cat", "--to", "en"], "other than English"),
         (["translate", "cat \udcff", "--to", "de"], "not valid UTF-8"),
@@ -263,7 +267,7 @@ class TestCalibrate:
         assert {line.nllb_code: line.texts for line in fitted if line.length == "caption"}["deu_Latn"] == 300
 
     @pytest.mark.parametrize("command", ["score", "calibrate"])
-    def test_a_missing_model_is_one_message_and_exit_1(
+    def test_a_missing_model_is_one_message_and_exit_2(
         self,
         command: str,
         capsys: pytest.CaptureFixture[str],
@@ -273,7 +277,7 @@ class TestCalibrate:
         monkeypatch.chdir(tmp_path)
         pairs = write_pairs(tmp_path / "pairs.tsv")
         code, _, err = call(capsys, command, str(pairs), "--round-trip", "all", "--model", "nowhere")
-        assert code == 1
+        assert code == 2
         assert "nowhere" in err
         assert len(err.splitlines()) == 1
 
@@ -335,7 +339,7 @@ def test_evaluate_finds_all_models_before_the_first_one_works(
 
     monkeypatch.setattr("evaluation.systems.translated", work)
     code, _, err = call(capsys, "evaluate", str(references(tmp_path)), "--model", "small", "--model", "none")
-    assert (code, "model 'none': no such directory" in err) == (1, True)
+    assert (code, "model 'none': no such directory" in err) == (2, True)
 
 
 def test_evaluate_keeps_what_a_model_made_when_the_next_one_fails(
@@ -372,7 +376,7 @@ def test_evaluate_takes_translations_made_elsewhere(
     assert "small" not in out
     assert "mean without English" in out
     code, _, err = call(capsys, "evaluate", str(path), "--model", "none", "--translations", str(path))
-    assert code == 1
+    assert code == 2
     assert "model 'none': no such directory" in err
     code, _, err = call(capsys, "evaluate", str(path), "--model", "small", "--model", "small")
     assert (code, "small is named twice" in err) == (2, True)

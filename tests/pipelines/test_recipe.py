@@ -89,8 +89,9 @@ def test_overrides_are_yaml_and_reach_into_lists(folder: Path) -> None:
     assert (recipe.translation.beam_size, recipe.seed) == (1, 1000)
 
 
-def test_a_threshold_can_be_switched_off(folder: Path) -> None:
-    recipe = load_recipe(folder / "recipe.yaml", ["filters.lid.min=null", "filters.length_ratio.max=1e1"])
+@pytest.mark.parametrize("off", ["filters.lid.min=null", "filters.lid=null"])
+def test_a_threshold_can_be_switched_off(folder: Path, off: str) -> None:
+    recipe = load_recipe(folder / "recipe.yaml", [off, "filters.length_ratio.max=1e1"])
     assert recipe.filters.lid == AtLeast(None)
     assert recipe.filters.length_ratio == Between(0.3, 10.0)
 
@@ -190,7 +191,13 @@ def test_survives_pickling_with_its_folder_and_lines(folder: Path) -> None:
         ),
         ("    images: images/", "    images: pictures/", 12, "sources.1.images", "no folder"),
         ("annotations: captions.json", "annotations: x.json", 8, "sources.0.annotations", "no file"),
-        ("seed: 3", "model: ./nowhere", 2, "model", "no directory"),
+        (
+            "seed: 3",
+            "model: nowhere/x",
+            2,
+            "model",
+            f"/nowhere/x or {Path('nowhere/x').absolute()}; name the",
+        ),
         ("seed: 3", "identification: lid.bin", 2, "identification", "no file"),
         ("seed: 3", "name: again", 2, "name", "stands here and on line 1; keep one"),
         ("seed: 3", "seed: 3\n3: x", 3, "", "the key 3 is no text"),

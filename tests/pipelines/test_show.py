@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from pipelines.manifest import Manifest, Signature, merge_counts, write_manifest
+from pipelines.report.tallies import DamagedMix
 from pipelines.show import LONGEST_TEXT, printable, show, spread
 from pipelines.sink import ShardFile
 from translation.filters import NO_SCORES
@@ -184,7 +185,7 @@ def test_the_score_that_broke_the_rule_stands_apart_with_its_bound(judged: Path)
     assert ["scores", "script=1", "lid=0.9"] in words
     labels = [line[0] for line in words if line]
     assert labels[labels.index("source") + 1] == "target"
-    assert "1 of 1 rejected rows (copy) in 1 languages" in text
+    assert "1 of 1 rejected rows (copy) in 1 language" in text
     assert "lid: 7 rows" not in text
 
 
@@ -313,7 +314,7 @@ def test_a_mix_without_such_rows_is_an_error(tmp_path: Path) -> None:
 def test_a_damaged_file_is_an_error_that_names_it(mix: Path) -> None:
     path = mix / "data" / "jpn_Jpan" / "train-00000-of-00001.parquet"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(ValueError, match=r"jpn_Jpan/train-00000-of-00001\.parquet: cannot be read"):
+    with pytest.raises(DamagedMix, match=r"jpn_Jpan/train-00000-of-00001\.parquet: cannot be read"):
         shown(mix, "jpn_Jpan")
 
 

@@ -115,6 +115,13 @@ def test_every_spelling_means_this_language_and_no_other(language: Language) -> 
             assert resolve(variant) is language, f"{variant!r} means another language too"
 
 
+@pytest.mark.parametrize(
+    ("name", "code"), [("Deutsch", "deu_Latn"), ("日本語", "jpn_Jpan"), ("kiswahili", "swh_Latn")]
+)
+def test_a_language_may_be_named_in_itself(name: str, code: str) -> None:
+    assert resolve(name).nllb == code
+
+
 def test_bare_iso_code_means_a_script_of_its_own_language(language: Language) -> None:
     assert resolve(language.nllb[:3]).nllb[:3] == language.nllb[:3]
 
