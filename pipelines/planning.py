@@ -23,9 +23,10 @@ from pipelines.quotas import Integers
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import Source
 from pipelines.sources import Piece, pieces
-from pipelines.split import validation_images
+from pipelines.split import mixed, validation_images
 from pipelines.tallying import (
     COLUMNS,
+    NO_PAIRS,
     SAMPLED_PICTURES,
     SAMPLED_TEXTS,
     Column,
@@ -130,6 +131,8 @@ class _Columns:
     first_reject: str | None
     kinds: tuple[Kind, ...]
     columns: dict[str, Column]
+    pairs: Hashes
+    """As in `Tally`."""
     texts: tuple[str, ...]
     """Samples."""
     pictures: tuple[Locators, ...]
@@ -155,6 +158,7 @@ class _Columns:
             first_reject=next((tally.first_reject for tally in found if tally.rejects), None),
             kinds=tuple(numbers),
             columns={name: joined(name, [tally.columns.pop(name) for tally in found]) for name in COLUMNS},
+            pairs=np.unique(np.concatenate([NO_PAIRS, *(tally.pairs for tally in found)]), axis=0),
             texts=tuple(texts.values()),
             pictures=tuple(pictures.values()),
         )
@@ -372,7 +376,7 @@ class _Texts:
     def distinct(self) -> _Texts:
         """Each text once for each of its languages."""
         # One number for both: sorting by two columns takes three times as long.
-        first = np.unique(self.text ^ _mixed(self.language), return_index=True)[1]
+        first = np.unique(self.text ^ mixed(self.language), return_index=True)[1]
         return _Texts(self.codes, self.language[first], self.text[first], self.size[first])
 
     def per_language(self) -> tuple[dict[str, int], dict[str, int]]:
@@ -386,18 +390,11 @@ class _Texts:
         )
 
 
-def _mixed(numbers: NDArray[np.integer]) -> Hashes:
-    """Small numbers as 64 bits without a pattern (SplitMix64's finaliser, Steele et al. 2014)."""
-    mixed = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
-
-
 def _validation(recipe: Recipe, columns: Sequence[_Columns], rows: Sequence[_Rows]) -> Hashes:
     """The pictures to hold out: the same share of those of each source and language.
 
-    A picture counts for one of its rows, its primary one, which is drawn by the rows' hashes.
+    A picture counts for one of its rows, its primary one, which is drawn by the rows' hashes. Pictures that
+    some row shows together stand on one side.
     """
     split = joined("split", [held["split"][made.example] for held, made in zip(columns, rows, strict=True)])
     strata = [
@@ -407,9 +404,10 @@ def _validation(recipe: Recipe, columns: Sequence[_Columns], rows: Sequence[_Row
     stratum = np.concatenate([np.empty(0, dtype=np.int32), *strata])
     # The rows of one unit, in its several languages, have one hash; each shall be drawn as often.
     unit = joined("unit", [held["unit"][made.example] for held, made in zip(columns, rows, strict=True)])
-    unit ^= _mixed(stratum)
+    unit ^= mixed(stratum)
     order = np.lexsort((unit, split))
     split, stratum = split[order], stratum[order]
     first = np.ones(len(split), dtype=bool)
     first[1:] = split[1:] != split[:-1]
-    return validation_images(split[first], stratum[first].astype(np.int64), recipe.validation)
+    pairs = np.concatenate([NO_PAIRS, *(held.pairs for held in columns)])
+    return validation_images(split[first], stratum[first].astype(np.int64), recipe.validation, pairs)

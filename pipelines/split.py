@@ -13,7 +13,9 @@ from pipelines.quotas import NEARLY_WHOLE, Integers
 TRAIN, VALIDATION = "train", "validation"
 
 
-def validation_images(images: Hashes, strata: Integers, share: float) -> Hashes:
+def validation_images(
+    images: Hashes, strata: Integers, share: float, together: Hashes | None = None
+) -> Hashes:
     """The sorted hashes of the images to hold out: `share` of each stratum and of all, each within one image.
 
     Of every stratum these are the images with the lowest hashes, so that more data moves only images next to
@@ -23,11 +25,17 @@ def validation_images(images: Hashes, strata: Integers, share: float) -> Hashes:
         images: `hash_of` the image ids, in any order.
         strata: the number of each one's stratum.
         share: 0 to 1.
+        together: (N, M), of `images` or others; those of a row stand on one side, and so do those of rows
+            that share one. They count as one image.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"{share!r} is no share of the images; give 0 to 1")
     if len(images) == 0:
         return np.empty(0, dtype=np.uint64)
+    if together is not None and len(together):
+        groups = _groups(images, together)
+        held = validation_images(groups, strata, share)
+        return np.unique(images[np.isin(groups, held)])
     order = np.argsort(images)
     images, strata = images[order], strata[order]
     starts = _starts(images)
@@ -40,6 +48,30 @@ def validation_images(images: Hashes, strata: Integers, share: float) -> Hashes:
     held = np.diff(np.floor(ends * share + 0.5 + NEARLY_WHOLE), prepend=0).astype(np.int64)
     rank = np.arange(len(images)) - np.repeat(starts, ends - starts)
     return np.sort(images[rank < np.repeat(held, ends - starts)])
+
+
+def _groups(images: Hashes, together: Hashes) -> Hashes:
+    """For each image a number that all of its group have; of one without a group its own."""
+    members, rows = np.unique(together, return_inverse=True)
+    rows = rows.reshape(together.shape)
+    first = np.arange(len(members))
+    while True:
+        before = first.copy()
+        np.minimum.at(first, rows, first[rows].min(axis=1, keepdims=True))
+        first = first[first]
+        if np.array_equal(first, before):
+            break
+    # Not the lowest hash of a group: a large one would be held out more often than a small one.
+    place = np.minimum(np.searchsorted(members, images), len(members) - 1)
+    return np.where(members[place] == images, mixed(members[first])[place], images)
+
+
+def mixed(numbers: NDArray[Any]) -> Hashes:
+    """Numbers as 64 bits without a pattern (SplitMix64's finaliser, Steele et al. 2014)."""
+    spread = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    spread = (spread ^ (spread >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    spread = (spread ^ (spread >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return spread ^ (spread >> np.uint64(31))
 
 
 def _starts(ordered: NDArray[Any]) -> Integers:

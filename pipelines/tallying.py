@@ -85,6 +85,8 @@ class Tally:
     """Hashes are `unit` (what languages are drawn for), `sample` (empty without `max_rows`), `split`,
     `caption` (empty without `phrases`), and `prompt` and `target`, 0 for what is not translated; sizes are in
     characters."""
+    pairs: Hashes
+    """(N, 3): of what shows two pictures, the hash that it is split by, and those of either picture."""
     captions: Hashes
     """With `phrases`: the hash of every caption's key, as often as it has phrases."""
     phrases: Hashes
@@ -175,6 +177,8 @@ class _Held:
     kinds: dict[tuple[str, str | None, str | None, bool, bool], int] = field(default_factory=dict)
     found: list[Kind] = field(default_factory=list)
     columns: dict[str, list[Column]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+    pairs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Ids of two pictures together -> of each."""
     captions: array[int] = field(default_factory=lambda: array("Q"))
     phrases: list[Hashes] = field(default_factory=list)
     texts: dict[int, str] = field(default_factory=dict)
@@ -221,6 +225,11 @@ class _Held:
 
     def _add_pictures(self, chunk: Sequence[Example]) -> None:
         keys = [split_key(example) for example in chunk]
+        self.pairs.update(
+            (key, example.picture_ids)
+            for key, example in zip(keys, chunk, strict=True)
+            if example.picture_ids
+        )
         first = dict(zip(reversed(keys), reversed(chunk), strict=True))
         hashes = hashes_of(self.seed, SPLIT, first)
         number = dict(zip(first, range(len(first)), strict=True))
@@ -269,12 +278,18 @@ class _Held:
                 self.captions.extend([caption] * len(found))
         self.phrases.append(hashes_of(0, PHRASE, held))
 
+    def _pairs(self) -> Hashes:
+        together = list(self.pairs)
+        each = [hashes_of(self.seed, SPLIT, [ids[side] for ids in self.pairs.values()]) for side in (0, 1)]
+        return np.stack([hashes_of(self.seed, SPLIT, together), *each], axis=1) if together else NO_PAIRS
+
     def tally(self, source: int) -> Tally:
         """All of it."""
         return Tally(
             source=source,
             kinds=tuple(self.found),
             columns={name: joined(name, parts) for name, parts in self.columns.items()},
+            pairs=self._pairs(),
             captions=np.frombuffer(self.captions, dtype=np.uint64),
             phrases=joined("phrases", self.phrases),
             rejects=self.rejects,
@@ -282,6 +297,9 @@ class _Held:
             texts=self.texts,
             pictures=self.pictures,
         )
+
+
+NO_PAIRS: Hashes = np.empty((0, 3), dtype=np.uint64)
 
 
 def joined(column: str, parts: Sequence[Column]) -> Column:

@@ -13,7 +13,7 @@ YES, NO = "yes", "no"
 
 
 def statement(source: Source, record: Stated, seed: int) -> Iterator[Example]:
-    """A statement about two pictures; the split is by the pair of them.
+    """A statement about two pictures; they and all that they are shown with stand on one side of the split.
 
     One that is not English stays as it is, and is answered in its language, if the words for yes and no are
     known.

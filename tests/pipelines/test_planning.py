@@ -376,6 +376,33 @@ def test_each_source_and_language_holds_out_its_share_of_pictures(tmp_path: Path
         assert abs(held[stratum] - 0.1 * number) <= 1
 
 
+def test_pictures_that_are_shown_together_stand_on_one_side(tmp_path: Path) -> None:
+    """A chain of pairs, each with a picture of the next one, and captions of some."""
+    pairs = [
+        {
+            **{"language": "en", "caption": f"Statement {number}.", "id": f"en-{number}", "label": True},
+            **{"left_img": f"{number:012}.jpg", "right_img": f"{number + number % 4 + 1:012}.jpg"},
+        }
+        for number in range(200)
+    ]
+    (tmp_path / "pairs.jsonl").write_text(
+        "".join(f"{json.dumps(pair)}\n" for pair in pairs), encoding="utf-8"
+    )
+    statements = {"name": "pairs", "format": "nlvr2", "path": "pairs.jsonl", "images": "."}
+    recipe = recipe_of(
+        tmp_path, statements, jsonl("captions", captions(60), ["caption"], tmp_path), validation=0.3
+    )
+    plan = plan_mix(recipe)
+    found = [one for piece in pieces(recipe) for one in read_piece(recipe, piece)]
+    sides: dict[str, set[str]] = {}
+    for example in found:
+        assert isinstance(example, Example)
+        for image_id in example.picture_ids or (example.image_id or "",):
+            sides.setdefault(image_id, set()).add(plan.assignment.split(example))
+    assert {len(side) for side in sides.values()} == {1}
+    assert {side for of_one in sides.values() for side in of_one} == {"train", "validation"}
+
+
 def test_a_picture_of_many_rows_counts_once_and_for_any_of_its_languages(tmp_path: Path) -> None:
     recipe = recipe_of(
         tmp_path,

@@ -70,6 +70,33 @@ def test_more_images_change_the_side_of_few() -> None:
     assert len(np.setxor1d(before, old)) < 0.02 * len(before)
 
 
+@given(pictures(), st.floats(0, 1), st.integers(0, 99))
+def test_what_is_shown_together_stands_on_one_side(
+    case: tuple[Hashes, Integers], share: float, seed: int
+) -> None:
+    images, strata = case
+    draw = np.random.default_rng(seed)
+    known = np.concatenate([images, random_hashes(7, 9)])
+    together = known[draw.integers(0, len(known), (len(images) // 3, 3))]
+    held = validation_images(images, strata, share, together)
+    assert np.isin(held, images).all()
+    of_rows = np.isin(together, held)
+    # Some are shown with what no row of the mix shows alone.
+    there = np.isin(together, images)
+    assert not (of_rows.any(axis=1) & (there & ~of_rows).any(axis=1)).any()
+    shuffled = together[draw.permutation(len(together))][:, ::-1]
+    assert np.array_equal(held, validation_images(images, strata, share, shuffled))
+
+
+def test_large_groups_are_held_out_as_often_as_single_images() -> None:
+    images, strata = random_hashes(3, 40_000), np.zeros(40_000, dtype=np.int64)
+    together = images[:20_000].reshape(-1, 10)
+    held = validation_images(images, strata, 0.1, together)
+    grouped = np.isin(images[:20_000], held).mean()
+    assert abs(grouped - 0.1) < 0.02
+    assert abs(np.isin(images[20_000:], held).mean() - 0.1) < 0.01
+
+
 def test_no_images_hold_out_none() -> None:
     none = validation_images(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64), 0.1)
     assert side_of(none, 5) == TRAIN
