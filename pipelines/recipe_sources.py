@@ -392,7 +392,11 @@ class WebdatasetSource(_Source):
 
 
 class TextSource(_Source):
-    """Plain text, one text a line, without pictures: keeps a language model's languages."""
+    """Plain text, one text a line, without pictures: keeps a language model's languages.
+
+    A row asks to continue a text: its first sentences, about a third of it, are the prompt, the others the
+    target.
+    """
 
     possible: ClassVar[tuple[Task, ...]] = ("text",)
 
