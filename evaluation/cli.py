@@ -415,7 +415,7 @@ def _compare(parsed: argparse.Namespace) -> int:
     from evaluation.run import compare_files
 
     for path in (parsed.first, parsed.second):
-        if not path.exists():
+        if not path.is_file():
             raise ValueError(f"{path}: no such file")
     try:
         comparison = compare_files(parsed.first, parsed.second, parsed.output)

@@ -159,21 +159,21 @@ _BY_LANGUAGE = frozenset({"spaces", "13a", "zh", "char"})
 def _computed_alike(one: str, other: str, same_languages: bool) -> bool:
     """Whether two signatures are of one computation, where both have the same items.
 
-    How many references items have is the same then, unless one result has those of other languages besides.
+    Where one has items of other languages besides, it may say of more references than the other does (`var`).
     """
 
     def fields(signature: str) -> dict[str, object]:
         found: dict[str, object] = {}
         for part in signature.split("|"):
             key, _, value = part.partition(":")
-            if key == "refs" and not same_languages:
-                continue
             found[key] = frozenset(value.split("+")) - _BY_LANGUAGE if key in ("seg", "tok") else value
         return found
 
     ours, theirs = fields(one), fields(other)
     return ours.keys() == theirs.keys() and all(
-        value == theirs[key] or (key in ("seg", "tok") and not (value and theirs[key]))
+        value == theirs[key]
+        or (key in ("seg", "tok") and not (value and theirs[key]))
+        or (key == "refs" and not same_languages and "var" in (value, theirs[key]))
         for key, value in ours.items()
     )
 

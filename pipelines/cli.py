@@ -341,8 +341,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 _complain = partial(complain, "translate-mix")
 
 
-def _failed(error: Exception) -> int:
-    """The exit code of an error of a model, which is told; a model that is not there was named wrongly."""
+def _told(error: Exception) -> int:
+    """Tells an error; its exit code. A model that is not there was named wrongly."""
     from translation.model import NoSuchModel
 
     _complain(error)
@@ -553,7 +553,7 @@ def _translate(parsed: argparse.Namespace) -> int:
         threads = threads or measure(directory, decoding, device=parsed.device).threads
         engine = Engine(directory, decoding, device=parsed.device, threads=threads)
     except ModelError as error:
-        return _failed(error)
+        return _told(error)
     missing = [f"{target.name} ({target.nllb})" for target in targets if not engine.supports(target.nllb)]
     if missing:
         raise ValueError(f"the model {engine.description.name!r} was not trained on {', '.join(missing)}")
@@ -601,7 +601,7 @@ def _score(parsed: argparse.Namespace) -> int:
             for line in results:
                 print(json.dumps(line, ensure_ascii=False))
     except ModelError as error:
-        return _failed(error)
+        return _told(error)
     return DONE
 
 
@@ -629,7 +629,7 @@ def _calibrate(parsed: argparse.Namespace) -> int:
                 data, str(parsed.pairs), parsed.model, parsed.round_trip, parsed.identification
             )
     except ModelError as error:
-        return _failed(error)
+        return _told(error)
     for line, problem in list(problems.items())[:5]:
         _complain(f"{parsed.pairs}: line {line} left out: {problem}")
     if len(problems) > 5:
@@ -678,7 +678,7 @@ def _evaluate(parsed: argparse.Namespace) -> int:
             read_description(directory)
         asked = asked_threads(parsed.threads, parsed.device)
     except ModelError as error:
-        return _failed(error)
+        return _told(error)
     outputs = [of_mix(directory, references.texts) for directory in parsed.mix]
     outputs += [of_table(path, references.texts) for path in parsed.translations]
     told, decoding = Console(stderr=True, highlight=False), Decoding(beam_size=parsed.beam_size)
@@ -704,7 +704,7 @@ def _evaluate(parsed: argparse.Namespace) -> int:
             measuring.write(parsed.output, measured)
             print(f"{parsed.output}: written, with .md, .html and the translations beside it")
     except (ModelError, ResultError) as error:
-        return _failed(error)
+        return _told(error)
     return DONE
 
 
@@ -722,7 +722,7 @@ def _model_add(parsed: argparse.Namespace) -> int:
     try:
         description = add_model(parsed.model, output, parsed.quantization)
     except ModelError as error:
-        return _failed(error)
+        return _told(error)
     print(
         f"{output}: {description.name}, {description.quantization}, "
         f"{len(description.languages)} languages, digest {description.digest}"
@@ -761,7 +761,7 @@ def _model_shortlist(parsed: argparse.Namespace) -> int:
             progress=lambda line: print(line, file=sys.stderr),
         )
     except ModelError as error:
-        return _failed(error)
+        return _told(error)
     render_shortlists(report, TerminalConsole())
     return DONE
 

@@ -45,9 +45,12 @@ def fruitless(plan: Plan) -> Iterator[str]:
 
 def not_held_out(recipe: Recipe, plan: Plan) -> Iterator[str]:
     """A line where the recipe wants a validation split and gets none."""
-    if recipe.validation and plan.pictures and not plan.held_out:
-        pictures = counted(plan.pictures, "picture")
-        yield f"no rows for validation: `validation: {recipe.validation:g}` of {pictures} is not one"
+    if recipe.validation and plan.rows and not plan.held_out:
+        there = (
+            counted(plan.pictures, "picture") if plan.pictures else counted(sum(plan.rows.values()), "row")
+        )
+        why = "are too few, or too many of them are shown together,"
+        yield f"no rows for validation: {there} {why} for `validation: {recipe.validation:g}`"
 
 
 def render_plan(

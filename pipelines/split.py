@@ -26,7 +26,7 @@ def validation_images(
         strata: the number of each one's stratum.
         share: 0 to 1.
         together: (N, M), of `images` or others; those of a row stand on one side, and so do those of rows
-            that share one. They count as one image.
+            that share one. They count as one image. Groups of more than `share` of all are not held out.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"{share!r} is no share of the images; give 0 to 1")
@@ -34,7 +34,10 @@ def validation_images(
         return np.empty(0, dtype=np.uint64)
     if together is not None and len(together):
         groups = _groups(images, together)
-        held = validation_images(groups, strata, share)
+        distinct = np.unique(np.stack([groups, images]), axis=1)
+        of_group, sizes = np.unique(distinct[0], return_counts=True)
+        small = np.isin(groups, of_group[sizes <= max(1.0, share * distinct.shape[1])])
+        held = validation_images(groups[small], strata[small], share)
         return np.unique(images[np.isin(groups, held)])
     order = np.argsort(images)
     images, strata = images[order], strata[order]

@@ -177,7 +177,11 @@ def _coverage(ordered: Sequence[LanguageCounts]) -> Text:
     if len(without) == asked:
         return Text("No row was accepted.", style="red")
     if not without:
-        return Text(f"All {asked} languages have accepted rows." if asked > 1 else "It has accepted rows.")
+        return Text(
+            f"All {asked} languages have accepted rows."
+            if asked > 1
+            else "The one language has accepted rows."
+        )
     return Text(
         f"{asked - len(without)} of {asked} languages have accepted rows; "
         f"none: {', '.join(sorted(without))}.",

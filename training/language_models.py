@@ -26,10 +26,10 @@ def language_config_of(folder: Path) -> Any:
     kind = read_json(path).get("model_type")
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        text = config if config.is_encoder_decoder else config.get_text_config()
     except (OSError, ValueError, KeyError, TypeError) as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{path}: {line}") from error
-    text = config.get_text_config()
     if text is not config and text.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return text
     names = (

@@ -65,13 +65,19 @@ class LoaderSettings:
     """Split keys of rows that are not loaded; see `training.mixes.Mix`."""
 
 
+_OTHER_ROWS = (
+    "; the rows are others since: a mix has changed, or what mixes hold out (pictures of pairs too, which "
+    "earlier versions trained on, and those of stages to come). Take another `output`"
+)
+
+
 class Loader:
     """Iterates the batches of one epoch after the other for one rank.
 
     `for batch in loader` goes from where the loader stands to the end of its epoch; the next loop is the next
     epoch. What comes when depends on the settings, the data and the tokenizer alone: of W ranks, rank r takes
     every W-th batch of one global order. No batch is empty: where no picture of one can be decoded, the next
-    of its window comes in its place, and is counted as repeated.
+    of its window comes in its place, and is counted as repeated; without `even` nothing does.
 
     A batch may be of text alone, without any picture: a model in DistributedDataParallel must expect that.
     """
@@ -134,7 +140,7 @@ class Loader:
         return sum(mix.left_out for mix in self.mixes)
 
     def __len__(self) -> int:
-        """Batches that this rank gets in the whole of the present epoch."""
+        """Batches that this rank gets in the present epoch; without `even`, if all can be read."""
         return self.batches_in(self.epoch)
 
     def batches_in(self, epoch: int) -> int:
@@ -331,9 +337,10 @@ class Loader:
         mine, stored = self._identity(), state["identity"]
         for name in mine:
             if mine[name] != stored.get(name):
+                why = _OTHER_ROWS if name == "mixes" else ""
                 raise LoaderError(
                     f"the checkpoint's place in the data has no meaning here: {name} was "
-                    f"{stored.get(name)!r} and is {mine[name]!r}"
+                    f"{stored.get(name)!r} and is {mine[name]!r}{why}"
                 )
         self.seek(int(state["epoch"]), int(state["position"]))
         if self.rank == 0:

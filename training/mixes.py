@@ -22,7 +22,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from translation.row import IMAGE_COLUMNS, row_schema
+from translation.row import IMAGE_COLUMNS, PAIRED, row_schema
 
 TRAIN, VALIDATION = "train", "validation"
 
@@ -219,7 +219,7 @@ class Mix:
             two = pc.is_valid(table.column(IMAGE_COLUMNS[1])).to_numpy()
             for row in np.flatnonzero(two).tolist():
                 name = table.column("image_id")[row].as_py() or ""
-                for plus in re.finditer(r"\+", name):
+                for plus in re.finditer(re.escape(PAIRED), name):
                     rows += [row, row]
                     keys += [name[: plus.start()], name[plus.end() :]]
         return np.array(rows, np.int64), pa.array(keys, pa.string())

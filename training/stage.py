@@ -150,6 +150,7 @@ class StageRun:
             peak_flops(accelerator.device) if run.precisions.mixed != "no" else None,
         )
         self._saved_at = time.monotonic()
+        self._told_unread = False
 
     def run(self) -> tuple[Progress, Path, tuple[str, float, int] | None]:
         """All steps that are left; where the run stands then, its last and its best checkpoint."""
@@ -343,7 +344,8 @@ class StageRun:
         if self._run.figures is not None:
             self._run.figures.write(self._progress.step, "validation", figures)
         loss, best = figures["loss"], self._best
-        if loss is None and self._accelerator.is_main_process:
+        if loss is None and self._accelerator.is_main_process and not self._told_unread:
+            self._told_unread = True
             listed = self._held_out.report.listed
             first = f", the first ({listed[0].id}) since {listed[0].detail}" if listed else ""
             told = f"no validation: none of the held-out rows that are looked at can be used{first}"

@@ -169,11 +169,15 @@ class TextEncoder:
     def _language_token(self, language: str) -> int | None:
         """What marks a text of the language; None if nothing does."""
         token = self.layout.by_language.get(language)
-        if token is None and language not in self._others:
-            self._others[language] = None
-            with self._lock, suppress(TokenizerError):
-                self._others |= _language_ids(self.tokenizer, [language])
-        return self._others.get(language) if token is None else token
+        if token is not None:
+            return token
+        with self._lock:
+            if language not in self._others:
+                found: Mapping[str, int] = {}
+                with suppress(TokenizerError):
+                    found = _language_ids(self.tokenizer, [language])
+                self._others[language] = found.get(language)
+            return self._others[language]
 
     def _contents(self, texts: Sequence[str]) -> dict[str, tuple[int, ...] | None]:
         """Distinct text -> its tokens; prompts repeat a few templates, so that is far fewer than rows."""
@@ -275,7 +279,8 @@ def _undated(template: str) -> str:
     if "strftime_now" not in template:
         return template
     # The template's own environment gives it the clock, and lets no other function in.
-    written = "".join(f"|replace('%{code}', '{_DAY.strftime(f'%{code}')}')" for code in "aAbBdmyYjHIMSp")
+    codes = [*(f"-{code}" for code in "dmHIMSyj"), *"aAbBcCdDeFGghHIjklmMnpPrRSsTuUVwWxXyYzZ"]
+    written = "".join(f"|replace('%{code}', '{_DAY.strftime(f'%{code}')}')" for code in codes)
     return f"{{% macro strftime_now(format) %}}{{{{ format{written} }}}}{{% endmacro %}}{template}"
 
 

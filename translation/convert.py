@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from translation.languages import languages
-from translation.model import SENTENCEPIECE, ModelDescription, ModelError, write_description
+from translation.model import SENTENCEPIECE, ModelDescription, ModelError, NoSuchModel, write_description
 from translation.model_weights import order_vocabulary
 
 QUANTIZATIONS = (
@@ -109,7 +109,7 @@ def _checkpoint(model: str) -> Path:
     if Path(model).is_dir():
         return Path(model)
     if model.count("/") != 1 or model.startswith((".", "/")):
-        raise ModelError(f"{model}: no such directory, and not a hub name (owner/name)")
+        raise NoSuchModel(f"{model}: no such directory, and not a hub name (owner/name)")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
@@ -118,7 +118,7 @@ def _checkpoint(model: str) -> Path:
             snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "*.bin", SENTENCEPIECE])
         )
     except RepositoryNotFoundError as error:
-        raise ModelError(f"{model}: no such model on the hub, and no such directory here") from error
+        raise NoSuchModel(f"{model}: no such model on the hub, and no such directory here") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from translation import segments
 from translation.decoder import Decoder, Threads
@@ -26,7 +26,7 @@ from translation.shortlists import ShortlistReport, read_shortlists
 from translation.tokenizer import END, UNKNOWN, Tokenizer
 from translation.translations import Decoding, Request, Translation
 
-BATCH_TEXTS = {"cpu": 512, "cuda": 2048}
+BATCH_TEXTS: Mapping[str, int] = MappingProxyType({"cpu": 512, "cuda": 2048})
 """Texts to hand to an engine in one call, by device: about a minute of NLLB-600M on two cores, seconds of a
 GPU; enough to sort by length within, and on a GPU to fill the batches of the decoder."""
 

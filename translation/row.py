@@ -26,6 +26,9 @@ ENGINE_FIELDS = ("engine", "model", "model_digest", "decoding", "identification"
 
 _STRING = pa.string()
 
+PAIRED = "+"
+"""Between the ids of two pictures, in the `image_id` of a row that shows both."""
+
 IMAGE_COLUMNS = ("image", "second_image")
 """Pictures in Hugging Face's layout; the second one is that of statements about two pictures."""
 

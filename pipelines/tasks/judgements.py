@@ -8,6 +8,7 @@ from pipelines.examples import Example, Text
 from pipelines.recipe_sources import Source
 from pipelines.records import Entailed, Stated
 from translation.answers import checked
+from translation.row import PAIRED
 
 YES, NO = "yes", "no"
 
@@ -27,7 +28,7 @@ def statement(source: Source, record: Stated, seed: int) -> Iterator[Example]:
         source_id=record.source_id,
         task="statement",
         image=left.locator,
-        image_id=f"{left.image_id}+{right.image_id}",
+        image_id=f"{left.image_id}{PAIRED}{right.image_id}",
         prompt=Text(record.statement, translate=source.prompt == "translate"),
         target=Text(answer),
         second_image=right.locator,

@@ -168,6 +168,17 @@ def test_references_of_other_languages_besides_do_not_part_what_is_the_same(tmp_
     assert [metric.name for metric in found.metrics] == ["bleu"]
 
 
+def test_another_language_hides_no_other_number_of_references(tmp_path: Path) -> None:
+    def german(*references: str) -> list[Item]:
+        return [item("ja", *references, name=str(number), language="deu_Latn") for number in range(3)]
+
+    english = [item("yes", "yes", name=str(number)) for number in range(3)]
+    one = stored(tmp_path / "a.json", [*german("ja"), *english], "bleu")
+    two = stored(tmp_path / "b.json", german("ja", "doch", "jawohl"), "bleu")
+    with pytest.raises(ResultError, match="no number in common"):
+        compare(one, two, resamples=10, randomisations=9)
+
+
 def test_differing_settings_are_said(tmp_path: Path) -> None:
     items = answers(0.5, 1, ["deu_Latn"])
     one = stored(

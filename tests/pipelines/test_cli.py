@@ -74,6 +74,7 @@ def test_options_of_beam_are_told_apart_with_their_values() -> None:
         (["calibrate", "x.tsv", "--model", "nowhere"], "of no effect without --round-trip short or all"),
         (["show", "missing", "-n", "0"], "number from 1 up"),
         (["model", "add", "x", "--quantization", "int3"], "int3"),
+        (["model", "add", "./nowhere"], "./nowhere: no such directory"),
     ],
 )
 def test_a_wrong_command_line_is_one_message_and_exit_2(

@@ -466,6 +466,9 @@ def test_a_plan_without_any_row_fails(
 def test_too_few_pictures_for_validation_are_told(tiny_recipe: Path) -> None:
     recipe = load_recipe(tiny_recipe, ["validation=0.01"])
     (line,) = not_held_out(recipe, plan_mix(recipe))
-    assert line == "no rows for validation: `validation: 0.01` of 24 pictures is not one"
+    assert line == (
+        "no rows for validation: 24 pictures are too few, or too many of them are shown together, for "
+        "`validation: 0.01`"
+    )
     recipe = load_recipe(tiny_recipe, ["validation=0.1"])
     assert not list(not_held_out(recipe, plan_mix(recipe)))

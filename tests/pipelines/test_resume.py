@@ -29,7 +29,7 @@ from pipelines.cli import main
 from tests.pipelines.mix_files import files_of
 from translation.engine import Engine
 
-translating.BATCH_TEXTS["cpu"] = 4
+translating.BATCH_TEXTS = {"cpu": 4}
 translate = Engine.translate
 
 def noted(self, requests, *, whole=False, full=False):

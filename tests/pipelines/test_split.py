@@ -88,6 +88,13 @@ def test_what_is_shown_together_stands_on_one_side(
     assert np.array_equal(held, validation_images(images, strata, share, shuffled))
 
 
+@pytest.mark.parametrize("share", [0.3, 0.5])
+def test_one_group_of_all_is_not_held_out(share: float) -> None:
+    images = random_hashes(1, 10)
+    chain = np.stack([images[:-1], images[1:]], axis=1)
+    assert len(validation_images(images, np.zeros(10, dtype=np.int64), share, chain)) == 0
+
+
 def test_large_groups_are_held_out_as_often_as_single_images() -> None:
     images, strata = random_hashes(3, 40_000), np.zeros(40_000, dtype=np.int64)
     together = images[:20_000].reshape(-1, 10)

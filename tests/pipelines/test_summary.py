@@ -52,7 +52,7 @@ def test_the_check_and_languages_without_rows_are_said() -> None:
     text = rendered()
     assert "1,217 read = 1,207 accepted + 10 rejected" in text
     assert "2 of 3 languages have accepted rows; none: Samoan." in text
-    assert "It has accepted rows." in rendered(COUNTS[1:2])
+    assert "The one language has accepted rows." in rendered(COUNTS[1:2])
 
 
 def test_what_to_do_next_can_be_copied_whatever_the_path_and_width() -> None:

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+from transformers import (
+    BertConfig,
+    EncoderDecoderConfig,
+    EncoderDecoderModel,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+)
 
 from tests.training import tiny
 from training.assembly import Parts, assemble
@@ -52,6 +58,14 @@ def test_such_a_model_is_assembled_stored_and_loaded(seeing: tuple[Path, Any], t
     again = load(tmp_path / "step")
     for name, parameter in made.model.named_parameters():
         assert torch.equal(parameter, again.model.get_parameter(name)), name
+
+
+def test_an_encoder_decoder_with_a_decoder_of_its_own_stays_whole(tmp_path: Path) -> None:
+    bert = {**SHAPE, "vocab_size": tiny.ROWS}
+    config = EncoderDecoderConfig.from_encoder_decoder_configs(BertConfig(**bert), BertConfig(**bert))
+    EncoderDecoderModel(config=config).save_pretrained(tmp_path)
+    assert language_config_of(tmp_path).model_type == "encoder-decoder"
+    assert isinstance(language_model_of(tmp_path, torch.float32), EncoderDecoderModel)
 
 
 def test_a_model_without_text_is_told(tmp_path: Path) -> None:

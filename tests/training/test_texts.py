@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -155,6 +157,26 @@ def test_a_tokenizer_that_marks_languages_gets_their_tokens(tokenizer: Any) -> N
     other = TextEncoder(marking, TextSettings(), ["eng_Latn"])
     assert other.knows("deu_Latn")
     assert words(other, only(other.prompts(["a dog"], ["deu_Latn"]))) == ["deu_Latn", "a", "dog", "</s>"]
+
+
+def test_threads_learn_the_same_of_a_language_that_no_shard_has(tokenizer: Any) -> None:
+    import copy
+
+    marking = copy.deepcopy(tokenizer)
+    marking.add_special_tokens({"additional_special_tokens": ["eng_Latn", "deu_Latn"]})
+    marking.src_lang = None
+    texts = ["a dog"] * 200
+    for _ in range(20):
+        encoder = TextEncoder(marking, TextSettings(), ["eng_Latn"])
+        start = threading.Barrier(2)
+
+        def prompts(encoder: TextEncoder = encoder, start: threading.Barrier = start) -> list[Any]:
+            start.wait()
+            return list(encoder.prompts(texts, ["deu_Latn"] * len(texts)))
+
+        with ThreadPoolExecutor(2) as pool:
+            found = [one.result() for one in [pool.submit(prompts), pool.submit(prompts)]]
+        assert all(one is not None for of_thread in found for one in of_thread)
 
 
 def test_a_tokenizer_without_end_is_refused(tokenizer: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from functools import cache
 from itertools import chain
 
@@ -46,9 +46,9 @@ def numbers_kept(source: str, target: str, language: str) -> float | None:
         return None
     if "." in source:
         source = _DOTTED_CLOCK.sub(r"\1:\2", source)
-    if ":" in source and "." in target:
-        target = _with_colons(source, target)
     wanted = numbers(source) if _DIGIT.search(source) else Counter[str]()
+    if ":" in source and "." in target:
+        target = _with_colons(source, target, wanted)
     folded = fold(source)
     words = [number for number in spelled(folded, ENGLISH) if not _scales_digits(number, folded)]
     if spells_numbers(language):
@@ -73,10 +73,20 @@ def numbers_kept(source: str, target: str, language: str) -> float | None:
     return (total - changed) / total / 2 if changed else 1 - gone / total / 2
 
 
-def _with_colons(source: str, target: str) -> str:
-    """The target with a colon in clock times that have a dot there and the minutes of one of the source's."""
-    minutes = frozenset(_CLOCK_MINUTES.findall(source))
-    return _DOTTED.sub(lambda found: f"{found[1]}:{found[2]}" if found[2] in minutes else found[0], target)
+def _with_colons(source: str, target: str, wanted: Container[str]) -> str:
+    """The target with a colon in what are clock times of the source with a dot, and none of its numbers."""
+    times = {(hour, minutes) for h, minutes in _CLOCK_TIME.findall(source) for hour in _hours(int(h))}
+
+    def written(found: re.Match[str]) -> str:
+        is_time = (int(found[1]), found[2]) in times and not any(map(wanted.__contains__, numbers(found[0])))
+        return f"{found[1]}:{found[2]}" if is_time else found[0]
+
+    return _DOTTED.sub(written, target)
+
+
+def _hours(hour: int) -> set[int]:
+    """The same hour on either half of the day, and as counted from six."""
+    return {(hour + other) % 24 for other in (0, 6, 12, 18)} | ({12, 24} if hour % 6 == 0 else set())
 
 
 # --- Texts without numbers, at the price of a glance ------------------------------------------------
@@ -92,7 +102,7 @@ _GLANCE = bytes(map(_glanced, range(256)))
 _DIGIT = re.compile(r"\d")
 _DOTTED_CLOCK = re.compile(r"\b([01]?\d)\.([0-5]\d)(?=\s?[ap]\.?m\b)", re.IGNORECASE)
 """`5.30pm`, as the British write it, is no fraction."""
-_CLOCK_MINUTES = re.compile(r"(?<!\d)[012]?\d:([0-5]\d)(?!\d)")
+_CLOCK_TIME = re.compile(r"(?<!\d)([012]?\d):([0-5]\d)(?!\d)")
 _DOTTED = re.compile(r"(?<![\d.])([012]?\d)\.([0-5]\d)(?![\d.]*\d)")
 
 
