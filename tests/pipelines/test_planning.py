@@ -377,11 +377,14 @@ def test_each_source_and_language_holds_out_its_share_of_pictures(tmp_path: Path
 
 
 def test_pictures_that_are_shown_together_stand_on_one_side(tmp_path: Path) -> None:
-    """A chain of pairs, each with a picture of the next one, and captions of some."""
+    """Rings of pairs, each with a picture of the next one, and captions of some."""
     pairs = [
         {
             **{"language": "en", "caption": f"Statement {number}.", "id": f"en-{number}", "label": True},
-            **{"left_img": f"{number:012}.jpg", "right_img": f"{number + number % 4 + 1:012}.jpg"},
+            **{
+                "left_img": f"{number:012}.jpg",
+                "right_img": f"{number - number % 5 + (number + 1) % 5:012}.jpg",
+            },
         }
         for number in range(200)
     ]
