@@ -73,8 +73,12 @@ def unit_key(example: Example, by_image: bool) -> str:
 
 
 def split_key(example: Example) -> str:
-    """What stands on one side of the split: a picture, or an example without one."""
-    return example.id if example.image_id is None else example.image_id
+    """What stands on one side of the split: a picture; without one a conversation, or else the example."""
+    if example.image_id is not None:
+        return example.image_id
+    if example.task == "instruct":
+        return f"{example.dataset}/{example.source_id.rpartition('#')[0] or example.source_id}/{example.task}"
+    return example.id
 
 
 def caption_key(example: Example) -> str:

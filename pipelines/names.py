@@ -196,7 +196,8 @@ def _babel(place: str, classes: int) -> dict[str, list[tuple[str, str]]]:
                 raise NamesError("labels", f"{what} has the class index {_shown(index)}; {right}")
             if not isinstance(label, str):
                 raise NamesError("labels", f"{what}, class {index}: {_shown(label)} is no text")
-        named = ((str(index), cleaned(label)) for index, label in zip(indices, labels, strict=True))
+        pointed = code.upper() == "YI"
+        named = ((str(index), cleaned(label, pointed)) for index, label in zip(indices, labels, strict=True))
         found[code] = [(key, label) for key, label in named if is_name(label)]
     if not found:
         raise NamesError("labels", f"{file} has no language; must be as {layout}")

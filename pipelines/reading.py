@@ -391,10 +391,13 @@ class RejectRepeated(_FromBucketToBucket):
     """Examples by what they show -> those of the first id that say it, by id; the others are rejected."""
 
     def __init__(self, deduplicate: Deduplicate, buckets: int) -> None:
-        """Without its `rows` all pass; with `images: exact`, pictures of one id are told by their bytes."""
+        """Without its `rows` all pass. With `images: exact`, pictures of one id are told by their bytes, with
+        `none` by where they are.
+        """
         super().__init__(buckets)
         self._enabled = deduplicate.rows
         self._exact = deduplicate.images == "exact"
+        self._by_place = deduplicate.images == "none"
 
     def sift(self, examples: Iterable[AssignedExample]) -> Iterator[AssignedExample | RejectedExample]:
         """All examples with a picture or, without one, with a text must be among these."""
@@ -403,7 +406,11 @@ class RejectRepeated(_FromBucketToBucket):
             return
         by_content: dict[str, list[AssignedExample]] = {}
         for assigned in examples:
-            shown = str(assigned.likeness or "") if self._exact else ""
+            shown = ""
+            if self._exact:
+                shown = str(assigned.likeness or "")
+            elif self._by_place:
+                shown = _PART.join((assigned.example.image or "", assigned.example.second_image or ""))
             by_content.setdefault(_PART.join((shown, _content_of(assigned.example))), []).append(assigned)
         for alike in by_content.values():
             first = min(assigned.example.id for assigned in alike)

@@ -17,6 +17,10 @@ _TOLERANCE = 1e-12
 """Above the rounding error of sums of a hundred shares, below half a row of any mix."""
 
 
+_ROUNDED = 1e-3
+"""Of a share that people write."""
+
+
 class PolicyError(ValueError):
     """A combination of values that no mix can have; `key` is the one to change, the message says how."""
 
@@ -67,6 +71,10 @@ class LanguagePolicy:
         cap = rest if self.cap is None else self.cap
         filled = _filled(list(weights.values()), rest, self.floor, cap)
         shares = {ENGLISH: self.english_share, **dict(zip(weights, filled, strict=True))}
+        limit, wanted = 1 / self.per_example, [code for code, share in shares.items() if share]
+        if len(wanted) == self.per_example and all(abs(shares[one] - limit) < _ROUNDED for one in wanted):
+            # Each example is in all of them, whatever digit `0.3333` was cut after.
+            return shares | dict.fromkeys(wanted, limit)
         self._check_distinct(shares)
         return shares
 

@@ -287,7 +287,7 @@ Recipes to start from are in [`recipes/`](../recipes).
 _SOURCES_INTRODUCTION = """## `sources`
 
 A list; each item has `name`, `format`, and the keys of its format. Paths start at `root`, or else at the
-recipe's folder. Pictures are in a folder, a tar or zip file, or a glob of those.
+recipe's folder. Pictures are in a folder, a tar or zip file, or a glob of tar or zip files.
 """
 
 

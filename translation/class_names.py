@@ -24,10 +24,25 @@ _MODIFIERS = regex.compile(r"[\p{L}&&\p{Script=Common}]", regex.V1)
 """Letters of no script: U+02BB in Uzbek and Samoan."""
 
 
-def cleaned(label: str) -> str:
-    """Without Wikipedia's qualifier (`chihuahua (chien)`), marks of direction, and double spaces."""
+def cleaned(label: str, pointed: bool = False) -> str:
+    """As people write it: without Wikipedia's qualifier (`chihuahua (chien)`), marks of direction, double
+    spaces, and the marks by which dictionaries tell stress and vowels (`соба́ка`, `כֶּלֶב`).
+
+    Args:
+        pointed: of a language that writes those of Hebrew: Yiddish.
+    """
     text = unicodedata.normalize("NFC", " ".join(label.translate(_DIRECTION_MARKS).split()))
-    return _QUALIFIER.sub("", text).strip(_JOINERS)
+    text = _QUALIFIER.sub("", text)
+    if not text.isascii():
+        for marks in (_STRESS, _ARABIC_VOWELS) if pointed else (_STRESS, _ARABIC_VOWELS, _HEBREW_VOWELS):
+            text = marks.sub("", text)
+    return text.strip(_JOINERS).lstrip("!¡")
+
+
+_STRESS = regex.compile(r"(?<=\p{Script=Cyrillic})[\u0300\u0301]")
+_HEBREW_VOWELS = regex.compile(r"(?<=\p{Script=Hebrew}\p{M}*)[\u0591-\u05bd\u05bf\u05c1-\u05c7]")
+_ARABIC_VOWELS = regex.compile(r"(?<=\p{Script=Arabic}\p{M}*)[\u064c-\u0652]")
+"""Not U+064B and U+0670, which people write."""
 
 
 def is_name(label: str) -> bool:

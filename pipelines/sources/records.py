@@ -136,6 +136,9 @@ def picture_of_cell(recipe: Recipe, source: RecordSource, piece: Piece) -> Calla
         by_name, what = picture_store(folder).picture, "path"
 
     def picture(value: object) -> Picture:
+        if isinstance(value, dict) and value.get("bytes") is None:
+            # As `datasets` writes a column of pictures to JSON.
+            value = value.get("path")
         if not isinstance(value, str):
             raise BadRecord(f"column {column!r} is {kind(value)}, must be the {what} of a picture")
         return by_name(value)

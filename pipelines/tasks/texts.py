@@ -21,6 +21,8 @@ def captions(source: Source, record: Captioned, seed: int) -> Iterator[Example]:
         yield Example(source.name, source_id, "caption", picture.locator, picture.image_id, None, Text(text))
 
 
+_WORD_LIKE = regex.compile(r"[\p{L}\p{N}]")
+
 LEAST_WORDS, LEAST_CHARACTERS = 4, 12
 """Of a single sentence that is parted, in languages with and without spaces between words."""
 
@@ -57,7 +59,10 @@ def _parted(text: str, language: str) -> tuple[str, str] | None:
 
     None if it is too short for that.
     """
-    sentences = [one for one in segment(languages()[language].bcp47.split("-")[0], text) if one.strip()]
+    # A closing quotation mark or a mark of direction is no sentence.
+    sentences = [
+        one for one in segment(languages()[language].bcp47.split("-")[0], text) if _WORD_LIKE.search(one)
+    ]
     if len(sentences) > 1:
         taken = sentences[0]
         position = text.find(taken) + len(taken)
@@ -77,4 +82,5 @@ def _parted(text: str, language: str) -> tuple[str, str] | None:
             position = next((start for start in starts if start >= len(text) // 2), len(text))
             if position == len(text):
                 return None
-    return text[:position].strip(), text[position:].strip()
+    parts = text[:position].strip(), text[position:].strip()
+    return parts if all(map(_WORD_LIKE.search, parts)) else None

@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from pipelines.allocation import Stratum, UnknownStratum, allocate
 from pipelines.assignment import (
@@ -129,3 +130,9 @@ def test_a_copy_in_another_process_decides_alike() -> None:
         assert copy.keeps(one) == planned.keeps(one)
         assert copy.languages(one) == planned.languages(one)
         assert copy.split(one) == planned.split(one)
+
+
+def test_turns_of_a_conversation_without_a_picture_stand_on_one_side() -> None:
+    turns = [replace(example(0, "instruct", picture=None), source_id=f"talk#{turn}") for turn in range(3)]
+    assert {split_key(turn) for turn in turns} == {split_key(replace(turns[0], source_id="talk"))}
+    assert len({split_key(example(number, "text", picture=None)) for number in range(3)}) == 3

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable
 from importlib.resources import files
@@ -148,6 +149,7 @@ def test_names_that_english_writes_so_too_are_in_any_script(make_table: MakeTabl
         ("requin\u200e", "requin"),
         ("requin\u200c", "requin"),
         ("e\u0301cran", "écran"),
+        ("!paon", "paon"),
         ("[[wandelende]] [[tak]]", None),
         ("Libro di cucina/Ricette", None),
         ("", None),
@@ -159,6 +161,24 @@ def test_labels_are_words_without_what_wikipedia_adds(
     make_table: MakeTable, written: str, label: str | None
 ) -> None:
     assert make_table(FR=[[0], [written]]).label("0", "fra_Latn") == label
+
+
+@pytest.mark.parametrize(
+    ("code", "language", "written", "label"),
+    [
+        ("RU", "rus_Cyrl", "больша\u0301я бе\u0301лая аку\u0301ла", "большая белая акула"),
+        ("RU", "rus_Cyrl", "чёрный ёж", "чёрный ёж"),
+        ("HE", "heb_Hebr", "נְיַר טוֹאָלֵט", "ניר טואלט"),
+        ("YI", "ydd_Hebr", "קאַץ", "קאַץ"),
+        ("AR", "arb_Arab", "وَرَق اَلْحَمَّام", "ورق الحمام"),
+        ("UR", "urd_Arab", "اعلیٰ", "اعلیٰ"),
+    ],
+)
+def test_labels_have_no_marks_that_only_dictionaries_write(
+    make_table: MakeTable, code: str, language: str, written: str, label: str
+) -> None:
+    found = make_table(**{code: [[0], [written]]}).label("0", language)
+    assert found == unicodedata.normalize("NFC", label)
 
 
 def test_classes_are_alike_that_share_a_label_in_some_language(make_table: MakeTable) -> None:

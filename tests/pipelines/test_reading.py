@@ -10,6 +10,7 @@ from typing import Literal
 import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
+from msgspec.structs import replace
 from PIL import Image, ImageDraw
 
 from pipelines.blocks import Gathered, bucket_of
@@ -230,6 +231,12 @@ def test_the_same_said_of_the_same_picture_is_rejected(enabled: bool) -> None:
             )
 
         assert_that(made[REJECTS], reasons, label="rejected")
+
+
+def test_without_a_look_at_pictures_those_of_other_places_are_others() -> None:
+    one, other = (replace(example("1", "7"), source_id=name, image=f"{name}/7.png") for name in "ab")
+    found = list(RejectRepeated(Deduplicate(images="none"), BUCKETS).sift([assigned(one), assigned(other)]))
+    assert all(isinstance(each, AssignedExample) for each in found)
 
 
 @pytest.mark.parametrize(("images", "kept"), [("exact", 2), ("near", 1), ("none", 1)])

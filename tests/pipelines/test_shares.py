@@ -171,6 +171,9 @@ def test_languages_per_example_leave_room_for_thirds() -> None:
     weights = {"deu_Latn": 1.0, "fra_Latn": 1.0}
     shares = LanguagePolicy(third, weights=weights, per_example=3).shares()
     assert shares == pytest.approx(dict.fromkeys(shares, third))
+    # As people write it, and as messages do.
+    shares = LanguagePolicy(0.3333, weights=weights, per_example=3).shares()
+    assert shares == dict.fromkeys(shares, third)
 
 
 @pytest.mark.parametrize(

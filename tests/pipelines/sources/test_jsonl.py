@@ -183,6 +183,7 @@ MALFORMED: list[tuple[dict[str, Any], bytes, str]] = [
         b'{"id": "a\\nb", "image": "a.png", "caption": "A."}',
         "an id has 1 to 200 printable characters",
     ),
+    (CAPTION, b'{"image": {"bytes": null}, "caption": "A."}', "column 'image' is null, must be the path"),
     (CAPTION, b'{"image": {"bytes": "x"}, "caption": "A."}', "column 'image' is an object, must be the path"),
     (CAPTION, b'{"image": "../../etc/passwd", "caption": "A."}', "image: '../../etc/passwd' leads out"),
     (CAPTION, b'{"image": "/etc/passwd", "caption": "A."}', "image: '/etc/passwd' is absolute"),

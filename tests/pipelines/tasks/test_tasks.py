@@ -142,6 +142,21 @@ def test_a_text_is_continued_and_nothing_of_it_is_lost(text: str, language: str 
     assert example.image_id is None
 
 
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("“One two three four five six.” \u200f", None),
+        ("هڪ ٻه ٽي چار پنج. \u200f", "snd_Arab"),
+        ("„Das ist ein ganzer Satz.“ ”", "deu_Latn"),
+    ],
+)
+def test_the_rest_of_a_text_has_words(text: str, language: str | None) -> None:
+    (example,) = made(source("text"), Written(PLACE, "w", text, language))
+    assert example.prompt
+    for part in (example.prompt.text, example.target.text):
+        assert any(letter.isalnum() for letter in part)
+
+
 @pytest.mark.parametrize(("text", "language"), [("Kurz.", "deu_Latn"), ("短", "jpn_Jpan"), ("a b c", None)])
 def test_a_text_that_is_too_short_is_a_reject_and_no_word_is_cut(text: str, language: str | None) -> None:
     (reject,) = examples_of(source("text"), [Written(PLACE, "w", text, language)], 17)
