@@ -14,6 +14,7 @@ import yaml
 
 from pipelines.images import REFERENCE
 from pipelines.preview import PreviewRow, markdown
+from pipelines.shares import PROPORTIONAL
 from pipelines.split import TRAIN, VALIDATION
 from pipelines.summary import LanguageCounts, counted, language_name, left_out_line, total
 from translation.filters.policy import CALIBRATED
@@ -311,12 +312,10 @@ _ROUND_TRIPS = MappingProxyType(
 def _settings(recipe: Mapping[str, Any]) -> list[str]:
     """What of the recipe decides on how good the texts are, in words."""
     told = []
-    if "languages" in recipe:
-        english = recipe["languages"].get("english_share")
-        shares = recipe["languages"].get("weights")
-        spread = shares if isinstance(shares, str) else "by weights of the recipe"
-        if isinstance(english, float):
-            told.append(f"languages: {english:.0%} English, the rest {spread}")
+    if isinstance(recipe.get("languages"), Mapping):
+        told.append(f"languages: {_policy(recipe['languages'])}")
+        own = [source for source in recipe.get("sources", ()) if source.get("languages")]
+        told += [f"languages of {source['name']}: {_policy(source['languages'])}" for source in own]
     if "round_trip" in recipe:
         told.append(f"round trip: {_ROUND_TRIPS[recipe['round_trip']]}")
     if "filters" in recipe:
@@ -328,6 +327,40 @@ def _settings(recipe: Mapping[str, Any]) -> list[str]:
     if recipe.get("validation"):
         told.append(f"held out by picture for validation: {recipe['validation']:.1%}")
     return told
+
+
+def _policy(policy: Mapping[str, Any]) -> str:
+    """`40% English, the rest proportional (alpha 0.3), at most 5% each, 2 for each example`."""
+    english, shares = policy.get("english_share"), policy.get("weights")
+    parts = [] if english is None else [f"{english:.0%} English"]
+    if shares is not None:
+        spread = shares if isinstance(shares, str) else "by weights of the recipe"
+        exponent = f" (alpha {policy['alpha']:g})" if shares == PROPORTIONAL and "alpha" in policy else ""
+        parts.append(f"the rest {spread}{exponent}")
+    for key, words in (("floor", "at least"), ("cap", "at most")):
+        if policy.get(key):
+            parts.append(f"{words} {100 * policy[key]:g}% each")
+    if policy.get("per_example", 1) > 1:
+        parts.append(f"{policy['per_example']} for each {policy.get('unit', 'example')}")
+    return ", ".join(parts)
+
+
+def _not_translated(recipe: Mapping[str, Any]) -> str:
+    """What of the mix no machine translated, in a sentence; empty where that is nothing."""
+    sources = recipe.get("sources", ())
+    named = [source["name"] for source in sources if source.get("format") == "imagenet"]
+    own = [
+        source["name"]
+        for source in sources
+        if source.get("language")
+        or (source.get("format") == "text" and "{language}" in str(source.get("path")))
+    ]
+    parts = [
+        f"the names of classes of {', '.join(named)}, which come from its table" if named else "",
+        f"the texts of {', '.join(own)}, which are in their own language" if own else "",
+    ]
+    told = ", and ".join(part for part in parts if part)
+    return f" Not so {told}." if told else ""
 
 
 def _bounds(filters: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[str]]:
@@ -344,7 +377,8 @@ def _bounds(filters: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[s
 
 def _limits(manifest: Manifest) -> str:
     limits = [
-        "Texts outside English are machine translations that passed automatic filters; no person read them. "
+        "Texts outside English are machine translations that passed automatic filters; no person read them."
+        f"{_not_translated(manifest.recipe)} "
         "Filters find wrong languages, copies, loops and lost text better than wrong words.",
         "Quality differs between languages, and scores of different languages cannot be compared. A share "
         "that was kept says what the filters saw, not how good the rest is.",

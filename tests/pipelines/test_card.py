@@ -314,6 +314,24 @@ def test_how_it_was_made_names_round_trip_filters_and_bounds() -> None:
     assert "- held out by picture for validation: 2.0%" in card
 
 
+def test_what_no_machine_translated_and_sources_of_another_policy_are_told() -> None:
+    shares = {"english_share": 0.4, "weights": "proportional", "alpha": 0.3, "cap": 0.05, "per_example": 2}
+    sources = [
+        {"name": "things", "format": "imagenet", "languages": {"english_share": 0.1, "weights": "uniform"}},
+        {"name": "wiki", "format": "text", "path": "wiki/{language}.txt", "language": None},
+        {"name": "told", "format": "jsonl", "languages": None},
+    ]
+    recipe = {"languages": shares, "sources": sources}
+    card = dataset_card(replace(manifest_of(SHARDS), recipe=recipe), "mix", {})
+    common = "40% English, the rest proportional (alpha 0.3), at most 5% each, 2 for each example"
+    assert f"- languages: {common}\n" in card
+    assert "- languages of things: 10% English, the rest uniform\n" in card
+    assert (
+        "no person read them. Not so the names of classes of things, which come from its table, and the texts "
+        "of wiki, which are in their own language. Filters find"
+    ) in card
+
+
 def test_nllb_is_cited_and_its_limits_are_named_only_where_it_translated() -> None:
     nllb = Signature(**{**SIGNATURE.__dict__, "model": "facebook/nllb-200-distilled-600M"})
     with_nllb = dataset_card(manifest_of(SHARDS, nllb), "mix", {})
