@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections import Counter
@@ -216,7 +217,8 @@ def _texts(
 ) -> _Items | _Question | Written:
     if "text" in source.tasks:
         column = source.column("text")
-        return Written(place, source_id, clean_text(cell(record, column), f"text {column!r}"))
+        text = clean_text(cell(record, column), f"text {column!r}", verbatim=True)
+        return Written(place, source_id, text)
     if source.in_turns:
         column = source.column("conversation")
         return _Items(tuple(turns(cell(record, column), column, together=source.turns == "keep")), turns=True)
@@ -264,14 +266,23 @@ def identifier(value: object, column: str) -> str:
     return value
 
 
-def clean_text(value: object, what: str) -> str:
-    """A text without white space around it.
+_ENTITY = re.compile(r"&(?:amp|quot|apos|lt|gt|nbsp|#0?39|#x27|#34);")
+"""What web pages write for a few signs; texts that were taken from them still have it."""
+
+
+def clean_text(value: object, what: str, *, verbatim: bool = False) -> str:
+    """A text without white space around it, and with the signs that `&amp;` and the like stand for.
+
+    Args:
+        verbatim: leave those as they are: in what may be about web pages.
 
     Raises:
         BadRecord: it is no text, empty, too long, or holds NUL or half of a surrogate pair.
     """
     if not isinstance(value, str):
         raise BadRecord(f"{what} is {kind(value)}, must be text")
+    if not verbatim and "&" in value and ";" in value:
+        value = _ENTITY.sub(lambda found: html.unescape(found[0]), value)
     # Nearly all captions; nothing else can be wrong with those.
     if value.isascii() and value.isprintable() and len(value) <= MAX_TEXT and (plain := value.strip()):
         return plain
@@ -413,10 +424,10 @@ def _pair(texts: Sequence[object], pair: int) -> Item:
     suffix = f"#{pair}"
     try:
         asked = f"turn {2 * pair}"
-        prompt = _without_mark(clean_text(texts[0], asked), asked)
+        prompt = _without_mark(clean_text(texts[0], asked, verbatim=True), asked)
         if len(texts) == 1:
             raise BadRecord(f"{asked} has no answer")
-        return Item(suffix, clean_text(texts[1], f"turn {2 * pair + 1}"), prompt)
+        return Item(suffix, clean_text(texts[1], f"turn {2 * pair + 1}", verbatim=True), prompt)
     except BadRecord as error:
         return Item(suffix, fault=str(error))
 

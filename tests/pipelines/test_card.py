@@ -327,8 +327,8 @@ def test_what_no_machine_translated_and_sources_of_another_policy_are_told() -> 
     assert f"- languages: {common}\n" in card
     assert "- languages of things: 10% English, the rest uniform\n" in card
     assert (
-        "no person read them. Not so the names of classes of things, which come from its table, and the texts "
-        "of wiki, which are in their own language. Filters find"
+        "no person read them. Not so the names of classes of things, which come from its table, and the "
+        "texts of wiki, which are in their own language. Filters find"
     ) in card
 
 

@@ -471,3 +471,22 @@ def test_a_file_whose_name_is_no_utf_8_is_read(tmp_path: Path, make_recipe: Make
     assert good.source_id == "donn\\udce9es@0"
     assert isinstance(bad, Reject)
     bad.reason.encode()
+
+
+def test_signs_of_web_pages_are_signs_again_but_not_in_what_may_be_about_them(
+    tmp_path: Path, make_recipe: MakeRecipe
+) -> None:
+    write(tmp_path, {"image": "a.png", "caption": "Red &amp; white, &quot;AT&amp;T&quot; &copy; 5 < 7; a&b;"})
+    (example,) = examples(read_all(make_recipe(**CAPTION)))
+    assert example.target.text == 'Red & white, "AT&T" &copy; 5 < 7; a&b;'
+    turns = [{"role": "user", "content": "What is &amp;?"}, {"role": "assistant", "content": "&lt;b&gt;"}]
+    write(tmp_path, {"image": "a.png", "conversations": turns})
+    (example,) = examples(read_all(make_recipe(**INSTRUCT)))
+    assert example.prompt
+    assert (example.prompt.text, example.target.text) == ("What is &amp;?", "&lt;b&gt;")
+
+
+def test_pictures_as_datasets_writes_them_to_json(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    write(tmp_path, {"image": {"bytes": None, "path": "b/a.png"}, "caption": "A dog."})
+    (example,) = examples(read_all(make_recipe(**CAPTION)))
+    assert example.image_id == "b/a"
