@@ -63,8 +63,8 @@ class _Source(Section):
     """Share of the answers to questions that stay English, with "in English" in the prompt (`vqa`). Such a
     row stands under English, the language of its target; `id` and `question_language` name the question's."""
     negatives: Share = 0.5
-    """Share of wrong captions (`matching`) and wrong classes (`classify_yes_no`). A wrong caption is that of any
-    other picture of the source, on whichever side of the split."""
+    """Share of wrong captions (`matching`) and wrong classes (`classify_yes_no`). A wrong caption is that of
+    any other picture of the source, on whichever side of the split."""
     turns: Literal["split", "keep"] = "split"
     """Conversations: each question alone, or after what was said before it, as paragraphs (`instruct`)."""
     languages: Languages | None = None
