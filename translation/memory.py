@@ -124,8 +124,12 @@ def begin(folder: str, run: str, settle: Callable[[], str] = str) -> Begun:
 
 
 def finish(folder: str) -> None:
-    """Says that the run is finished: from now on all that it added can be found by every run."""
-    SegmentFolder(folder).remove([MARKER])
+    """Says that the run is finished: from now on all that it added can be found by every run.
+
+    What workers were writing when they were killed goes too.
+    """
+    files = SegmentFolder(folder)
+    files.remove([*(name for name in files.names() if name.endswith(PARTIAL)), MARKER])
 
 
 def unfinished_number(files: SegmentFolder) -> int | None:

@@ -336,6 +336,13 @@ def test_compaction_that_was_interrupted_loses_nothing(
     assert [recall(tmp_path, texts, call) for call, texts in calls] == before
 
 
+def test_what_killed_workers_were_writing_goes_with_the_run(tmp_path: Path) -> None:
+    begin(str(tmp_path), "a run", lambda: "")
+    (tmp_path / ".000001-000000-ab.parquet.cd.partial").write_bytes(b"half")
+    finish(str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
 def test_compaction_leaves_an_unfinished_run_alone(tmp_path: Path) -> None:
     list(_filled(tmp_path))
     begin(str(tmp_path), "unfinished")
