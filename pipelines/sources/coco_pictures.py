@@ -72,7 +72,7 @@ def number_of_name(name: str) -> int | None:
 
 
 def _names(store: PictureStore, numbers: Sequence[int]) -> tuple[str, ...]:
-    """The names under which pictures are there, the commonest first; all if none is there."""
+    """The names under which pictures are there, the commonest first; one if that is enough or none is."""
     found = {name: {number for number in numbers if _is_there(store, name, number)} for name in NAMES}
     there = set().union(*found.values())
     used: list[str] = []
@@ -80,7 +80,7 @@ def _names(store: PictureStore, numbers: Sequence[int]) -> tuple[str, ...]:
         best = max(found, key=lambda name: len(found[name] & there))
         used.append(best)
         there -= found[best]
-    return tuple(used) or NAMES
+    return tuple(used) or NAMES[:1]
 
 
 def _is_there(store: PictureStore, name: str, number: int) -> bool:

@@ -73,8 +73,3 @@ def test_what_is_no_number_of_a_picture(value: object) -> None:
 )
 def test_names_that_are_numbers(name: str, number: int | None) -> None:
     assert number_of_name(name) == number
-
-
-def test_where_no_probe_is_there_all_names_are_tried(tmp_path: Path) -> None:
-    store = put(tmp_path, NAMES[1].format(9))
-    assert relative(CocoPictures(store, [1, 2]), 9) == NAMES[1].format(9)
