@@ -76,8 +76,8 @@ def split_key(example: Example) -> str:
     """What stands on one side of the split: a picture; without one a conversation, or else the example."""
     if example.image_id is not None:
         return example.image_id
-    if example.task == "instruct":
-        return f"{example.dataset}/{example.source_id.rpartition('#')[0] or example.source_id}/{example.task}"
+    if example.conversation is not None:
+        return f"{example.dataset}/{example.conversation}/{example.task}"
     return example.id
 
 

@@ -47,6 +47,9 @@ class Example(msgspec.Struct, frozen=True, gc=False):
     language: str | None = None
     """NLLB code of a text that is not English and stays in its language; None for all others."""
 
+    conversation: str | None = None
+    """Id, unique as `source_id` is, of the conversation that it is a turn of; None where it is none."""
+
     @property
     def id(self) -> str:
         """Without the language, which the assignment adds."""

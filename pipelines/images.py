@@ -294,6 +294,8 @@ def _cell_bytes(cell: Cell) -> bytes:
         raise BadImage(f"missing: {name} has {starts[-1]:,} rows, no row {cell.row:,}")
     group = next(index for index, end in enumerate(starts[1:]) if cell.row < end)
     value = _column(cell.path, version, group, cell.column)[cell.row - starts[group]].as_py()
+    if isinstance(value, list):
+        value = value[0] if value else None
     data = value.get("bytes") if isinstance(value, dict) else value
     if data is None:
         raise BadImage(f"missing: {name} row {cell.row:,} holds no picture")

@@ -76,7 +76,7 @@ class Answers(Section):
     """How short answers to questions are translated: one entry per language and answer, see `answers.tsv`."""
 
     context: bool = True
-    """Try each answer with its questions too, and take what comes back better."""
+    """Try each answer with its questions too, and take what comes back better; not with `round_trip: none`."""
     file: Filled | None = None
     """A reviewed `answers.tsv` of an earlier run; its entries are taken as they are."""
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pipelines.recipe_languages import Languages
 from pipelines.recipe_values import File, Files, Name, Pictures
+from translation.languages import ENGLISH
 from translation.settings import Filled, LanguageCode, Misfit, Section, Share, distinct, not_empty
 
 Task = Literal[
@@ -259,7 +260,7 @@ class Columns(Section):
     id: Filled | None = None
     """Default: the column `id` where a record has it, else file and position."""
     image: Filled | None = None
-    """Default: `image`."""
+    """Default: `image`; a picture, its path, or a list of one."""
     url: Filled | None = None
     """Of the picture, to be downloaded (see `download`); instead of `image`."""
     image_id: Filled | None = None
@@ -273,7 +274,8 @@ class Columns(Section):
     rationale: Filled | None = None
     """Default: `rationale`; a text or a list of them."""
     conversation: Filled | None = None
-    """Default: `conversations`; LLaVA's `from`/`value` or chat's `role`/`content`."""
+    """Default: `conversations`; LLaVA's `from`/`value`, chat's `role`/`content` (a text, or parts of text and
+    image), or the Cauldron's `user`/`assistant`; a message of the system before them is left out."""
     text: Filled | None = None
     """Default: `text`."""
 
@@ -326,6 +328,16 @@ class _RecordSource(_Source):
             raise Misfit("columns.conversation", "name either `conversation`, or `question` and `answer`")
         if self.columns.url is not None and self.columns.image is not None:
             raise Misfit("columns.url", "name either `image` or `url`")
+        if "text" in self.tasks:
+            for key in ("image", "url", "image_id"):
+                if getattr(self.columns, key) is not None:
+                    raise Misfit(f"columns.{key}", "texts have no pictures; take it out")
+            if self.images is not None:
+                raise Misfit("images", "texts have no pictures; take it out")
+        if self.columns.url is not None and self.images is not None:
+            raise Misfit("images", "has no effect where pictures are downloaded; take it out")
+        if self.turns == "keep" and not self.in_turns:
+            raise Misfit("turns", "a question and its answer are one turn; take it out")
         return self
 
     def column(self, role: str) -> str:
@@ -362,6 +374,14 @@ class JsonlSource(_RecordSource):
     format: Literal["jsonl"]
 
 
+class JsonSource(_RecordSource):
+    """JSON: one list of objects, or an object of records by their ids; also below a key."""
+
+    format: Literal["json"]
+    field: Filled | None = None
+    """Key of the records in the object at the top (`data`); default: the file is nothing but records."""
+
+
 class CsvSource(_RecordSource):
     """CSV, or TSV by the name `.tsv`, with a header line, as lists for img2dataset are; UTF-8."""
 
@@ -391,6 +411,19 @@ class WebdatasetSource(_Source):
     conversation: Filled = "json:conversations"
     """`json:KEY` of the turns (`instruct`)."""
 
+    @model_validator(mode="after")
+    def _places_of_the_tasks(self) -> WebdatasetSource:
+        for key, wanted in (
+            ("caption", {"caption", "matching"}),
+            ("question", {"vqa", "vqg"}),
+            ("answer", {"vqa", "vqg"}),
+            ("conversation", {"instruct"}),
+        ):
+            if self.changed(key) and not wanted & set(self.tasks):
+                right = " or ".join(f"`{one}`" for one in sorted(wanted))
+                raise Misfit(key, f"has no effect without the task {right}; take it out")
+        return self
+
 
 class TextSource(_Source):
     """Plain text, one text a line, without pictures: keeps a language model's languages.
@@ -408,8 +441,17 @@ class TextSource(_Source):
     """What the texts are written in, and stay in; English ones are translated."""
     tasks: Tasks = ("text",)
 
+    @model_validator(mode="after")
+    def _keys_of_translated_texts(self) -> TextSource:
+        if self.language not in (None, ENGLISH):
+            for key in ("prompt", "languages"):
+                if self.changed(key):
+                    remedy = f"has no effect on texts that stay in {self.language}; take it out"
+                    raise Misfit(key, remedy)
+        return self
 
-RecordSource = JsonlSource | CsvSource | ParquetSource
+
+RecordSource = JsonlSource | JsonSource | CsvSource | ParquetSource
 Source = (
     CocoSource
     | CapfiltSource
@@ -422,6 +464,7 @@ Source = (
     | Nlvr2Source
     | SnliVeSource
     | JsonlSource
+    | JsonSource
     | CsvSource
     | ParquetSource
     | WebdatasetSource
@@ -441,6 +484,7 @@ SOURCES: Mapping[str, type[_Source]] = MappingProxyType(
         "nlvr2": Nlvr2Source,
         "snli_ve": SnliVeSource,
         "jsonl": JsonlSource,
+        "json": JsonSource,
         "csv": CsvSource,
         "parquet": ParquetSource,
         "webdataset": WebdatasetSource,

@@ -62,6 +62,8 @@ class Talk(msgspec.Struct, frozen=True, gc=False):
     """A conversation, about a picture or about none."""
 
     place: Place
+    source_id: str
+    """Of the whole; what is said in one conversation stands on one side of the split."""
     picture: Picture | None
     turns: tuple[tuple[str, str, str], ...]
     """(id, what the human says, what the assistant says); an id is unique in its source."""

@@ -14,18 +14,8 @@ from pipelines.sources.lines import opened, rejected
 from pipelines.sources.lists import first_objects, list_objects, list_pieces
 from pipelines.sources.pictures import picture_store
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import (
-    BadRecord,
-    Unusable,
-    answer_of,
-    cell,
-    clean_text,
-    distinct_texts,
-    identifier,
-    kind,
-    rationales_of,
-    shown,
-)
+from pipelines.sources.records import Unusable, answer_of, rationales_of
+from pipelines.sources.values import BadRecord, cell, clean_text, distinct_texts, identifier, kind, shown
 
 
 def pieces(recipe: Recipe, index: int, source: AokvqaSource) -> list[Piece]:

@@ -13,16 +13,8 @@ from pipelines.sources.lines import opened, rejected
 from pipelines.sources.lists import list_objects, list_pieces
 from pipelines.sources.pictures import picture_store
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import (
-    MAX_ID,
-    BadRecord,
-    Unusable,
-    cell,
-    clean_text,
-    kind,
-    pictures_at_urls,
-    shown,
-)
+from pipelines.sources.records import Unusable, pictures_at_urls
+from pipelines.sources.values import MAX_ID, BadRecord, cell, clean_text, kind, shown
 
 
 def pieces(recipe: Recipe, index: int, source: CapfiltSource) -> list[Piece]:

@@ -13,17 +13,8 @@ from pipelines.sources.lines import json_text, opened, rejected
 from pipelines.sources.lists import check_list, first_objects, list_objects, list_pieces
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import (
-    BadRecord,
-    Unusable,
-    cell,
-    clean_text,
-    fault,
-    identifier,
-    kind,
-    reject,
-    shown,
-)
+from pipelines.sources.records import Unusable, fault, reject
+from pipelines.sources.values import BadRecord, cell, clean_text, identifier, kind, shown
 
 SPLITS = ("train", "restval", "val", "test")
 """Karpathy's."""

@@ -8,7 +8,7 @@ from typing import TypeGuard
 
 from pipelines.records import Picture
 from pipelines.sources.pictures import PictureStore
-from pipelines.sources.records import BadRecord, shown
+from pipelines.sources.values import BadRecord, shown
 
 PROBES = 200
 """Records at the start of a file that tell under which names its pictures are."""

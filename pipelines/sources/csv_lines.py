@@ -16,14 +16,8 @@ from pipelines.recipe_sources import CsvSource
 from pipelines.records import Record
 from pipelines.sources.lines import json_text, opened, plain_files
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import (
-    MAX_TEXT,
-    check_columns,
-    picture_of_cell,
-    record_of,
-    reject,
-    required_columns,
-)
+from pipelines.sources.records import check_columns, picture_of_cell, record_of, reject, required_columns
+from pipelines.sources.values import MAX_TEXT
 
 MAX_RECORD = 10 * MAX_TEXT
 """Characters of a record; a longer one has a quotation mark that nothing closes."""

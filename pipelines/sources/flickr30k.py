@@ -32,7 +32,8 @@ from pipelines.sources.lines import (
 )
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece, whole_files
-from pipelines.sources.records import BadRecord, Unusable, cell, clean_text, fault, identifier, kind, reject
+from pipelines.sources.records import Unusable, fault, reject
+from pipelines.sources.values import BadRecord, cell, clean_text, identifier, kind
 
 PIECE_FILES = 2_000
 """Of Entities, with one file per picture, in one piece."""

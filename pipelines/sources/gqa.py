@@ -12,7 +12,8 @@ from pipelines.sources.lines import json_text, opened
 from pipelines.sources.lists import list_objects, list_pieces
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import Unusable, cell, clean_text, fault, identifier, reject
+from pipelines.sources.records import Unusable, fault, reject
+from pipelines.sources.values import cell, clean_text, identifier
 
 ANSWER_KEYS = {"short": "answer", "full": "fullAnswer"}
 """`answer:` of the recipe -> key of a question."""

@@ -22,7 +22,8 @@ from pipelines.recipe_sources import ImagenetSource
 from pipelines.records import Classified, Picture, Place, Record
 from pipelines.sources.pictures import UnusableImages, picture_files
 from pipelines.sources.pieces import Piece, whole_files
-from pipelines.sources.records import BadRecord, broken_off, identifier, reject
+from pipelines.sources.records import broken_off, reject
+from pipelines.sources.values import BadRecord, identifier
 
 PIECE_CLASSES = 20
 """Classes of one piece: some 26,000 pictures of the training set."""

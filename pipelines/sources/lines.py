@@ -19,7 +19,8 @@ from pipelines.records import Place
 from pipelines.sources import json_lines
 from pipelines.sources.pictures import UnusableImages, picture_files
 from pipelines.sources.pieces import Piece, SourceError, disk_failures, whole_files
-from pipelines.sources.records import BadRecord, cell, fault, identifier, kind, reject
+from pipelines.sources.records import fault, reject
+from pipelines.sources.values import BadRecord, cell, identifier, kind
 from pipelines.store_errors import StoreError
 
 PIECE_BYTES = 32 * 1024 * 1024
@@ -96,9 +97,11 @@ def json_line_pieces(recipe: Recipe, index: int) -> list[Piece]:
     found: list[Piece] = []
     for piece, head in plain_files(recipe, index):
         if head.lstrip().startswith(b"["):
-            remedy = (
-                f"{piece.label} is one JSON list, not a line per record; `jq -c '.[]'` turns it into lines"
-            )
+            remedy = f"{piece.label} is one JSON list, not a line per record"
+            if recipe.sources[index].format == "jsonl":
+                remedy += "; `format: json` reads it"
+            else:
+                remedy += "; `jq -c '.[]'` turns it into lines"
             raise recipe.error(("sources", index, recipe.sources[index].main), remedy)
         found.extend(byte_ranges(piece))
     return found

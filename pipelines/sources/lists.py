@@ -14,19 +14,20 @@ from pipelines.sources import json_lists
 from pipelines.sources.json_lines import Broken
 from pipelines.sources.lines import json_text, plain_files
 from pipelines.sources.pieces import Piece, SourceError
-from pipelines.sources.records import broken_off, kind, reject
+from pipelines.sources.records import broken_off, reject
+from pipelines.sources.values import kind
 from translation.settings_file import Key
 
 _OPENERS = {"list": b"[", "object": b"{"}
 
 
 def list_pieces(
-    recipe: Recipe, index: int, top: Literal["list", "object"], path: str | None = None
+    recipe: Recipe, index: int, top: Literal["list", "object"] | None, path: str | None = None
 ) -> list[Piece]:
     """The files of a source, each as one piece: JSON can only be read from its start.
 
     Args:
-        top: what a file must be.
+        top: what a file must be; None for either.
         path: the key of the list of records in that object, where they are not the object's own values.
 
     Raises:
@@ -36,7 +37,7 @@ def list_pieces(
     key = ("sources", index, recipe.sources[index].main)
     for piece, head in plain_files(recipe, index):
         start = head.lstrip()
-        if start and not start.startswith(_OPENERS[top]):
+        if top is not None and start and not start.startswith(_OPENERS[top]):
             there = {b"[": "a JSON list", b"{": "a JSON object, or has one a line"}
             is_there = there.get(start[:1], f"no JSON: starts with {start[:20].decode(errors='replace')!r}")
             raise recipe.error(key, f"{piece.label} is {is_there}; must be one JSON {top} of records")

@@ -10,11 +10,13 @@ from pipelines.recipe import Recipe
 from pipelines.recipe_sources import LlavaSource
 from pipelines.records import Picture, Place, Record, Talk
 from pipelines.sources.coco_pictures import PROBES, CocoPictures, number_of_name
+from pipelines.sources.conversations import Item, marked, turns
 from pipelines.sources.lines import json_text, opened, rejected
 from pipelines.sources.lists import first_objects, list_objects, list_pieces
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import BadRecord, Item, Unusable, cell, identifier, kind, reject, turns
+from pipelines.sources.records import Unusable, reject
+from pipelines.sources.values import BadRecord, cell, identifier, kind
 
 
 def pieces(recipe: Recipe, index: int, source: LlavaSource) -> list[Piece]:
@@ -59,7 +61,7 @@ def _talk(
 ) -> Iterator[Talk | Reject]:
     good = tuple((source_id + one.suffix, one.human, one.text) for one in said if one.fault is None)
     if good:
-        yield Talk(place, picture, good)
+        yield Talk(place, source_id, picture, good)
     for one in said:
         if one.fault is not None:
             image_id = picture.image_id if picture else None
@@ -77,14 +79,10 @@ def _picture(store: PictureStore, pictures: CocoPictures, value: dict[str, objec
     """None for a conversation about no picture."""
     name = value.get("image")
     if name is None:
-        if any("<image>" in str(one) for one in _listed(value.get("conversations"))):
+        if marked(value.get("conversations")):
             raise BadRecord("`<image>` in the text, but no `image`")
         return None
     if not isinstance(name, str):
         raise BadRecord(f"`image` is {kind(name)}, must be the path of a picture")
     number = number_of_name(name)
     return store.picture(name) if number is None else pictures.picture(number)
-
-
-def _listed(value: object) -> list[object]:
-    return value if isinstance(value, list) else []

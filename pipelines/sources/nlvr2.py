@@ -18,7 +18,8 @@ from pipelines.sources import json_lines
 from pipelines.sources.lines import json_line_pieces, json_objects, opened, rejected
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import BadRecord, Unusable, cell, clean_text, identifier, shown
+from pipelines.sources.records import Unusable
+from pipelines.sources.values import BadRecord, cell, clean_text, identifier, shown
 from translation.languages import UnknownLanguage, resolve
 
 PROBES = 50

@@ -20,15 +20,15 @@ from pipelines.sources.lines import plain_files
 from pipelines.sources.pictures import UnusableImages
 from pipelines.sources.pieces import Piece, SourceError
 from pipelines.sources.records import (
-    BadRecord,
     check_columns,
-    kind,
+    only_picture,
     picture_of_cell,
     picture_role,
     record_of,
     reject,
     required_columns,
 )
+from pipelines.sources.values import BadRecord, kind
 
 BATCH_ROWS = 512
 """Rows whose texts are decoded at a time."""
@@ -67,14 +67,14 @@ def pieces(recipe: Recipe, index: int, source: ParquetSource) -> list[Piece]:
 _WANTED = {
     "id": "ids are strings or whole numbers",
     "image_id": "ids are strings or whole numbers",
-    "image": "pictures are binary, struct<bytes: binary, path: string>, or the string of a path",
+    "image": "pictures are binary, struct<bytes: binary, path: string>, paths, or lists of one such",
     "caption": "captions are strings or lists of them",
     "question": "questions are strings",
     "answer": "answers are strings, lists of them, or lists of structs with `answer`",
     "rationale": "rationales are strings or lists of them",
     "text": "texts are strings",
     "url": "URLs are strings",
-    "conversation": "conversations are lists of structs with from/value or role/content",
+    "conversation": "conversations are lists of structs with from/value, role/content or user/assistant",
 }
 
 
@@ -82,13 +82,15 @@ def _fits(role: str, held: pa.DataType) -> bool:
     held = _decoded(held)
     if role in ("id", "image_id"):
         return _is_text(held) or pa.types.is_integer(held)
-    if role == "image":
-        names = {field.name for field in held} if pa.types.is_struct(held) else set()
-        return _is_text(held) or _is_binary(held) or "bytes" in names
     listed = _is_list(held)
     inner = held.value_type if listed else held
+    if role == "image":
+        names = {field.name for field in inner} if pa.types.is_struct(inner) else set()
+        return _is_text(inner) or _is_binary(inner) or "bytes" in names
     if role == "conversation":
-        return listed and pa.types.is_struct(inner)
+        # As `datasets` stores a `Sequence` of mappings: one mapping of lists.
+        in_lists = pa.types.is_struct(held) and any(_is_list(field.type) for field in held)
+        return in_lists or (listed and pa.types.is_struct(inner))
     if role in ("question", "text", "url"):
         return _is_text(held)
     return _is_text(inner) or (role == "answer" and listed and pa.types.is_struct(inner))
@@ -104,7 +106,10 @@ def _holds_bytes(source: ParquetSource, schema: pa.Schema) -> bool:
     if "text" in source.tasks:
         return False
     column = source.column(picture_role(source))
-    return column in schema.names and not _is_text(_decoded(schema.field(column).type))
+    if column not in schema.names:
+        return False
+    held = _decoded(schema.field(column).type)
+    return not _is_text(held.value_type if _is_list(held) else held)
 
 
 def _is_text(held: pa.DataType) -> bool:
@@ -219,8 +224,11 @@ def _record(names: Sequence[str], columns: Sequence[pa.Array], row: int) -> dict
 
 def _picture_cells(
     source: ParquetSource, file: pq.ParquetFile, group: int, row: int
-) -> Iterator[_PictureCell | None]:
-    """The cells of the column of pictures; bytes are read only where an id must be made from them."""
+) -> Iterator[_PictureCell | list[None] | None]:
+    """The cells of the column of pictures; bytes are read only where an id must be made from them.
+
+    Of a list of several only their number is told: no record has more than one.
+    """
     column = source.column("image")
     held = file.schema_arrow.field(column).type
     fields = {field.name for field in held} if pa.types.is_struct(held) else set()
@@ -240,7 +248,12 @@ def _picture_cells(
                 yield _PictureCell(row + position, path, None, stored=True)
             return
     for batch in file.iter_batches(batch_size=BATCH_PICTURES, row_groups=[group], columns=[column]):
-        for value in _cells(batch.column(0)):
+        for listed in _cells(batch.column(0)):
+            if isinstance(listed, list) and len(listed) != 1:
+                yield [None] * len(listed)
+                row += 1
+                continue
+            value = only_picture(listed)
             data, path = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
             if value is None:
                 yield None

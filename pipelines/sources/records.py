@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import html
-import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
 
 from pipelines.examples import TRUNCATED, Reject
 from pipelines.images import BadImage
@@ -17,35 +13,16 @@ from pipelines.inputs import parent
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import RecordSource, Source
 from pipelines.records import Asked, Captioned, Picture, Place, Record, Talk, Written
+from pipelines.sources.conversations import Item, marked, turns, without_mark
 from pipelines.sources.pictures import picture_store, url_picture
 from pipelines.sources.pieces import Piece
-
-MAX_TEXT = 20_000
-"""Characters of one caption, question or answer; longer ones are scraped pages, not captions."""
+from pipelines.sources.values import BadRecord, cell, clean_text, distinct_texts, identifier, kind
 
 MAX_RECORD = 2_000
 """Characters of a raw record that a reject keeps."""
 
-MAX_ID = 200
-"""Characters of a record's own id."""
 
-_IMAGE_MARK = re.compile(r"<image>\n|\n<image>|<image>")
 _CAPTION_TASKS = frozenset({"caption", "matching"})
-_SPEAKERS = (("human", "user"), ("gpt", "assistant"))
-
-
-class BadRecord(ValueError):
-    """A record, or a text of it, that makes no example; the message says why, not where."""
-
-
-class Item(NamedTuple):
-    """One caption or turn of a record, or what is wrong with it."""
-
-    suffix: str
-    """Added to the record's id where one record holds several."""
-    text: str = ""
-    human: str = ""
-    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +124,19 @@ def picture_of_cell(recipe: Recipe, source: RecordSource, piece: Piece) -> Calla
     return picture
 
 
+def only_picture(value: object) -> object:
+    """The picture of a cell that may hold a list of pictures; None where it holds none.
+
+    Raises:
+        BadRecord: the list holds several.
+    """
+    if not isinstance(value, list):
+        return value
+    if len(value) > 1:
+        raise BadRecord(f"{len(value)} pictures, a record has one")
+    return value[0] if value else None
+
+
 def pictures_at_urls(recipe: Recipe) -> Callable[[str], Picture]:
     """What makes the picture of a URL, in the cache of a recipe that allows downloads; raises `BadImage`."""
     assert recipe.download is not None, "checked with the recipe"
@@ -186,7 +176,8 @@ def record_of(
             return
         good = [item for item in texts.items if item.fault is None]
         if good and texts.turns:
-            yield Talk(place, image, tuple((source_id + one.suffix, one.human, one.text) for one in good))
+            said = tuple((source_id + one.suffix, one.human, one.text) for one in good)
+            yield Talk(place, source_id, image, said)
         elif good:
             assert image is not None
             yield Captioned(place, image, tuple((source_id + one.suffix, one.text) for one in good))
@@ -230,79 +221,11 @@ def _texts(
     return question
 
 
-def cell(record: Mapping[str, object], column: str) -> object:
-    """The value of a column that every record has. Raises `BadRecord` where it is missing or null."""
-    value = record.get(column)
-    if value is not None:
-        return value
-    if column in record:
-        raise BadRecord(f"column {column!r} is null")
-    there = ", ".join(list(record)[:12]) or "none"
-    raise BadRecord(f"no column {column!r}; there: {there[:200]!r}")
-
-
 def _record_id(source: RecordSource, record: Mapping[str, object], place: Place) -> str:
     column = source.column("id")
     if source.columns.id is None and record.get(column) is None:
         return place.id
     return identifier(cell(record, column), column)
-
-
-def identifier(value: object, column: str) -> str:
-    """An id as text: a whole number, or 1 to 200 printable characters. Raises `BadRecord`."""
-    if type(value) is int:
-        if -(2**63) <= value < 2**64:
-            return str(value)
-        value = str(value)
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2.0**53:
-        # A column of whole numbers in which one is missing, as pandas writes it.
-        return str(int(value))
-    if isinstance(value, float) and abs(value) >= 2.0**63:
-        raise BadRecord(f"column {column!r} is a number of more than 64 bits; write such ids as text")
-    if not isinstance(value, str):
-        raise BadRecord(f"column {column!r} is {kind(value)}, an id must be text or a whole number")
-    if not value.strip() or len(value) > MAX_ID or not value.isprintable():
-        raise BadRecord(f"column {column!r} is {shown(value)}, an id has 1 to {MAX_ID} printable characters")
-    return value
-
-
-_ENTITY = re.compile(r"&(?:amp|quot|apos|lt|gt|nbsp|#0?39|#x27|#34);")
-"""What web pages write for a few signs; texts that were taken from them still have it."""
-
-
-def clean_text(value: object, what: str, *, verbatim: bool = False) -> str:
-    """A text without white space around it, and with the signs that `&amp;` and the like stand for.
-
-    Args:
-        verbatim: leave those as they are: in what may be about web pages.
-
-    Raises:
-        BadRecord: it is no text, empty, too long, or holds NUL or half of a surrogate pair.
-    """
-    if not isinstance(value, str):
-        raise BadRecord(f"{what} is {kind(value)}, must be text")
-    if not verbatim and "&" in value and ";" in value:
-        value = _ENTITY.sub(lambda found: html.unescape(found[0]), value)
-    # Nearly all captions; nothing else can be wrong with those.
-    if value.isascii() and value.isprintable() and len(value) <= MAX_TEXT and (plain := value.strip()):
-        return plain
-    if len(value) > MAX_TEXT:
-        raise BadRecord(f"text of {len(value):,} characters, at most {MAX_TEXT:,} ({what})")
-    text = value.strip()
-    # The first character decides nearly always.
-    if not text[:1].isalnum() and not any(one.isprintable() and not one.isspace() for one in text):
-        raise BadRecord(f"{what} is empty")
-    if "\0" in text:
-        raise BadRecord(f"{what} holds NUL at character {value.index(chr(0))}")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            lone = f"U+{ord(text[error.start]):04X}"
-            raise BadRecord(
-                f"{what} holds half of a surrogate pair, {lone}, at character {error.start}"
-            ) from error
-    return text
 
 
 def _captions(record: Mapping[str, object], column: str) -> Iterator[Item]:
@@ -322,7 +245,7 @@ def _captions(record: Mapping[str, object], column: str) -> Iterator[Item]:
 def _question(source: RecordSource, record: Mapping[str, object]) -> _Question:
     column = source.column("question")
     what = f"question {column!r}"
-    question = _without_mark(clean_text(cell(record, column), what), what)
+    question = without_mark(clean_text(cell(record, column), what), what)
     column = source.column("answer")
     answer = answer_of(cell(record, column), f"answer {column!r}")
     if "reason" not in source.tasks:
@@ -354,11 +277,6 @@ def _rationales(source: RecordSource, record: Mapping[str, object]) -> tuple[str
     return distinct_texts(values, f"rationale {column!r}")
 
 
-def distinct_texts(values: Sequence[object], what: str) -> tuple[str, ...]:
-    """Clean texts, each once. Raises `BadRecord` for the first that is none."""
-    return tuple(dict.fromkeys(clean_text(one, f"{what} item {index}") for index, one in enumerate(values)))
-
-
 def answer_of(value: object, what: str) -> str:
     """A text, or the most common of a list of them (VQAv2: mappings with `answer`), the first of equals."""
     if not isinstance(value, list):
@@ -372,101 +290,20 @@ def answer_of(value: object, what: str) -> str:
     return Counter(texts).most_common(1)[0][0]
 
 
-def turns(value: object, column: str, *, together: bool) -> Iterator[Item]:
-    """The pairs of a conversation, LLaVA's `from`/`value` or chat `role`/`content`.
-
-    Args:
-        together: a prompt holds what was said before, so nothing can follow a pair that cannot be used.
-
-    Raises:
-        BadRecord: they are no pairs of question and answer, or ask for more than one picture.
-    """
-    if not isinstance(value, list):
-        raise BadRecord(f"conversation {column!r} is {kind(value)}, must be a list of turns")
-    if not value:
-        raise BadRecord(f"conversation {column!r} is empty")
-    marks = 0
-    said = []
-    for index, turn in enumerate(value):
-        role, text = _turn(turn, index)
-        if role not in _SPEAKERS[index % 2]:
-            right = " or ".join(_SPEAKERS[index % 2])
-            raise BadRecord(f"turn {index} is by {shown(role)}, must be by {right}: they alternate")
-        if isinstance(text, str) and "<image>" in text:
-            marks += text.count("<image>")
-        said.append(text)
-    if len(said) == 1:
-        raise BadRecord("conversation without an answer")
-    if marks > 1:
-        raise BadRecord(f"{marks} marks `<image>`, a record has one picture")
-    broken: int | None = None
-    for pair, start in enumerate(range(0, len(said), 2)):
-        item = _pair(said[start : start + 2], pair)
-        if together and broken is not None and item.fault is None:
-            before = f"turn {2 * broken} or its answer, which was said before, cannot be used"
-            item = item._replace(fault=before)
-        if item.fault is not None and broken is None:
-            broken = pair
-        yield item
-
-
-def _turn(turn: object, index: int) -> tuple[object, object]:
-    if not isinstance(turn, dict):
-        raise BadRecord(f"turn {index} is {kind(turn)}, must be a mapping of from/value or role/content")
-    if "from" in turn:
-        return turn["from"], turn.get("value")
-    if "role" in turn:
-        return turn["role"], turn.get("content")
-    raise BadRecord(f"turn {index} has neither `from` nor `role`")
-
-
-def _pair(texts: Sequence[object], pair: int) -> Item:
-    suffix = f"#{pair}"
-    try:
-        asked = f"turn {2 * pair}"
-        prompt = _without_mark(clean_text(texts[0], asked, verbatim=True), asked)
-        if len(texts) == 1:
-            raise BadRecord(f"{asked} has no answer")
-        return Item(suffix, clean_text(texts[1], f"turn {2 * pair + 1}", verbatim=True), prompt)
-    except BadRecord as error:
-        return Item(suffix, fault=str(error))
-
-
-def _without_mark(text: str, what: str) -> str:
-    """The prompt without LLaVA's `<image>` and its line break; the trainer puts the picture itself."""
-    if "<image>" not in text:
-        return text
-    without = _IMAGE_MARK.sub("", text).strip()
-    if not without:
-        raise BadRecord(f"{what} is empty but for `<image>`")
-    return without
-
-
 def _picture(
     source: RecordSource, record: Mapping[str, object], picture: Callable[[object], Picture]
 ) -> Picture | None:
     column = source.column(picture_role(source))
-    if record.get(column) is None:
+    value = only_picture(record.get(column))
+    if value is None:
         if not source.needs_picture and not source.reads_urls:
-            if any("<image>" in str(record.get(source.column(role))) for role in source.text_roles):
+            if any(marked(record.get(source.column(role))) for role in source.text_roles):
                 raise BadRecord(f"`<image>` in the text, but no column {column!r}")
             return None
+        if record.get(column) is not None:
+            raise BadRecord(f"column {column!r} is an empty list")
         cell(record, column)
-    found = picture(record[column])
+    found = picture(value)
     if source.columns.image_id is None:
         return found
     return Picture(found.locator, identifier(cell(record, source.columns.image_id), source.columns.image_id))
-
-
-def kind(value: object) -> str:
-    """What a value of JSON is, for messages."""
-    names = {bool: "a boolean", int: "a number", float: "a number", str: "text", list: "a list"}
-    if value is None:
-        return "null"
-    return "an object" if isinstance(value, Mapping) else names.get(type(value), type(value).__name__)
-
-
-def shown(value: object) -> str:
-    """A value of a record, short enough for a message."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")

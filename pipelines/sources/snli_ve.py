@@ -13,7 +13,8 @@ from pipelines.records import Entailed, Place, Record
 from pipelines.sources.lines import json_line_pieces, json_objects, opened, rejected
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import BadRecord, Unusable, cell, clean_text, identifier, kind, shown
+from pipelines.sources.records import Unusable
+from pipelines.sources.values import BadRecord, cell, clean_text, identifier, kind, shown
 
 _LABELS: Mapping[str, Literal["yes", "maybe", "no"]] = MappingProxyType(
     {"entailment": "yes", "neutral": "maybe", "contradiction": "no"}

@@ -12,7 +12,7 @@ from pipelines.recipe_sources import TextSource
 from pipelines.records import Record, Written
 from pipelines.sources.lines import byte_ranges, line_text, opened, plain_files, rejected_line, text_lines
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import BadRecord, clean_text
+from pipelines.sources.values import BadRecord, clean_text
 from translation.languages import Language, UnknownLanguage, resolve
 
 _SLOT = "{language}"

@@ -16,16 +16,8 @@ from pipelines.sources.lines import json_text, opened, rejected
 from pipelines.sources.lists import check_list, first_objects, list_objects, list_pieces
 from pipelines.sources.pictures import picture_store
 from pipelines.sources.pieces import Piece, whole_files
-from pipelines.sources.records import (
-    BadRecord,
-    Unusable,
-    answer_of,
-    cell,
-    clean_text,
-    fault,
-    identifier,
-    reject,
-)
+from pipelines.sources.records import Unusable, answer_of, fault, reject
+from pipelines.sources.values import BadRecord, cell, clean_text, identifier
 
 
 def pieces(recipe: Recipe, index: int, source: Vqav2Source) -> list[Piece]:

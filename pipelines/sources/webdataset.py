@@ -18,7 +18,8 @@ from pipelines.records import Picture, Place, Record
 from pipelines.sources.json_lines import Broken, accepted
 from pipelines.sources.lines import distinct_stems
 from pipelines.sources.pieces import Piece, whole_files
-from pipelines.sources.records import MAX_TEXT, BadRecord, broken_off, kind, record_of, reject, shown
+from pipelines.sources.records import broken_off, record_of, reject
+from pipelines.sources.values import MAX_TEXT, BadRecord, kind, shown
 
 PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
 """Extensions of pictures; where a sample has several, the first of these counts, others are masks of it."""

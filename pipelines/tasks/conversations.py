@@ -27,4 +27,5 @@ def instruct(source: Source, record: Talk, seed: int) -> Iterator[Example]:
             image_id=record.picture.image_id if record.picture else None,
             prompt=Text(prompt, translate=source.prompt == "translate"),
             target=Text(assistant),
+            conversation=record.source_id,
         )

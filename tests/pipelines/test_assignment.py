@@ -133,6 +133,8 @@ def test_a_copy_in_another_process_decides_alike() -> None:
 
 
 def test_turns_of_a_conversation_without_a_picture_stand_on_one_side() -> None:
-    turns = [replace(example(0, "instruct", picture=None), source_id=f"talk#{turn}") for turn in range(3)]
-    assert {split_key(turn) for turn in turns} == {split_key(replace(turns[0], source_id="talk"))}
+    turn = replace(example(0, "instruct", picture=None), conversation="a#talk")
+    assert {split_key(replace(turn, source_id=f"a#talk#{number}")) for number in range(3)} == {
+        "s/a#talk/instruct"
+    }
     assert len({split_key(example(number, "text", picture=None)) for number in range(3)}) == 3

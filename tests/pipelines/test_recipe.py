@@ -5,8 +5,10 @@ from __future__ import annotations
 import pickle
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from pipelines.recipe import SettingsError, load_recipe
 from pipelines.recipe_sources import CocoSource, JsonlSource
@@ -163,7 +165,7 @@ def test_survives_pickling_with_its_folder_and_lines(folder: Path) -> None:
         ("name: talks", "name: emoji", 9, "sources.1.name", "`sources.0` has this name too"),
         ("name: talks", "name: a/b", 9, "sources.1.name", "no blank or `/`"),
         ("name: talks", "name: ''", 9, "sources.1.name", "files and row ids are named by it"),
-        ("format: jsonl", "format: json", 10, "sources.1.format", "unknown format; did you mean `jsonl`?"),
+        ("format: jsonl", "format: jsnl", 10, "sources.1.format", "unknown format; did you mean `jsonl`?"),
         (
             "    format: jsonl\n",
             "",
@@ -464,3 +466,42 @@ def test_a_value_that_is_nearly_right_is_told_what_was_meant(folder: Path, overr
 
 def test_an_unknown_key_within_an_override_is_the_overrides_mistake(folder: Path) -> None:
     assert failure(folder, overrides=("filters.lidd.min=0.6",)).file == "--set"
+
+
+@pytest.mark.parametrize(
+    ("source", "key"),
+    [
+        ({"format": "text", "path": "x.de", "tasks": ["text"], "language": "de", "prompt": "keep"}, "prompt"),
+        (
+            {"format": "text", "path": "x.de", "language": "de", "languages": {"english_share": 0.1}},
+            "languages",
+        ),
+        ({"format": "jsonl", "path": "x.de", "tasks": ["text"], "images": "images"}, "images"),
+        ({"format": "jsonl", "path": "x.de", "tasks": ["text"], "columns": {"image": "x"}}, "columns.image"),
+        (
+            {"format": "csv", "path": "x.de", "tasks": ["caption"], "images": "x", "columns": {"url": "u"}},
+            "images",
+        ),
+        (
+            {
+                "format": "jsonl",
+                "path": "x.de",
+                "tasks": ["instruct"],
+                "turns": "keep",
+                "columns": {"question": "q", "answer": "a"},
+            },
+            "turns",
+        ),
+        ({"format": "webdataset", "path": "x.de", "tasks": ["vqa"], "caption": "text"}, "caption"),
+        ({"format": "webdataset", "path": "x.de", "tasks": ["caption"], "answer": "a"}, "answer"),
+        (
+            {"format": "webdataset", "path": "x.de", "tasks": ["vqa"], "conversation": "json:c"},
+            "conversation",
+        ),
+    ],
+)
+def test_a_key_without_effect_is_refused(folder: Path, source: dict[str, Any], key: str) -> None:
+    (folder / "x.de").write_text("Text.\n")
+    error = failure(folder, yaml.safe_dump({"name": "r", "sources": [{"name": "s", **source}]}))
+    assert error.key == f"sources.0.{key}"
+    assert "take it out" in str(error)

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.sources.coco_pictures import NAMES, CocoPictures, coco_number, number_of_name
 from pipelines.sources.pictures import PictureStore
-from pipelines.sources.records import BadRecord
+from pipelines.sources.values import BadRecord
 
 
 def put(folder: Path, *names: str) -> PictureStore:

@@ -253,7 +253,7 @@ def test_pictures_by_url(tmp_path: Path) -> None:
         '{"link": "https://e.org/a b.jpg#top", "image": "b.png", "caption": "A."}',
         '{"link": "ftp://e.org/a.jpg", "caption": "A."}',
         '{"link": "https://e.org/\\ud83d.jpg", "caption": "A."}',
-        '{"link": ["https://e.org/a.jpg"], "caption": "A."}',
+        '{"link": {"url": "https://e.org/a.jpg"}, "caption": "A."}',
         '{"image": "b.png", "caption": "A."}',
     ]
     (tmp_path / "x.jsonl").write_text("\n".join(lines_of))
@@ -267,7 +267,7 @@ def test_pictures_by_url(tmp_path: Path) -> None:
     not_http, surrogate, a_list, missing = [one.reason for one in rejects(records)]
     assert "image: 'ftp://e.org/a.jpg' is not of http or https" in not_http
     assert "image: " in surrogate
-    assert "column 'link' is a list, must be the URL of a picture" in a_list
+    assert "column 'link' is null, must be the URL of a picture" in a_list
     assert "no column 'link'; there: 'image, caption'" in missing
 
 

@@ -145,7 +145,11 @@ CORPUS: list[tuple[str, str | bytes, str]] = [
     ("questions", '{"image": "a.jpg", "question": "Q?", "answer": ["yes", 3]}', "item 1 is a number"),
     ("questions", '{"image": "a.jpg", "question": ["Q?"], "answer": "a"}', "question 'question' is a list"),
     ("questions", '{"image": "a.jpg", "question": "<image>\\n", "answer": "a"}', "empty but for `<image>`"),
-    ("questions", '{"image": ["a.jpg"], "question": "Q?", "answer": "a"}', "must be the path of a picture"),
+    (
+        "questions",
+        '{"image": ["a.jpg", "b.jpg"], "question": "Q?", "answer": "a"}',
+        "2 pictures, a record has one",
+    ),
     ("conversations", TURN % '{"from": "human", "value": "Q?"}', "conversation without an answer"),
     ("conversations", TURN % '{"from": "gpt", "value": "A."}', "turn 0 is by 'gpt'"),
     (

@@ -106,6 +106,33 @@ def test_questions_and_conversations(tmp_path: Path, make_recipe: MakeRecipe) ->
     assert (talk.prompt, talk.target, talk.source_id) == (Text("What?", False), Text("A dog."), "part-0@0#0")
 
 
+def test_lists_of_one_picture_and_sequences_of_turns(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    one = {"bytes": b"one", "path": None}
+    pairs = pa.list_(pa.struct([("user", pa.string()), ("assistant", pa.string())]))
+    sequence = pa.struct([("from", pa.list_(pa.string())), ("value", pa.list_(pa.string()))])
+    write(
+        tmp_path / "part-0.parquet",
+        images=pa.array([[one], [one, one], [], None], pa.list_(HF_IMAGE)),
+        paths=[["a.png"], ["a.png", "b.png"], [], None],
+        texts=pa.array([[{"user": "What?", "assistant": "A dog."}]] * 4, pairs),
+        turns=pa.array([{"from": ["human", "gpt"], "value": ["<image>\nWhat?", "A dog."]}] * 4, sequence),
+    )
+    for image in ("images", "paths"):
+        for talk in ("texts", "turns"):
+            columns = {"image": image, "conversation": talk}
+            records = read_all(make_recipe(**{**CAPTION, "tasks": ["instruct"], "columns": columns}))
+            (found,) = examples(records)
+            assert (found.prompt, found.target) == (Text("What?"), Text("A dog."))
+            assert found.source_id == "part-0@0#0"
+            if image == "images":
+                assert image_bytes(str(found.image)) == b"one"
+            assert [record.reason.split(": ", 2)[2] for record in rejects(records)] == [
+                "2 pictures, a record has one",
+                f"column '{image}' is an empty list",
+                f"column '{image}' is null",
+            ]
+
+
 def test_bad_cells_are_rejected_alone(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     captions = [b"Good.", None, b"", b"caf\xe9", b"a\0b", b"x" * 100_000, b"Good."]
     binary = pa.array(captions, pa.binary())

@@ -87,7 +87,7 @@ def test_reasons_hold_the_rationale_and_the_answer() -> None:
 
 
 def test_turns_are_split_or_kept() -> None:
-    talk = Talk(PLACE, PICTURE, (("t#0", "What is it?", "A dog."), ("t#1", "Which colour?", "Brown.")))
+    talk = Talk(PLACE, "t", PICTURE, (("t#0", "What is it?", "A dog."), ("t#1", "Which colour?", "Brown.")))
     first, second = made(source("llava"), talk)
     assert [one.prompt and one.prompt.text for one in (first, second)] == ["What is it?", "Which colour?"]
     alone, after = made(source("llava", turns="keep"), talk)
