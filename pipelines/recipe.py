@@ -76,7 +76,8 @@ class Answers(Section):
     """How short answers to questions are translated: one entry per language and answer, see `answers.tsv`."""
 
     context: bool = True
-    """Try each answer with its questions too, and take what comes back better; not with `round_trip: none`."""
+    """Try each answer with its questions too, and take what comes back better (if `round_trip` is not
+    `none`)."""
     file: Filled | None = None
     """A reviewed `answers.tsv` of an earlier run; its entries are taken as they are."""
 

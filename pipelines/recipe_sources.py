@@ -171,13 +171,14 @@ class AokvqaSource(_Source):
 
 
 class LlavaSource(_Source):
-    """LLaVA-Instruct: `detail_23k`, `conversation_58k`, `complex_reasoning_77k`, the 150k and 665k files."""
+    """LLaVA-Instruct: `detail_23k`, `conversation_58k`, `complex_reasoning_77k`, the 150k and 665k files, and
+    others of that layout. Ids need not be unique: a hash of the conversation is added."""
 
     possible: ClassVar[tuple[Task, ...]] = ("instruct",)
 
     format: Literal["llava"]
     path: Files
-    """The JSON file, or a glob."""
+    """The JSON file, one list or lines, or a glob."""
     images: Pictures
     """What `image` is relative to; a bare COCO number is found under 2014's and 2017's names."""
     tasks: Tasks = ("instruct",)

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
@@ -131,6 +132,13 @@ def json_objects(
         else:
             why = f"is {kind(value)}, must be an object"
             yield place, reject(source.name, source.tasks[0], place, place.id, why, json_text(value))
+
+
+def first_lines(file: BinaryIO, number: int) -> Iterator[dict[str, object]]:
+    """Those among the first JSON lines of a file that are objects."""
+    for _, value in islice(json_lines.lines(file, 0, 2**62), number):
+        if isinstance(value, dict):
+            yield value
 
 
 def rejected(

@@ -21,29 +21,35 @@ from translation.settings_file import Key
 _OPENERS = {"list": b"[", "object": b"{"}
 
 
-def list_pieces(
-    recipe: Recipe, index: int, top: Literal["list", "object"] | None, path: str | None = None
-) -> list[Piece]:
-    """The files of a source, each as one piece: JSON can only be read from its start.
+_Top = Literal["list", "object"]
+
+
+def list_pieces(recipe: Recipe, index: int, top: _Top | None, path: str | None = None) -> list[Piece]:
+    """The files of a source, each as one piece. Raises `SettingsError` as `plain_files` and `list_piece`."""
+    return [list_piece(recipe, index, piece, head, top, path) for piece, head in plain_files(recipe, index)]
+
+
+def list_piece(
+    recipe: Recipe, index: int, piece: Piece, head: bytes, top: _Top | None, path: str | None = None
+) -> Piece:
+    """A file as one piece: JSON can only be read from its start.
 
     Args:
-        top: what a file must be; None for either.
+        head: the file's first bytes, as of `plain_files`.
+        top: what the file must be; None for either.
         path: the key of the list of records in that object, where they are not the object's own values.
 
     Raises:
-        SettingsError: as `plain_files`, or a file is something else, or has no such list.
+        SettingsError: the file is something else, or has no such list.
     """
-    found = []
     key = ("sources", index, recipe.sources[index].main)
-    for piece, head in plain_files(recipe, index):
-        start = head.lstrip()
-        if top is not None and start and not start.startswith(_OPENERS[top]):
-            there = {b"[": "a JSON list", b"{": "a JSON object, or has one a line"}
-            is_there = there.get(start[:1], f"no JSON: starts with {start[:20].decode(errors='replace')!r}")
-            raise recipe.error(key, f"{piece.label} is {is_there}; must be one JSON {top} of records")
-        check_list(recipe, key, piece, path)
-        found.append(piece)
-    return found
+    start = head.lstrip()
+    if top is not None and start and not start.startswith(_OPENERS[top]):
+        there = {b"[": "a JSON list", b"{": "a JSON object, or has one a line"}
+        is_there = there.get(start[:1], f"no JSON: starts with {start[:20].decode(errors='replace')!r}")
+        raise recipe.error(key, f"{piece.label} is {is_there}; must be one JSON {top} of records")
+    check_list(recipe, key, piece, path)
+    return piece
 
 
 def check_list(recipe: Recipe, key: Key, piece: Piece, path: str | None) -> None:

@@ -1,9 +1,10 @@
-"""LLaVA-Instruct: one list of `{id, image, conversations}`, also the 150k and the 665k file."""
+"""LLaVA-Instruct: `{id, image, conversations}`, one list of them as the 150k and the 665k file, or lines."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from pipelines.examples import Reject
 from pipelines.recipe import Recipe
@@ -11,17 +12,37 @@ from pipelines.recipe_sources import LlavaSource
 from pipelines.records import Picture, Place, Record, Talk
 from pipelines.sources.coco_pictures import PROBES, CocoPictures, number_of_name
 from pipelines.sources.conversations import Item, marked, turns
-from pipelines.sources.lines import json_text, opened, rejected
-from pipelines.sources.lists import first_objects, list_objects, list_pieces
+from pipelines.sources.json_lines import BOM
+from pipelines.sources.lines import (
+    HEAD,
+    byte_ranges,
+    first_lines,
+    json_objects,
+    json_text,
+    opened,
+    plain_files,
+    rejected,
+)
+from pipelines.sources.lists import first_objects, list_objects, list_piece
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import Unusable, reject
+from pipelines.sources.records import Unusable, only_picture, reject
 from pipelines.sources.values import BadRecord, cell, identifier, kind
 
 
 def pieces(recipe: Recipe, index: int, source: LlavaSource) -> list[Piece]:
-    """One piece per file. Raises `SettingsError` as `list_pieces`."""
-    return list_pieces(recipe, index, "list")
+    """One piece per list, or byte range of JSON lines. Raises `SettingsError` as `list_piece`."""
+    found: list[Piece] = []
+    for piece, head in plain_files(recipe, index):
+        if _has_lines(head):
+            found.extend(byte_ranges(piece))
+        else:
+            found.append(list_piece(recipe, index, piece, head, "list"))
+    return found
+
+
+def _has_lines(head: bytes) -> bool:
+    return head.lstrip().startswith(b"{")
 
 
 def read(recipe: Recipe, source: LlavaSource, piece: Piece) -> Iterator[Record | Reject]:
@@ -32,13 +53,14 @@ def read(recipe: Recipe, source: LlavaSource, piece: Piece) -> Iterator[Record |
     """
     store = picture_store(recipe.source_path(source.images))
     with opened(piece) as file:
-        names = [one.get("image") for one in first_objects(file, None, PROBES)]
+        lines = _has_lines(file.read(HEAD).removeprefix(BOM))
+        first = first_lines(file, PROBES) if lines else first_objects(file, None, PROBES)
+        names = [one.get("image") for one in first]
         pictures = CocoPictures(store, [number_of_name(name) for name in names if isinstance(name, str)])
-        for position, _, value in list_objects(source, piece, file):
+        for place, value in json_objects(source, piece, file) if lines else _listed(source, piece, file):
             if isinstance(value, Reject):
                 yield value
                 continue
-            place = piece.place("byte", position)
             try:
                 picture = _picture(store, pictures, value)
                 source_id = identifier(cell(value, "id"), "id")
@@ -49,6 +71,13 @@ def read(recipe: Recipe, source: LlavaSource, piece: Piece) -> Iterator[Record |
                 yield rejected(source, place, value, "id", error)
                 continue
             yield from _talk(source, place, f"{source_id}-{_digest(said)}", picture, said, value)
+
+
+def _listed(
+    source: LlavaSource, piece: Piece, file: BinaryIO
+) -> Iterator[tuple[Place, dict[str, object] | Reject]]:
+    for position, _, value in list_objects(source, piece, file):
+        yield piece.place("byte", position), value
 
 
 def _talk(
@@ -77,7 +106,7 @@ def _digest(said: list[Item]) -> str:
 
 def _picture(store: PictureStore, pictures: CocoPictures, value: dict[str, object]) -> Picture | None:
     """None for a conversation about no picture."""
-    name = value.get("image")
+    name = only_picture(value.get("image"))
     if name is None:
         if marked(value.get("conversations")):
             raise BadRecord("`<image>` in the text, but no `image`")

@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import islice
 
 from pipelines.examples import Reject
 from pipelines.images import image_id, relative_image_path
@@ -14,8 +13,7 @@ from pipelines.inputs import open_input
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import Nlvr2Source
 from pipelines.records import Picture, Place, Record, Stated
-from pipelines.sources import json_lines
-from pipelines.sources.lines import json_line_pieces, json_objects, opened, rejected
+from pipelines.sources.lines import first_lines, json_line_pieces, json_objects, opened, rejected
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece
 from pipelines.sources.records import Unusable
@@ -159,9 +157,7 @@ def _layout(images: str, path: str) -> str:
     store = picture_store(images)
     found = dict.fromkeys(_LAYOUTS, 0)
     with open_input(path) as file:
-        for _, value in islice(json_lines.lines(file, 0, 2**62), PROBES):
-            if not isinstance(value, dict):
-                continue
+        for value in first_lines(file, PROBES):
             try:
                 names = _names(value)
             except ValueError:

@@ -145,3 +145,17 @@ def test_real_excerpts(make_recipe: MakeRecipe) -> None:
     records = read_all(make_recipe(format="llava", path=str(SHARED / "*k.json"), images="images"))
     assert len(examples(records)) == len(records) == 5
     assert not any("<image>" in one.prompt.text for one in examples(records) if one.prompt)
+
+
+def test_lines_are_read_as_a_list_is(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    (tmp_path / "images/train2017").mkdir(parents=True)
+    (tmp_path / "images/train2017/000000033471.jpg").touch()
+    several = {**BUS, "image": ["000000033471.jpg", "b.jpg"]}
+    records = [BUS, {**WHY, "image": ["000000033471.jpg"]}, several, "none"]
+    listed = read(tmp_path, make_recipe, records)
+    assert [one.image for one in examples(listed)] == [f"{tmp_path}/images/./train2017/000000033471.jpg"] * 3
+    assert ["2 pictures, a record has one" in one.reason for one in rejects(listed)] == [True, False]
+    (tmp_path / "l.json").write_text("\ufeff" + "\n".join(map(json.dumps, records)))
+    lines = read_all(make_recipe(format="llava", path="l.json", images="images"))
+    assert examples(lines) == examples(listed)
+    assert len(rejects(lines)) == 2
