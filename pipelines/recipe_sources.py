@@ -124,7 +124,8 @@ class CocoSource(_Source):
 
 
 class CapfiltSource(_Source):
-    """BLIP's web captions (`ccs_synthetic_filtered_large.json`): one list of `{caption, url, image}`."""
+    """BLIP's web captions (`ccs_synthetic_filtered_large.json`): one list of `{caption, url}`, in some copies
+    with `image`, the path of a downloaded picture."""
 
     possible: ClassVar[tuple[Task, ...]] = ("caption", "matching")
 
@@ -276,7 +277,8 @@ class Columns(Section):
     """Default: `rationale`; a text or a list of them."""
     conversation: Filled | None = None
     """Default: `conversations`; LLaVA's `from`/`value`, chat's `role`/`content` (a text, or parts of text and
-    image), or the Cauldron's `user`/`assistant`; a message of the system before them is left out."""
+    image), or the Cauldron's `user`/`assistant`; what the system or the assistant says before the
+    first question is left out."""
     text: Filled | None = None
     """Default: `text`."""
 

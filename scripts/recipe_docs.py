@@ -88,7 +88,7 @@ EXAMPLES_OF_FORMATS: Mapping[str, Mapping[str, Any]] = {
     "snli_ve": {"path": "snli_ve_train.jsonl", "images": "flickr30k-images/"},
     "jsonl": {"path": "questions-*.jsonl"},
     "json": {"path": "TextVQA_train.json"},
-    "csv": {"path": "Train_GCC-training.tsv"},
+    "csv": {"path": "questions.csv"},
     "parquet": {"path": "data/train-*.parquet"},
     "webdataset": {"path": "shards/*.tar"},
     "text": {"path": "wikipedia/{language}.txt"},

@@ -23,7 +23,7 @@ from translation.filters.repetition import repetition
 from translation.languages import languages
 from translation.model import SENTENCEPIECE, ModelDescription, ModelError, read_description
 from translation.shortlists import ShortlistReport, read_shortlists
-from translation.tokenizer import END, UNKNOWN, Tokenizer
+from translation.tokenizer import END, Tokenizer, has_text
 from translation.translations import Decoding, Request, Translation
 
 BATCH_TEXTS: Mapping[str, int] = MappingProxyType({"cpu": 512, "cuda": 2048})
@@ -254,7 +254,7 @@ class Engine:
                 log_probability=one.log_probability,
                 ended=one.ended,
                 cut_off=len(pieces) > limit or not one.ended,
-                unknown=UNKNOWN in one.tokens,
+                unknown=not all(map(has_text, one.tokens)),
             )
             for request, pieces, one in zip(requests, tokens, decoded, strict=True)
         }

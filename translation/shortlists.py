@@ -24,13 +24,11 @@ from pathlib import Path
 
 from translation.languages import languages
 from translation.model import LISTS, ModelDescription, ModelError
-from translation.tokenizer import END, UNKNOWN
+from translation.tokenizer import CONTROL, END
 from translation.translations import Decoding
 
 VOCABULARY = "shared_vocabulary.json"
 VOCABULARY_MAP, SHORTLISTS = LISTS
-
-_CONTROL = frozenset({"<s>", "<pad>", END, UNKNOWN})
 
 _MARK = "list:"
 """Begins the tokens under which lists stand in the map. SentencePiece makes none of them of a text: where a
@@ -148,7 +146,7 @@ def in_front(vocabulary: Iterable[str]) -> list[str]:
     """
     there = list(vocabulary)
     codes = languages().keys()
-    return [token for token in there if token in _CONTROL] + [token for token in there if token in codes]
+    return [token for token in there if token in CONTROL] + [token for token in there if token in codes]
 
 
 def is_ordered(vocabulary: Sequence[str]) -> bool:

@@ -34,6 +34,9 @@ _ENTRY_KEYS = ("id", "text", "origin")
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]]*$")
 
+_GOES_ON = frozenset(",:-–—/\\*_#&@%")
+"""Punctuation that ends no sentence; a semicolon does in Greek."""
+
 _Entry = TypeVar("_Entry")
 
 
@@ -61,7 +64,9 @@ class Template:
     def fill(self, language: Language, slot: str | None) -> str:
         """The prompt for a target in `language`; whatever the slot holds stays as it is.
 
-        Where words of the template follow a sentence that has no mark at its end, they start a new line.
+        Words of the template start a new line behind a sentence that has no mark at its end, and stand apart
+        from one of several lines, which may be code or a table. Quotation marks around one that has some
+        itself become typographic.
 
         Raises:
             ValueError: the template has a slot and there is nothing for it.
@@ -72,9 +77,13 @@ class Template:
             raise ValueError(
                 f"template {self.id!r} of family {self.family!r} needs a {self.slot}, there is none"
             )
-        text = self.text
-        if self.slot in SENTENCES and slot and unicodedata.category(slot[-1])[0] in "LMN":
-            text = text.replace(f"{{{self.slot}}} ", f"{{{self.slot}}}\n")
+        text, place = self.text, f"{{{self.slot}}}"
+        if '"' in slot:
+            text = text.replace(f'"{place}"', f"“{place}”")
+        if self.slot in SENTENCES and "\n" in slot:
+            text = text.replace(f" {place}", f"\n\n{place}").replace(f"{place} ", f"{place}\n\n")
+        elif self.slot in SENTENCES and slot and not _ends(slot):
+            text = text.replace(f"{place} ", f"{place}\n")
         return _filled(text, {"language": language.name, self.slot: slot})
 
 
@@ -216,6 +225,11 @@ def target_wording(family_name: str, seed: int, example_id: str) -> Wording:
         having = ", ".join(name for name, one in _table().items() if one.targets)
         raise ValueError(f"family {family_name!r} has no wordings of targets; {having} has")
     return _pick(options, _digest(seed, "target", family_name, example_id))
+
+
+def _ends(sentence: str) -> bool:
+    """Whether it ends in a mark behind which another sentence may stand, of whatever script."""
+    return unicodedata.category(sentence[-1])[0] == "P" and sentence[-1] not in _GOES_ON
 
 
 def _digest(seed: int, kind: str, family_name: str, example_id: str) -> bytes:

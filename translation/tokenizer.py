@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import sentencepiece
 
 END = "</s>"
 UNKNOWN = "<unk>"
+CONTROL = frozenset({"<s>", "<pad>", END, UNKNOWN})
+"""Pieces that stand for no text."""
+
+_LANGUAGE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 
 
 class Tokenizer:
@@ -38,6 +43,15 @@ class Tokenizer:
         return pieces
 
     def decode(self, pieces: Sequence[str]) -> str:
-        """Text of pieces; `<unk>` is left out (the engine flags it)."""
-        text: str = self._processor.decode([piece for piece in pieces if piece != UNKNOWN])
+        """Text of pieces; those without text are left out (the engine flags them)."""
+        text: str = self._processor.decode([piece for piece in pieces if has_text(piece)])
         return text
+
+
+def has_text(piece: str) -> bool:
+    """Whether a piece stands for text, and is neither a control token nor the code of a language.
+
+    Behind the prefix a code is a slip of the model, as `<unk>` is. Text that spells a code is never such a
+    piece: SentencePiece has those codes in none of its own.
+    """
+    return piece not in CONTROL and piece != "<mask>" and _LANGUAGE.fullmatch(piece) is None

@@ -1,4 +1,4 @@
-"""BLIP's web captions (`ccs_synthetic_filtered_large.json`): one list of `{caption, url, image}`."""
+"""BLIP's web captions (`ccs_synthetic_filtered_large.json`): one list of `{caption, url}`, or with `image`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,32 @@ from pipelines.examples import Reject
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import CapfiltSource
 from pipelines.records import Captioned, Picture, Record
+from pipelines.sources.json_lists import first_item
 from pipelines.sources.lines import opened, rejected
 from pipelines.sources.lists import list_objects, list_pieces
 from pipelines.sources.pictures import picture_store
 from pipelines.sources.pieces import Piece
 from pipelines.sources.records import Unusable, pictures_at_urls
-from pipelines.sources.values import MAX_ID, BadRecord, cell, clean_text, kind, shown
+from pipelines.sources.values import MAX_ID, BadRecord, caption_text, cell, kind, shown
 
 
 def pieces(recipe: Recipe, index: int, source: CapfiltSource) -> list[Piece]:
-    """One piece per file. Raises `SettingsError` as `list_pieces`."""
-    return list_pieces(recipe, index, "list")
+    """One piece per file.
+
+    Raises:
+        SettingsError: as `list_pieces`, or `images` is named and the first record does not name its picture.
+    """
+    found = list_pieces(recipe, index, "list")
+    for piece in found if source.images is not None else ():
+        first = first_item(piece.path)
+        if first is not None and isinstance(first[2], dict) and "image" not in first[2]:
+            remedy = (
+                "take `images` out and allow the download of `url` with `download`, or fetch the pictures "
+                "with img2dataset and read its shards (`format: webdataset`)"
+            )
+            what = f"the records of {piece.label} have no `image` that names a file there"
+            raise recipe.error(("sources", index, "images"), f"{what}; {remedy}")
+    return found
 
 
 def read(recipe: Recipe, source: CapfiltSource, piece: Piece) -> Iterator[Record | Reject]:
@@ -35,21 +50,32 @@ def read(recipe: Recipe, source: CapfiltSource, piece: Piece) -> Iterator[Record
                 continue
             place = piece.place("byte", position)
             try:
-                caption = clean_text(cell(value, "caption"), "caption")
+                captions = _captions(cell(value, "caption"))
                 name = cell(value, column)
                 if not isinstance(name, str):
                     raise BadRecord(f"`{column}` is {kind(name)}, must be text")
                 found = picture(name)
-                digest = hashlib.blake2b(caption.encode(), digest_size=6).hexdigest()
-                source_id = f"{found.image_id}-{digest}"
-                if len(source_id) > MAX_ID or not source_id.isprintable():
+                if len(found.image_id) > MAX_ID - 13 or not found.image_id.isprintable():
                     raise BadRecord(
                         f"`{column}` is {shown(name)}; ids are made of it: at most {MAX_ID - 20} printable "
                         "characters"
                     )
-                yield Captioned(place, found, ((source_id, caption),))
+                yield Captioned(place, found, tuple((_id(found, one), one) for one in captions))
             except Unusable as error:
                 yield rejected(source, place, value, "id", error)
+
+
+def _captions(value: object) -> tuple[str, ...]:
+    """The caption, or several, as in BLIP's files of COCO's parts for validation and test."""
+    if not isinstance(value, list):
+        return (caption_text(value, "caption"),)
+    if not value:
+        raise BadRecord("`caption` is an empty list")
+    return tuple(dict.fromkeys(caption_text(one, f"caption {index}") for index, one in enumerate(value)))
+
+
+def _id(picture: Picture, caption: str) -> str:
+    return f"{picture.image_id}-{hashlib.blake2b(caption.encode(), digest_size=6).hexdigest()}"
 
 
 def _pictures(recipe: Recipe, source: CapfiltSource) -> tuple[str, Callable[[str], Picture]]:

@@ -14,7 +14,7 @@ from pipelines.sources.lists import check_list, first_objects, list_objects, lis
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece
 from pipelines.sources.records import Unusable, fault, reject
-from pipelines.sources.values import BadRecord, cell, clean_text, identifier, kind, shown
+from pipelines.sources.values import BadRecord, caption_text, cell, identifier, kind, shown
 
 SPLITS = ("train", "restval", "val", "test")
 """Karpathy's."""
@@ -91,7 +91,7 @@ def _official(
             continue
         try:
             source_id = identifier(cell(value, "id"), "id")
-            text = clean_text(cell(value, "caption"), "caption")
+            text = caption_text(cell(value, "caption"), "caption")
             image = cell(value, "image_id")
             group = groups.get(image) if type(image) in _ID_TYPES else None
             if group is None:
@@ -145,7 +145,7 @@ def _karpathy(
             if not isinstance(sentence, dict):
                 raise BadRecord(f"sentence {index} is {kind(sentence)}, must be an object")
             source_id = identifier(cell(sentence, "sentid"), "sentid")
-            captions.append((source_id, clean_text(cell(sentence, "raw"), f"raw of sentence {index}")))
+            captions.append((source_id, caption_text(cell(sentence, "raw"), f"raw of sentence {index}")))
         except BadRecord as error:
             faults.append(_rejected(source, place, source_id, error, sentence, picture.image_id))
     if captions:

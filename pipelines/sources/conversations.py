@@ -35,7 +35,7 @@ class _Said(NamedTuple):
 
 
 def turns(value: object, column: str, *, together: bool) -> Iterator[Item]:
-    """The pairs of a conversation; a message of the system before them is left out.
+    """The pairs of a conversation; what the system or the assistant says before them is left out.
 
     Args:
         together: a prompt holds what was said before, so nothing can follow a pair that cannot be used.
@@ -49,7 +49,7 @@ def turns(value: object, column: str, *, together: bool) -> Iterator[Item]:
         if one.role not in _SPEAKERS[index % 2]:
             right = " or ".join(_SPEAKERS[index % 2])
             raise BadRecord(f"{one.where} is by {shown(one.role)}, must be by {right}: they alternate")
-        if isinstance(one.text, str):
+        if isinstance(one.text, str) and index % 2 == 0:
             marks += one.text.count(_MARK)
     if len(said) == 1:
         raise BadRecord("conversation without an answer")
@@ -86,13 +86,16 @@ def without_mark(text: str, what: str) -> str:
 
 
 def _said(value: object, column: str) -> list[_Said]:
-    """Who says what, without a first message of the system. Raises `BadRecord`."""
+    """Who says what, from the first question on. Raises `BadRecord`."""
     if isinstance(value, Mapping):
         value = _listed(value, column)
     if not isinstance(value, list):
         raise BadRecord(f"conversation {column!r} is {kind(value)}, must be a list of turns")
     said = [one for index, turn in enumerate(value) for one in _turn(turn, index)]
     if said and said[0].role == "system":
+        del said[0]
+    # Some conversations were cut from longer ones; LLaVA's own loader leaves such an answer out too.
+    if len(said) > 2 and said[0].role in _SPEAKERS[1] and said[1].role in _SPEAKERS[0]:
         del said[0]
     if not said:
         raise BadRecord(f"conversation {column!r} is empty")
@@ -152,6 +155,9 @@ def _pair(said: Sequence[_Said], pair: int) -> Item:
         prompt = without_mark(clean_text(asked.text, asked.where, verbatim=True), asked.where)
         if len(said) == 1:
             raise BadRecord(f"{asked.where} has no answer")
-        return Item(suffix, clean_text(said[1].text, said[1].where, verbatim=True), prompt)
+        answer = clean_text(said[1].text, said[1].where, verbatim=True)
+        if _MARK in answer:
+            raise BadRecord(f"{said[1].where} has a mark `{_MARK}`, which stands for a picture")
+        return Item(suffix, answer, prompt)
     except BadRecord as error:
         return Item(suffix, fault=str(error))

@@ -1,4 +1,7 @@
-"""CSV and TSV with a header line, quoted as RFC 4180 says; positions and made-up ids are lines, from 1."""
+"""CSV and TSV with a header line, quoted as RFC 4180 says; positions and made-up ids are lines, from 1.
+
+Where a line of a TSV cannot be read so, its quotation marks are taken as they stand: CC3M's are.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,9 @@ from pipelines.sources.values import MAX_TEXT
 
 MAX_RECORD = 10 * MAX_TEXT
 """Characters of a record; a longer one has a quotation mark that nothing closes."""
+
+LONG_NAME = 60
+"""Characters of what is hardly the name of a column."""
 
 
 class _TooLong(Exception):
@@ -64,6 +70,8 @@ def _check_header(recipe: Recipe, index: int, source: CsvSource, piece: Piece) -
     hint = ""
     if len(header) == 1:
         hint = f"; {'commas' if _separator(piece) == ',' else 'tabs'} part the columns, by the file's name"
+    elif any("://" in name or len(name) > LONG_NAME for name in header):
+        hint = "; the first line must name the columns, is it a record? Put one with the names before it"
     check_columns(recipe, index, source, header, piece.label, hint)
     for role, column in required_columns(source).items():
         if header.count(column) > 1:
@@ -129,6 +137,10 @@ def _rows(file: BinaryIO, piece: Piece) -> Iterator[tuple[int, _Row]]:
             reason = "quotation marks around tabs and line breaks; is the first not closed?"
         if width and reason is None and len(row) != width:
             reason = f"{len(row)} columns, but the header has {width}"
+        if reason is not None and separator == "\t" and width and lines.no_utf8() is None:
+            plain = lines.plain_cells(separator, width)
+            if plain is not None:
+                row, reason = plain, None
         if reason is None:
             width = width or len(row)
             yield first, row
@@ -183,15 +195,30 @@ class _Lines:
                     return f"no UTF-8 at character {error.start} of line {number} (0x{byte:02x})"
         return None
 
+    def plain_cells(self, separator: str, width: int) -> list[str] | None:
+        """The cells of the record's first line, whatever is quoted, if they are as many as they should be.
+
+        The other lines will be read again then.
+        """
+        cells = self._record[0].rstrip("\r\n").split(separator)
+        if len(cells) != width:
+            return None
+        self._put_back(1)
+        return cells
+
     def bad_record(self, separator: str, width: int) -> str:
         """The lines of the record that are bad; the others will be read again."""
         for index in range(1, len(self._record)):
             if _width(self._record[index], separator) == width:
-                self._again.extendleft(reversed(self._record[index:]))
-                self._number -= len(self._record) - index
-                del self._record[index:]
+                self._put_back(index)
                 break
         return "".join(self._record)
+
+    def _put_back(self, index: int) -> None:
+        """The record's lines from this one on will be read again."""
+        self._again.extendleft(reversed(self._record[index:]))
+        self._number -= len(self._record) - index
+        del self._record[index:]
 
 
 def _width(line: str, separator: str) -> int:

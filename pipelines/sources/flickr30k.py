@@ -33,7 +33,7 @@ from pipelines.sources.lines import (
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece, whole_files
 from pipelines.sources.records import Unusable, fault, reject
-from pipelines.sources.values import BadRecord, cell, clean_text, identifier, kind
+from pipelines.sources.values import BadRecord, caption_text, cell, identifier, kind
 
 PIECE_FILES = 2_000
 """Of Entities, with one file per picture, in one piece."""
@@ -226,7 +226,7 @@ def _of_picture(
             failed = f"{picture.image_id}#{entry.number}"
             if failed in captions:
                 raise BadRecord(f"number {entry.number} of {entry.name} stands there twice")
-            captions[failed] = clean_text(entry.text, f"caption {entry.number}")
+            captions[failed] = caption_text(entry.text, f"caption {entry.number}")
             place = place or entry.place
         except Unusable as error:
             rejects.append(reject(source.name, source.tasks[0], entry.place, failed, fault(error), entry.raw))

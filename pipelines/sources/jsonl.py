@@ -5,22 +5,52 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+import orjson
+
 from pipelines.examples import Reject
+from pipelines.inputs import open_input
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import JsonlSource
 from pipelines.records import Record
-from pipelines.sources.lines import json_line_pieces, json_objects, json_text, opened
+from pipelines.sources.json_lines import BOM, MAX_LINE
+from pipelines.sources.lines import HEAD, json_line_pieces, json_objects, json_text, opened
 from pipelines.sources.pieces import Piece
 from pipelines.sources.records import picture_of_cell, record_of
+from pipelines.sources.values import shown
 
 
 def pieces(recipe: Recipe, index: int, source: JsonlSource) -> list[Piece]:
     """Byte ranges of the files; a line belongs to the range that it starts in.
 
     Raises:
-        SettingsError: a file is compressed, UTF-16, or one JSON list and no lines.
+        SettingsError: a file is compressed, UTF-16, or one JSON list or object and no lines.
     """
-    return json_line_pieces(recipe, index)
+    found = json_line_pieces(recipe, index)
+    for piece in found:
+        if piece.start == 0:
+            _check_lines(recipe, index, source, piece)
+    return found
+
+
+def _check_lines(recipe: Recipe, index: int, source: JsonlSource, piece: Piece) -> None:
+    """That a file is not one object with the records in it. Raises `SettingsError`."""
+    with open_input(piece.path, HEAD) as file:
+        first = file.readline(MAX_LINE).removeprefix(BOM)
+        alone = not file.read(1)
+    keys = ""
+    if first.strip() != b"{":
+        try:
+            value = orjson.loads(first) if alone else None
+        except orjson.JSONDecodeError:
+            return
+        if not isinstance(value, dict) or any(source.column(role) in value for role in source.text_roles):
+            return
+        found = [key for key, one in value.items() if isinstance(one, list | dict) and one]
+        if not found:
+            return
+        keys = f" of {', '.join(map(shown, found[:6]))}"
+    remedy = "`format: json` reads it, with the key of the records as `field`"
+    raise recipe.error(("sources", index, "path"), f"{piece.label} is one JSON object{keys}; {remedy}")
 
 
 def read(recipe: Recipe, source: JsonlSource, piece: Piece) -> Iterator[Record | Reject]:

@@ -63,7 +63,7 @@ def read(recipe: Recipe, source: LlavaSource, piece: Piece) -> Iterator[Record |
                 continue
             try:
                 picture = _picture(store, pictures, value)
-                source_id = identifier(cell(value, "id"), "id")
+                source_id = place.id if value.get("id") is None else identifier(value["id"], "id")
                 said = list(
                     turns(cell(value, "conversations"), "conversations", together=source.turns == "keep")
                 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,7 +19,15 @@ from pipelines.records import Asked, Captioned, Picture, Place, Record, Talk, Wr
 from pipelines.sources.conversations import Item, marked, turns, without_mark
 from pipelines.sources.pictures import picture_store, url_picture
 from pipelines.sources.pieces import Piece
-from pipelines.sources.values import BadRecord, cell, clean_text, distinct_texts, identifier, kind
+from pipelines.sources.values import (
+    BadRecord,
+    caption_text,
+    cell,
+    clean_text,
+    distinct_texts,
+    identifier,
+    kind,
+)
 
 MAX_RECORD = 2_000
 """Characters of a raw record that a reject keeps."""
@@ -197,7 +208,7 @@ def _captioned(
     picture: Callable[[object], Picture],
 ) -> Captioned:
     column = source.column("caption")
-    text = clean_text(record[column], f"caption {column!r}")
+    text = caption_text(record[column], f"caption {column!r}")
     image = _picture(source, record, picture)
     assert image is not None
     return Captioned(place, image, ((source_id, text),))
@@ -208,7 +219,7 @@ def _texts(
 ) -> _Items | _Question | Written:
     if "text" in source.tasks:
         column = source.column("text")
-        text = clean_text(cell(record, column), f"text {column!r}", verbatim=True)
+        text = clean_text(cell(record, column), f"text {column!r}", verbatim=True, limit=None)
         return Written(place, source_id, text)
     if source.in_turns:
         column = source.column("conversation")
@@ -231,13 +242,13 @@ def _record_id(source: RecordSource, record: Mapping[str, object], place: Place)
 def _captions(record: Mapping[str, object], column: str) -> Iterator[Item]:
     captions = cell(record, column)
     if not isinstance(captions, list):
-        yield Item("", clean_text(captions, f"caption {column!r}"))
+        yield Item("", caption_text(captions, f"caption {column!r}"))
     elif not captions:
         raise BadRecord(f"caption {column!r} is an empty list")
     else:
         for index, caption in enumerate(captions):
             try:
-                yield Item(f"#{index}", clean_text(caption, f"caption {column!r} item {index}"))
+                yield Item(f"#{index}", caption_text(caption, f"caption {column!r} item {index}"))
             except BadRecord as error:
                 yield Item(f"#{index}", fault=str(error))
 
@@ -247,7 +258,10 @@ def _question(source: RecordSource, record: Mapping[str, object]) -> _Question:
     what = f"question {column!r}"
     question = without_mark(clean_text(cell(record, column), what), what)
     column = source.column("answer")
-    answer = answer_of(cell(record, column), f"answer {column!r}")
+    value = cell(record, column)
+    if type(value) is int and "choices" in record:
+        raise BadRecord(f"answer {column!r} is the number of one of the `choices`; give that as text")
+    answer = answer_of(value, f"answer {column!r}")
     if "reason" not in source.tasks:
         return _Question(question, answer, ())
     rationales, fault = rationales_of(source, lambda: _rationales(source, record))
@@ -278,16 +292,29 @@ def _rationales(source: RecordSource, record: Mapping[str, object]) -> tuple[str
 
 
 def answer_of(value: object, what: str) -> str:
-    """A text, or the most common of a list of them (VQAv2: mappings with `answer`), the first of equals."""
+    """A text or number, or the most common of a list of them (VQAv2: mappings with `answer`), the first of
+    equals; a list may be written as text (`"['ride', 'walk']"`, as in A-OKVQA's data set on the hub).
+    """
+    if isinstance(value, str) and _LIST.match(value):
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            value = ast.literal_eval(value)
     if not isinstance(value, list):
-        return clean_text(value, what)
+        return clean_text(_written(value), what)
     if not value:
         raise BadRecord(f"{what} is an empty list")
     answers = [one.get("answer") if isinstance(one, Mapping) else one for one in value]
     # Who gave no answer does not take that of others away.
     given = [(index, one) for index, one in enumerate(answers) if one is not None and str(one).strip()]
-    texts = [clean_text(one, f"{what} item {index}") for index, one in given or enumerate(answers)]
+    texts = [clean_text(_written(one), f"{what} item {index}") for index, one in given or enumerate(answers)]
     return Counter(texts).most_common(1)[0][0]
+
+
+_LIST = re.compile(r"""\s*\[\s*['"].*['"]\s*\]\s*$""", re.DOTALL)
+
+
+def _written(value: object) -> object:
+    """A whole number as text (`How many?`); anything else as it is."""
+    return str(value) if type(value) is int and abs(value) < 10**15 else value
 
 
 def _picture(

@@ -46,7 +46,7 @@ def read(recipe: Recipe, source: TextSource, piece: Piece) -> Iterator[Record | 
         for offset, line, size in text_lines(file, piece.start, piece.end):
             place = piece.place("byte", offset)
             try:
-                text = clean_text(line_text(line, offset, size), "the text", verbatim=True)
+                text = clean_text(line_text(line, offset, size), "the text", verbatim=True, limit=None)
                 yield Written(place, place.id, text, code)
             except BadRecord as error:
                 yield rejected_line(source, place, line, error)

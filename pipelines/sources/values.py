@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
+from unicodedata import category
 
 MAX_TEXT = 20_000
 """Characters of one caption, question or answer; longer ones are scraped pages, not captions."""
@@ -48,15 +49,16 @@ def identifier(value: object, column: str) -> str:
     return value
 
 
-_ENTITY = re.compile(r"&(?:amp|quot|apos|lt|gt|nbsp|#0?39|#x27|#34);")
-"""What web pages write for a few signs; texts that were taken from them still have it."""
+_ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});")
+"""What web pages write for signs; texts that were taken from them still have it."""
 
 
-def clean_text(value: object, what: str, *, verbatim: bool = False) -> str:
-    """A text without white space around it, and with the signs that `&amp;` and the like stand for.
+def clean_text(value: object, what: str, *, verbatim: bool = False, limit: int | None = MAX_TEXT) -> str:
+    """A text without white space around it or control characters, with the signs that `&amp;` stands for.
 
     Args:
-        verbatim: leave those as they are: in what may be about web pages.
+        verbatim: leave those that `&amp;` and the like stand for as they are: in what may be about web pages.
+        limit: characters that it may have; None for any number.
 
     Raises:
         BadRecord: it is no text, empty, too long, or holds NUL or half of a surrogate pair.
@@ -64,13 +66,15 @@ def clean_text(value: object, what: str, *, verbatim: bool = False) -> str:
     if not isinstance(value, str):
         raise BadRecord(f"{what} is {kind(value)}, must be text")
     if not verbatim and "&" in value and ";" in value:
-        value = _ENTITY.sub(lambda found: html.unescape(found[0]), value)
+        # Twice, for what was escaped again: `&amp;eacute;`.
+        for _ in range(2):
+            value = _ENTITY.sub(lambda found: html.unescape(found[0]), value)
     # Nearly all captions; nothing else can be wrong with those.
     if value.isascii() and value.isprintable() and len(value) <= MAX_TEXT and (plain := value.strip()):
         return plain
-    if len(value) > MAX_TEXT:
-        raise BadRecord(f"text of {len(value):,} characters, at most {MAX_TEXT:,} ({what})")
-    text = value.strip()
+    if limit is not None and len(value) > limit:
+        raise BadRecord(f"text of {len(value):,} characters, at most {limit:,} ({what})")
+    text = _CONTROLS.sub("", value).strip()
     # The first character decides nearly always.
     if not text[:1].isalnum() and not any(one.isprintable() and not one.isspace() for one in text):
         raise BadRecord(f"{what} is empty")
@@ -84,6 +88,21 @@ def clean_text(value: object, what: str, *, verbatim: bool = False) -> str:
             raise BadRecord(
                 f"{what} holds half of a surrogate pair, {lone}, at character {error.start}"
             ) from error
+    return text
+
+
+_CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1f\x7f\ufeff]")
+"""Control characters but for NUL, which tells broken data, and those that part words; byte order marks."""
+
+
+def caption_text(value: object, what: str) -> str:
+    """A caption: a text in one line that says something. Raises `BadRecord` as `clean_text`."""
+    text = clean_text(value, what)
+    if not text.isprintable() or "  " in text:
+        text = " ".join(text.split())
+    # Signs are emojis and the like, not punctuation.
+    if not text[:1].isalpha() and not any(one.isalnum() or category(one)[0] == "S" for one in text):
+        raise BadRecord(f"{what} is {shown(text)}, without a letter")
     return text
 
 

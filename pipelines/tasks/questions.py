@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pipelines.examples import Example, Reject, Text
 from pipelines.hashing import fraction
-from pipelines.recipe_sources import Source
+from pipelines.recipe_sources import GqaSource, Source
 from pipelines.records import Asked
 from translation import templates
 
 EXPLAIN = "explain"
 """Family of templates: the prompt holds question and answer, the target says why."""
 
+_MARKED = re.compile(r"[^\w\s]$")
+
+
+FULL = "vqa_full"
+"""Family of templates that do not ask for a short answer."""
+SHORT_ANSWER_WORDS = 6
+"""Of the longest answer that the others ask for."""
+
 
 def vqa(source: Source, record: Asked, seed: int) -> Iterator[Example]:
     """The question as prompt, the answer as target, which stays English for `english_answers` of the rows."""
     stays = fraction(seed, "english answer", f"{source.name}/{record.source_id}") < source.english_answers
-    yield _example(source, record, "vqa", "", record.question, Text(record.answer, translate=not stays))
+    in_full = isinstance(source, GqaSource) and source.answer == "full"
+    family = FULL if in_full or len(record.answer.split()) > SHORT_ANSWER_WORDS else ""
+    answer = Text(record.answer, translate=not stays)
+    yield _example(source, record, "vqa", "", record.question, answer, family=family)
 
 
 def vqg(source: Source, record: Asked, seed: int) -> Iterator[Example]:
     """The answer as prompt, its own question about its own picture as target."""
-    yield _example(source, record, "vqg", "", record.answer, Text(record.question))
+    # It stands within a sentence. Where it has other full stops, the last may be that of `U.S.`
+    answer = record.answer.removesuffix(".") if record.answer.count(".") == 1 else record.answer
+    yield _example(source, record, "vqg", "", answer or record.answer, Text(record.question))
 
 
 def reason(source: Source, record: Asked, seed: int) -> Iterator[Example | Reject]:
@@ -36,7 +50,8 @@ def reason(source: Source, record: Asked, seed: int) -> Iterator[Example | Rejec
         because = _sentence(rationale)
         target = wording.fill(because, record.answer)
         yield _example(source, record, "reason", f"#{index}", record.question, Text(target))
-        asked = f"{record.question} {_sentence(record.answer)}"
+        question = record.question if _MARKED.search(record.question) else f"{record.question}?"
+        asked = f"{question} {_sentence(record.answer)}"
         yield _example(source, record, "reason", f"#{index}why", asked, Text(because), family=EXPLAIN)
 
 

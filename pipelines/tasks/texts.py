@@ -26,13 +26,17 @@ _WORD_LIKE = regex.compile(r"[\p{L}\p{N}]")
 LEAST_WORDS, LEAST_CHARACTERS = 4, 12
 """Of a single sentence that is parted, in languages with and without spaces between words."""
 
+MOST_CHARACTERS = 20_000
+"""Of a text; no model reads more of an article than its beginning."""
+
 
 def continuation(source: Source, record: Written, seed: int) -> Iterator[Example | Reject]:
     """The beginning of a text as prompt, the rest as target; what is not English is never translated.
 
-    A text that is too short to have a beginning is a reject.
+    Of a text of more than `MOST_CHARACTERS` only its first sentences are taken; one that is too short to have
+    a beginning is a reject.
     """
-    parted = _parted(record.text, record.language or ENGLISH)
+    parted = _parted(_start(record.text), record.language or ENGLISH)
     if parted is None:
         reason = (
             f"source: {record.place}: too short to be continued: it must have two sentences, {LEAST_WORDS} "
@@ -52,6 +56,18 @@ def continuation(source: Source, record: Written, seed: int) -> Iterator[Example
         target=Text(rest, translate=translate),
         language=record.language,
     )
+
+
+def _start(text: str) -> str:
+    """The text, or of a long one its first paragraphs, sentences or words."""
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    head = text[:MOST_CHARACTERS]
+    for end in ("\n\n", "\n", ". ", " "):
+        position = head.rfind(end)
+        if position > MOST_CHARACTERS // 2:
+            return head[: position + len(end)].rstrip()
+    return head
 
 
 def _parted(text: str, language: str) -> tuple[str, str] | None:

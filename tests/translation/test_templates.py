@@ -217,15 +217,22 @@ SLOTS = ["Is # 5 {red}?", "100 % {language}?", "{question}.", "{caption}{", "}{!
 @pytest.mark.parametrize("slot", SLOTS)
 @pytest.mark.parametrize("template", [one for one in EVERY if one.slot], ids=lambda one: one.id)
 def test_whatever_a_slot_holds_survives(template: Template, slot: str) -> None:
-    assert template.fill(GERMAN, slot) == template.fill(GERMAN, "A SLOT.").replace("A SLOT.", slot)
+    filled = template.fill(GERMAN, "A SLOT.")
+    if '"' in slot:
+        filled = filled.replace('"A SLOT."', "“A SLOT.”")
+    assert template.fill(GERMAN, slot) == filled.replace("A SLOT.", slot)
 
 
 @given(st.text(), st.sampled_from([one for one in EVERY if one.slot]))
 def test_any_slot_survives(slot: str, template: Template) -> None:
     before, after = template.text.replace("{language}", GERMAN.name).split(f"{{{template.slot}}}")
+    if '"' in slot and before.endswith('"'):
+        before, after = f"{before[:-1]}“", f"”{after[1:]}"
     filled = template.fill(GERMAN, slot)
-    assert filled.startswith(before + slot)
-    assert filled[len(before + slot) :].split() == after.split()
+    assert slot in filled
+    position = filled.index(slot, len(before.rstrip()))
+    assert filled[:position].split() == before.split()
+    assert filled[position + len(slot) :].split() == after.split()
 
 
 def test_a_question_without_a_mark_does_not_run_into_the_words_that_follow() -> None:
@@ -235,6 +242,20 @@ def test_a_question_without_a_mark_does_not_run_into_the_words_that_follow() -> 
     assert template.fill(GERMAN, "นี่คืออะไร") == "Question: นี่คืออะไร\nShort answer in German:"
     (brief,) = [one for one in family("vqa").translated["tha_Thai"] if one.id == "vqa-brief-tha_Thai"]
     assert brief.fill(languages()["tha_Thai"], "นี่คืออะไร") == "นี่คืออะไร\nตอบสั้น ๆ"
+
+
+def test_code_tables_and_lists_stand_apart() -> None:
+    before, after = (
+        next(one for one in family("instruct").english if one.id == f"instruct-{name}")
+        for name in ("language-first", "answer-in")
+    )
+    for slot in ("Explain:\n```\nx = 1\n```", "| 1 |\n|---|\n| 2 |", "Sort:\n- b\n- a."):
+        assert before.fill(GERMAN, slot) == f"Reply in German.\n\n{slot}"
+        assert after.fill(GERMAN, slot) == f"{slot}\n\nAnswer in German."
+    for slot in ("`x = 1`", "Say this:", "2 +", "😀"):
+        assert after.fill(GERMAN, slot) == f"{slot}\nAnswer in German."
+    for slot in ('Who says "no"?', "(Why?)", "什么？", "ស្អី។", "Τι;"):
+        assert after.fill(GERMAN, slot) == f"{slot} Answer in German."
 
 
 @pytest.mark.parametrize("template", [one for one in EVERY if one.slot in SENTENCES], ids=lambda one: one.id)
@@ -256,7 +277,7 @@ def test_a_missing_slot_is_an_error_that_names_the_template() -> None:
 
 
 def test_an_unknown_family_is_an_error_that_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"'captions'.*caption, vqa, vqg, instruct"):
+    with pytest.raises(ValueError, match=r"'captions'.*caption, vqa, vqa_full, vqg, instruct"):
         choose("captions", "deu_Latn", None, 17, "a/1/caption")
 
 

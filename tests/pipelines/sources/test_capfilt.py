@@ -93,8 +93,24 @@ def test_without_images_downloads_must_be_allowed(tmp_path: Path, make_recipe: M
 
 def test_with_images_a_record_needs_its_path(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     record = {"caption": "a chair", "url": "http://x.org/a.jpg"}
-    (found,) = rejects(read(tmp_path, make_recipe, [record]))
+    (found,) = rejects(read(tmp_path, make_recipe, [RECORDS[0], record]))
     assert "no column 'image'; there: 'caption, url'" in found.reason
+
+
+def test_blips_own_file_has_no_pictures_and_that_is_a_wrong_recipe(
+    tmp_path: Path, make_recipe: MakeRecipe
+) -> None:
+    with pytest.raises(SettingsError, match=r"ccs.json have no `image` .*; take `images` out and allow the"):
+        read(tmp_path, make_recipe, [{"caption": "a chair", "url": "http://x.org/a.jpg"}])
+
+
+def test_several_captions_of_a_picture(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    record = {"image": "val2014/a.jpg", "caption": ["A dog.", "A big\ndog.", "A dog."]}
+    found = examples(
+        read(tmp_path, make_recipe, [record, {**record, "caption": []}, {**record, "caption": "..."}])
+    )
+    assert [one.target.text for one in found] == ["A dog.", "A big dog."]
+    assert len({one.source_id for one in found}) == 2
 
 
 def test_json_lines_are_another_format(tmp_path: Path, make_recipe: MakeRecipe) -> None:

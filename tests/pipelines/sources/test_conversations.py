@@ -84,3 +84,15 @@ def test_an_empty_side_is_told_by_its_place() -> None:
 def test_marks_are_found_wherever_they_stand() -> None:
     assert all(map(marked, [LLAVA, CHAT, in_lists(LLAVA), "<image> Q?"]))
     assert not any(map(marked, [LLAVA[1:], CAULDRON, None, "Q?", [SYSTEM], 3]))
+
+
+def test_an_answer_before_the_first_question_is_left_out() -> None:
+    assert list(turns([LLAVA[1], *LLAVA], "c", together=False)) == PAIRS
+    assert list(turns([SYSTEM, CHAT[1], *CHAT], "c", together=False)) == PAIRS
+
+
+def test_a_mark_in_an_answer_spoils_that_pair_alone() -> None:
+    said = [*LLAVA[:3], {"from": "gpt", "value": "In <image> it is brown."}]
+    first, second = turns(said, "c", together=False)
+    assert first == PAIRS[0]
+    assert second.fault == "turn 3 has a mark `<image>`, which stands for a picture"

@@ -63,7 +63,7 @@ def test_quotes_hold_commas_marks_and_line_breaks(
     ]
     records = read(tmp_path, make_recipe, b"\xef\xbb\xbf" + ending.join(lines))
     assert told(records) == [
-        ("x@2", f'A "big", black{ending.decode()}dog.'),
+        ("x@2", 'A "big", black dog.'),
         ("x@5", "A cat."),
         ("x@6", '5" tall'),
     ]
@@ -72,7 +72,7 @@ def test_quotes_hold_commas_marks_and_line_breaks(
 def test_tabs_part_the_columns_of_a_tsv(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     content = b'caption\timage\nA dog, a "cat".\ta.png\n"A\tB"\tb.png\n'
     records = read(tmp_path, make_recipe, content, path="x.tsv")
-    assert told(records) == [("x@2", 'A dog, a "cat".'), ("x@3", "A\tB")]
+    assert told(records) == [("x@2", 'A dog, a "cat".'), ("x@3", "A B")]
 
 
 def test_an_open_quotation_mark_of_a_tsv_does_not_take_records_along(
@@ -80,8 +80,22 @@ def test_an_open_quotation_mark_of_a_tsv_does_not_take_records_along(
 ) -> None:
     content = b'caption\timage\n"Stop\ta.png\nB.\tb.png\n5"\tc.png\n"D\nD."\td.png\n'
     found = told(read(tmp_path, make_recipe, content, path="x.tsv"))
-    reason = "quotation marks around tabs and line breaks; is the first not closed?"
-    assert found == [("x@2", reason), ("x@3", "B."), ("x@4", '5"'), ("x@5", "D\nD.")]
+    assert found == [("x@2", '"Stop'), ("x@3", "B."), ("x@4", '5"'), ("x@5", "D D.")]
+
+
+def test_quotation_marks_that_quote_nothing_stay_in_a_tsv(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    content = b'caption\timage\n"Live" concert\ta.png\n"A "b" c\tb.png\n"D\td\te.png\nE.\te.png\n'
+    found = told(read(tmp_path, make_recipe, content, path="x.tsv"))
+    assert found[:2] == [("x@2", '"Live" concert'), ("x@3", '"A "b" c')]
+    assert found[2][0] == "x@4"
+    assert "no CSV" in found[2][1] or "quotation marks" in found[2][1]
+    assert found[3:] == [("x@5", "E.")]
+
+
+def test_a_first_line_that_names_no_columns_is_told(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    content = b"a very typical bus station\thttp://e.org/1.jpg\nA dog.\thttp://e.org/2.jpg\n"
+    with pytest.raises(SettingsError, match="the first line must name the columns, is it a record"):
+        read(tmp_path, make_recipe, content, path="x.tsv")
 
 
 def test_a_list_of_img2dataset(tmp_path: Path) -> None:
@@ -185,7 +199,7 @@ def test_lines_are_counted_on_behind_an_open_quotation_mark(tmp_path: Path, make
     content = b'image,caption\na.png,"A.\nb.png,B.\nc.png,"C\nC."\nd.png,D.\n'
     found = told(read(tmp_path, make_recipe, content))
     assert [source_id for source_id, _ in found] == ["x@2", "x@3", "x@4", "x@6"]
-    assert [text for _, text in found][1:] == ["B.", "C\nC.", "D."]
+    assert [text for _, text in found][1:] == ["B.", "C C.", "D."]
 
 
 def test_a_damaged_byte_costs_three_records_at_most() -> None:

@@ -157,9 +157,17 @@ MALFORMED: list[tuple[dict[str, Any], bytes, str]] = [
         "no column 'answer'; there: 'id, image, question'",
     ),
     (VQA, b'{"image": "a.png", "question": "Q?", "answer": null}', "column 'answer' is null"),
-    (VQA, b'{"image": "a.png", "question": "Q?", "answer": 3}', "answer 'answer' is a number, must be text"),
+    (
+        VQA,
+        b'{"image": "a.png", "question": "Q?", "answer": 3.5}',
+        "answer 'answer' is a number, must be text",
+    ),
     (VQA, b'{"image": "a.png", "question": "Q?", "answer": []}', "answer 'answer' is an empty list"),
-    (VQA, b'{"image": "a.png", "question": "Q?", "answer": ["a", 1]}', "answer 'answer' item 1 is a number"),
+    (
+        VQA,
+        b'{"image": "a.png", "question": "Q?", "answer": ["a", 1.5]}',
+        "answer 'answer' item 1 is a number",
+    ),
     (VQA, b'{"image": "a.png", "question": " \\u200b", "answer": "a"}', "question 'question' is empty"),
     (VQA, b'{"image": "a.png", "question": "<image>", "answer": "a"}', "empty but for `<image>`"),
     (VQA, b'{"question": "Q?", "answer": "a"}', "no column 'image'"),
@@ -476,9 +484,12 @@ def test_a_file_whose_name_is_no_utf_8_is_read(tmp_path: Path, make_recipe: Make
 def test_signs_of_web_pages_are_signs_again_but_not_in_what_may_be_about_them(
     tmp_path: Path, make_recipe: MakeRecipe
 ) -> None:
-    write(tmp_path, {"image": "a.png", "caption": "Red &amp; white, &quot;AT&amp;T&quot; &copy; 5 < 7; a&b;"})
+    write(
+        tmp_path,
+        {"image": "a.png", "caption": "Red &amp; white, &quot;AT&amp;T&quot; &amp;copy; 5 < 7; a&b;"},
+    )
     (example,) = examples(read_all(make_recipe(**CAPTION)))
-    assert example.target.text == 'Red & white, "AT&T" &copy; 5 < 7; a&b;'
+    assert example.target.text == 'Red & white, "AT&T" © 5 < 7; a&b;'
     turns = [{"role": "user", "content": "What is &amp;?"}, {"role": "assistant", "content": "&lt;b&gt;"}]
     write(tmp_path, {"image": "a.png", "conversations": turns})
     (example,) = examples(read_all(make_recipe(**INSTRUCT)))
@@ -490,3 +501,54 @@ def test_pictures_as_datasets_writes_them_to_json(tmp_path: Path, make_recipe: M
     write(tmp_path, {"image": {"bytes": None, "path": "b/a.png"}, "caption": "A dog."})
     (example,) = examples(read_all(make_recipe(**CAPTION)))
     assert example.image_id == "b/a"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("A dog\r\nruns\tfast.", "A dog runs fast."),
+        ("\ufeffA \x07dog\u2028runs.\x7f", "A dog runs."),
+        ("Caf&eacute; &amp;rsquo;s &#233;&#xe9; &nope; R&B;", "Café ’s éé &nope; R&B;"),
+        ("😀", "😀"),
+        ("5", "5"),
+    ],
+)
+def test_a_caption_is_one_line_of_signs(
+    tmp_path: Path, make_recipe: MakeRecipe, written: str, read: str
+) -> None:
+    write(tmp_path, {"image": "a.png", "caption": written})
+    (found,) = examples(read_all(make_recipe(**CAPTION)))
+    assert found.target.text == read
+
+
+def test_punctuation_alone_is_no_caption(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    write(tmp_path, {"image": "a.png", "caption": "..."}, {"image": "a.png", "caption": ["- —", "A."]})
+    records = read_all(make_recipe(**CAPTION))
+    assert [one.target.text for one in examples(records)] == ["A."]
+    assert ["without a letter" in one.reason for one in rejects(records)] == [True, True]
+
+
+def test_answers_that_are_numbers_or_lists_written_as_text(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    answers = [3, "['ride', 'walk', 'ride']", '["a \\"b\\""]', "[sic]", "['broken", [2, 2, "two"]]
+    write(tmp_path, *({"image": "a.png", "question": "Q?", "answer": one} for one in answers))
+    found = examples(read_all(make_recipe(**VQA)))
+    assert [one.target.text for one in found] == ["3", "ride", 'a "b"', "[sic]", "['broken", "2"]
+    write(tmp_path, {"image": "a.png", "question": "Q?", "answer": 1, "choices": ["a", "b"]})
+    (bad,) = rejects(read_all(make_recipe(**VQA)))
+    assert "is the number of one of the `choices`" in bad.reason
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{\n "data": [\n', "is one JSON object; `format: json` reads it"),
+        (b'{"version": 1, "data": [{"question": "Q?"}, {"question": "R?"}]}', "one JSON object of 'data'"),
+        (b'{"1": {"question": "Q?", "answer": 2}, "2": {"question": "Q?"}}\n', "one JSON object of '1', '2'"),
+    ],
+)
+def test_one_object_with_all_records_is_a_wrong_recipe(
+    tmp_path: Path, make_recipe: MakeRecipe, content: bytes, words: str
+) -> None:
+    (tmp_path / "x.jsonl").write_bytes(content)
+    with pytest.raises(SettingsError, match=words):
+        pieces(make_recipe(**VQA))

@@ -159,3 +159,9 @@ def test_lines_are_read_as_a_list_is(tmp_path: Path, make_recipe: MakeRecipe) ->
     lines = read_all(make_recipe(format="llava", path="l.json", images="images"))
     assert examples(lines) == examples(listed)
     assert len(rejects(lines)) == 2
+
+
+def test_a_record_without_an_id_has_its_place(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    nameless = {key: value for key, value in WHY.items() if key != "id"}
+    (found,) = examples(read(tmp_path, make_recipe, [nameless]))
+    assert found.source_id.startswith("l@1-")

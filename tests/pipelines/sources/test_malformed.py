@@ -142,7 +142,7 @@ CORPUS: list[tuple[str, str | bytes, str]] = [
     ("captions", '{"id": 1.5, "image": "a.jpg", "caption": "A."}', "an id must be text or a whole number"),
     ("captions", json_of(image="a.jpg", caption="x" * 20_001), "text of 20,001 characters, at most 20,000"),
     ("captions", '{"a":' * 60_000 + "1" + "}" * 60_000, "no usable JSON: nested too deeply"),
-    ("questions", '{"image": "a.jpg", "question": "Q?", "answer": ["yes", 3]}', "item 1 is a number"),
+    ("questions", '{"image": "a.jpg", "question": "Q?", "answer": ["yes", 3.5]}', "item 1 is a number"),
     ("questions", '{"image": "a.jpg", "question": ["Q?"], "answer": "a"}', "question 'question' is a list"),
     ("questions", '{"image": "a.jpg", "question": "<image>\\n", "answer": "a"}', "empty but for `<image>`"),
     (

@@ -150,8 +150,8 @@ CHANGED: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("llava", {"conversations": [{"from": "human", "value": "A?"}]}, "conversation without an answer"),
     ("llava", {"image": None}, "`<image>` in the text, but no `image`"),
-    ("llava", {"image": ["a.jpg"]}, "`image` is a list, must be the path of a picture"),
-    ("llava", {"id": None}, "no column 'id'"),
+    ("llava", {"image": ["a.jpg", "b.jpg"]}, "2 pictures, a record has one"),
+    ("llava", {"id": []}, "column 'id' is a list"),
 ]
 
 # What is replaced in the JSON of the second record.

@@ -9,7 +9,7 @@ import pytest
 from pipelines.examples import Example, Reject
 from pipelines.recipe_sources import SOURCES, Source
 from pipelines.records import Asked, Captioned, Entailed, Picture, Place, Record, Stated, Talk, Written
-from pipelines.tasks import RECORDS_OF_TASKS, examples_of
+from pipelines.tasks import RECORDS_OF_TASKS, examples_of, texts
 
 PLACE = Place("f.json", "byte", 3, "f")
 PICTURE = Picture("/p/1.jpg", "1")
@@ -201,3 +201,43 @@ def test_rejects_pass_through() -> None:
 def test_a_record_that_serves_no_task_is_a_defect() -> None:
     with pytest.raises(ValueError, match=r"none of its tasks \(caption\) is made of a Asked"):
         list(examples_of(source("coco"), [ASKED], 17))
+
+
+def test_an_answer_within_a_prompt_has_no_full_stop_of_its_own() -> None:
+    for answer, asked in (("A trash can.", "A trash can"), ("U.S.", "U.S."), ("5.5", "5.5"), (".", ".")):
+        (found,) = made(source("vqav2", tasks=("vqg",)), Asked(PLACE, "q", PICTURE, "What?", answer))
+        assert found.prompt
+        assert found.prompt.text == asked
+
+
+@pytest.mark.parametrize(
+    ("question", "asked"),
+    [("what is this", "what is this? No."), ("Why?", "Why? No."), ("Look: what!", "Look: what! No.")],
+)
+def test_question_and_answer_are_two_sentences(question: str, asked: str) -> None:
+    record = Asked(PLACE, "q", PICTURE, question, "no", ("because",))
+    _, why = made(source("aokvqa"), record)
+    assert why.prompt
+    assert why.prompt.text == asked
+
+
+def test_a_full_answer_is_not_asked_for_as_a_short_one() -> None:
+    record = Asked(PLACE, "q", PICTURE, "Is it dark?", "Yes, it is.")
+    families = [made(source("gqa", answer=answer), record)[0].family for answer in ("short", "full")]
+    assert families == ["", "vqa_full"]
+    long = Asked(PLACE, "q", PICTURE, "Why?", "It is dark because the sun has set.")
+    (found,) = made(source("vqav2"), long)
+    assert found.family == "vqa_full"
+
+
+@pytest.mark.parametrize("end", ["\n\n", "\n", ". ", " ", "x"])
+def test_of_a_long_text_the_beginning_is_taken(end: str) -> None:
+    sentence = "It goes on." if end != "x" else "y" * 10
+    text = f"{sentence}{end}" * 4_000
+    if end == "x":
+        text = f"First of all. {text}"
+    (found,) = made(source("text"), Written(PLACE, "t", text))
+    assert found.prompt
+    whole = f"{found.prompt.text} {found.target.text}"
+    assert 10_000 < len(whole) <= texts.MOST_CHARACTERS + 1
+    assert "".join(text.split()).startswith("".join(whole.split()))
