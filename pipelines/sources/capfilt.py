@@ -1,4 +1,4 @@
-"""BLIP's web captions (`ccs_synthetic_filtered_large.json`): one list of `{caption, url}`, or with `image`."""
+"""BLIP's web captions (`ccs_synthetic_filtered_large.json`): a list of `{caption, url}`, or with `image`."""
 
 from __future__ import annotations
 
