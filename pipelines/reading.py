@@ -20,7 +20,9 @@ from pipelines.names import NameTable, names_of
 from pipelines.recipe import Deduplicate, Recipe
 from pipelines.recipe_sources import ImagenetSource
 from pipelines.sources import Piece, read_piece
-from translation.languages import ENGLISH
+from pipelines.sources.records import MAX_RECORD
+from translation.foreign import foreign_language
+from translation.languages import ENGLISH, languages
 
 REJECTS, UNREAD, LEFT_OUT, READ = "rejects", "unread", "left out", "read"
 """Outputs: blocks of `RejectedExample`s; (bucket of ids, block of `Reject`s); (source, examples); numbers of
@@ -115,6 +117,8 @@ class ReadPieces(beam.DoFn):
             if isinstance(record, Example) and not self._assignment.keeps(record):
                 left_out[record.dataset] += 1
                 continue
+            if isinstance(record, Example):
+                record = if_english(record)
             for one in (record,) if isinstance(record, Reject) else self._in_languages(record):
                 read += 1
                 if isinstance(one, Reject):
@@ -147,6 +151,21 @@ class ReadPieces(beam.DoFn):
             yield _unnamed(example)
         for language in codes:
             yield AssignedExample(example if table is None else _named(example, language, table), language)
+
+
+def if_english(example: Example) -> Example | Reject:
+    """The example, or why it cannot be translated: a text that would be taken for English is surely not."""
+    if example.language is not None:
+        return example
+    for what, text in (("prompt", example.prompt), ("target", example.target)):
+        code = None if text is None or text.name is not None else foreign_language(text.text)
+        if text is not None and code is not None:
+            name = f"{languages()[code].name} ({code})" if code in languages() else code
+            remedy = "; name their `language` in the recipe" if example.task == "text" else ""
+            reason = f"foreign: the {what} is not English but {name}: {text.text[:80]!r}{remedy}"
+            record = text.text[:MAX_RECORD]
+            return Reject(example.dataset, example.source_id, example.task, reason, record, example.image_id)
+    return example
 
 
 def _unnamed(example: Example) -> Reject:

@@ -100,6 +100,14 @@ class _Source(Section):
         return False
 
 
+def _check_translated(source: _Source, language: str | None) -> None:
+    """That a source whose texts stay in their language says nothing about translating them."""
+    if language not in (None, ENGLISH):
+        for key in ("prompt", "languages"):
+            if source.changed(key):
+                raise Misfit(key, f"has no effect on texts that stay in {language}; take it out")
+
+
 class CocoSource(_Source):
     """COCO captions: the official `captions_*.json`, or Karpathy's `dataset_*.json` (also Flickr's)."""
 
@@ -311,6 +319,8 @@ class _RecordSource(_Source):
     """What image paths are relative to; default: the folder of the data file."""
     columns: Columns = Columns()
     """Where the texts and pictures stand."""
+    language: LanguageCode | None = None
+    """What texts (`tasks: [text]`) are written in, and stay in; English ones are translated."""
 
     @model_validator(mode="after")
     def _keys_of_the_tasks(self) -> _RecordSource:
@@ -339,6 +349,9 @@ class _RecordSource(_Source):
                 raise Misfit("images", "texts have no pictures; take it out")
         if self.columns.url is not None and self.images is not None:
             raise Misfit("images", "has no effect where pictures are downloaded; take it out")
+        if self.language is not None and "text" not in self.tasks:
+            raise Misfit("language", "only `tasks: [text]` stay in their language; others must be English")
+        _check_translated(self, self.language)
         if self.turns == "keep" and not self.in_turns:
             raise Misfit("turns", "a question and its answer are one turn; take it out")
         return self
@@ -446,11 +459,7 @@ class TextSource(_Source):
 
     @model_validator(mode="after")
     def _keys_of_translated_texts(self) -> TextSource:
-        if self.language not in (None, ENGLISH):
-            for key in ("prompt", "languages"):
-                if self.changed(key):
-                    remedy = f"has no effect on texts that stay in {self.language}; take it out"
-                    raise Misfit(key, remedy)
+        _check_translated(self, self.language)
         return self
 
 

@@ -6,7 +6,15 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from pipelines.recipe import Recipe
-from pipelines.recipe_sources import Nlvr2Source, Source, TextSource
+from pipelines.recipe_sources import (
+    CsvSource,
+    JsonlSource,
+    JsonSource,
+    Nlvr2Source,
+    ParquetSource,
+    Source,
+    TextSource,
+)
 from translation.row import UNDETERMINED
 
 
@@ -36,6 +44,8 @@ def _is_given(source: Source) -> bool:
 
     That is the texts' own language, or a share of answers that stay English.
     """
+    if isinstance(source, JsonlSource | JsonSource | CsvSource | ParquetSource) and source.language:
+        return True
     if isinstance(source, TextSource):
         return source.language is not None or "{language}" in source.path
     return isinstance(source, Nlvr2Source) or source.english_answers > 0

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from PIL import Image, ImageDraw
 
 from pipelines.blocks import Gathered, bucket_of
-from pipelines.examples import Example, Text
+from pipelines.examples import Example, Reject, Text
 from pipelines.reading import (
     EXAMPLES,
     LIKENESS,
@@ -27,6 +27,7 @@ from pipelines.reading import (
     RejectedExample,
     RejectRepeated,
     UnifyImages,
+    if_english,
     shown_key,
 )
 from pipelines.recipe import Deduplicate
@@ -255,3 +256,23 @@ def test_examples_come_to_the_bucket_of_what_they_show_and_then_of_their_id() ->
     assert shown_key(text) == shown_key(same) == "A dog."
     assert shown_key(assigned(example("1", "9"))) == "9"
     assert repeated.key(text) == text.id
+
+
+def test_what_is_surely_not_english_is_no_example() -> None:
+    german = "Ein Hund läuft am Strand entlang."
+    bad = if_english(example("1", "1", german))
+    assert isinstance(bad, Reject)
+    assert bad.reason == f"foreign: the target is not English but German (deu_Latn): {german!r}"
+    assert (bad.id, bad.image_id, bad.record) == ("s/1/caption", "1", german)
+    asked = if_english(example("1", "1", "A dog.", prompt=Text("Was macht der Hund auf dem Bild hier?")))
+    assert isinstance(asked, Reject)
+    assert "the prompt is not English" in asked.reason
+    text = if_english(Example("s", "1", "text", None, None, Text("Ein"), Text(german)))
+    assert isinstance(text, Reject)
+    assert text.reason.endswith("name their `language` in the recipe")
+    for one in (
+        example("1", "1"),
+        Example("s", "1", "text", None, None, Text("Ein"), Text(german), language="deu_Latn"),
+        Example("s", "1", "classify", "/p", "1", None, Text("собака и кошка дома", False, name="3")),
+    ):
+        assert if_english(one) is one

@@ -47,6 +47,7 @@ def test_weights_and_other_policies() -> None:
     [
         {"format": "text", "path": "wiki/{language}.txt"},
         {"format": "text", "path": "wiki.txt", "language": "zul_Latn"},
+        {"format": "jsonl", "path": "w.jsonl", "tasks": ["text"], "language": "zul_Latn"},
         {"format": "nlvr2", "path": "marvl.json", "images": "i"},
         {"format": "jsonl", "path": "q.jsonl", "images": "i", "tasks": ["vqa"], "english_answers": 0.5},
         {"unknown": True},

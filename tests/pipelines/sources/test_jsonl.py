@@ -552,3 +552,14 @@ def test_one_object_with_all_records_is_a_wrong_recipe(
     (tmp_path / "x.jsonl").write_bytes(content)
     with pytest.raises(SettingsError, match=words):
         pieces(make_recipe(**VQA))
+
+
+def test_texts_in_a_language_stay_in_it(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    write(tmp_path, {"text": "Berlin ist groß. Die Stadt hat viele Einwohner."})
+    source = {"format": "jsonl", "path": "*.jsonl", "tasks": ["text"]}
+    (found,) = examples(read_all(make_recipe(**source, language="de")))
+    assert (found.language, found.target.translate) == ("deu_Latn", False)
+    (found,) = examples(read_all(make_recipe(**source, language="en")))
+    assert (found.language, found.target.translate) == (None, True)
+    with pytest.raises(SettingsError, match="only `tasks: \\[text\\]` stay in their language"):
+        make_recipe(**{**CAPTION, "language": "de"})
