@@ -13,7 +13,7 @@ from apache_beam.utils.shared import Shared
 
 from pipelines.options import is_local_runner
 from pipelines.staging import staged
-from translation.decoder import Threads
+from translation.decoder import Threads, usual_threads
 from translation.engine import Engine
 from translation.machine import available_cores
 from translation.memory import Memory, Origin, RememberingEngine
@@ -67,10 +67,7 @@ class EngineOptions:
             ModelError: there is no model, or this machine computes otherwise than the run was planned for.
             StagingError: the model cannot be fetched.
         """
-        threads = self.threads
-        if self.shared_as and not threads.intra:
-            # CTranslate2 would take four.
-            threads = replace(threads, intra=max(1, available_cores() // threads.inter))
+        threads = self._threads_here() if self.shared_as and not self.threads.intra else self.threads
         # The digest was checked when the run started; 3 GB a worker would cost time again.
         engine = Engine(
             self.model_directory,
@@ -88,6 +85,14 @@ class EngineOptions:
                 "of itself; plan it for what the workers have: --device"
             )
         return RememberingEngine(engine, Memory(self.memory), self.origin)
+
+    def _threads_here(self) -> Threads:
+        """All cores of this machine, whose worker processes call one engine; CTranslate2 would take four."""
+        cores = available_cores()
+        if self.threads.inter > 1:
+            return replace(self.threads, intra=max(1, cores // self.threads.inter))
+        usual = usual_threads(self.device, cores)
+        return replace(self.threads, inter=usual.inter, intra=usual.intra)
 
 
 def computed_by(engine: Engine) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from pipelines.recipe import Recipe
 from pipelines.recipe_sources import Source
 from pipelines.shares import LanguagePolicy
 from pipelines.sources import Piece, read_piece
+from translation.machine import available_cores
 
 SAMPLED_TEXTS = 512
 """Texts of each source that tokens are counted in, and that the model is timed with."""
@@ -114,7 +114,7 @@ def tallies(
         concurrent.futures.process.BrokenProcessPool: a process was killed.
     """
     little = sum(map(size_of, parts)) < IN_PROCESS_BYTES
-    workers = min(workers or (1 if little else os.cpu_count() or 1), len(parts))
+    workers = min(workers or (1 if little else available_cores()), len(parts))
     if workers <= 1:
         yield from ((piece, tally_piece(recipe, piece)) for piece in parts)
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +34,7 @@ from pipelines.manifest import (
 )
 from pipelines.shared_images import IMAGE_SCHEMA, IMAGES, ImageFile
 from pipelines.sink import DATA, REJECTED, ShardFile, schema_of
+from translation.machine import available_cores
 
 FOLDERS = (DATA, REJECTED, IMAGES)
 """Of a mix, with Parquet files that only a manifest may name."""
@@ -55,7 +55,7 @@ def problems(directory: str, advance: Callable[[int], object] = lambda rows: Non
     manifest = read_manifest(directory)
     yield from _of_manifest(directory, manifest)
     files = manifest.all_files
-    pool = ThreadPoolExecutor(max(2, min(READERS, os.cpu_count() or 1)))
+    pool = ThreadPoolExecutor(max(2, min(READERS, available_cores())))
     try:
         found = pool.map(lambda file: _of_file(directory, file, _schema(manifest, file)), files)
         for file, wrong in zip(files, found, strict=True):

@@ -48,7 +48,7 @@ def foreign_language(text: str) -> str | None:
     words = head.lower().split()
     if len(words) < LEAST_WORDS or len(_ENGLISH_WORDS.intersection(words)) >= _ENOUGH * len(words):
         return None
-    if _A_OF <= set(words):
+    if set(words) >= _A_OF:
         return None
     if _lead(head) is None:
         return None

@@ -127,8 +127,14 @@ def parse_threads(text: str) -> Threads | None:
 
 
 def asked_threads(text: str | None, device: str, cores: int | None = None) -> Threads | None:
-    """What `--threads` says, or what is usual on so many cores where it is not given; see `parse_threads`."""
-    return parse_threads(text) if text else usual_threads(device, cores or available_cores())
+    """What `--threads` says, or what is usual on so many cores where it is not given; see `parse_threads`.
+
+    Args:
+        cores: all that this process may use if None; 0 leaves it to the machine that will translate.
+    """
+    if text:
+        return parse_threads(text)
+    return Threads() if cores == 0 else usual_threads(device, cores or available_cores())
 
 
 def measure(

@@ -103,7 +103,8 @@ class _Members:
     def __init__(self, file: io.FileIO | io.BufferedReader, sample: Sample) -> None:
         self._file = file
         self.sample = sample
-        self._json: Mapping[str, object] | None = None
+        self._json: dict[str, Mapping[str, object]] = {}
+        """Content by extension."""
 
     @property
     def extensions(self) -> str:
@@ -130,12 +131,13 @@ class _Members:
             except UnicodeDecodeError as error:
                 where = offset + error.start
                 raise BadRecord(f"no UTF-8 at byte {where} (0x{data[error.start]:02x})") from error
-        if self._json is None:
-            self._json = self._read_json(extension)
-        if key not in self._json:
-            there = ", ".join(list(self._json)[:12]) or "none"
+        if extension not in self._json:
+            self._json[extension] = self._read_json(extension)
+        content = self._json[extension]
+        if key not in content:
+            there = ", ".join(list(content)[:12]) or "none"
             raise BadRecord(f"no key {key!r} in `.{extension}`; there: {there[:200]!r}")
-        return self._json[key]
+        return content[key]
 
     def _read_json(self, extension: str) -> Mapping[str, object]:
         data, offset = self._read(extension)

@@ -18,7 +18,7 @@ import pytest
 from apache_beam.utils.shared import Shared
 from rich.console import Console
 
-from pipelines import translating
+from pipelines import engines, translating
 from pipelines.engines import EngineOptions, HeldEngine, computed_by
 from pipelines.manifest import read_manifest
 from pipelines.options import beam_options
@@ -27,6 +27,7 @@ from pipelines.run import make_plan
 from pipelines.translate_mix import translate_mix
 from tests.gpu_machine import GpuMachine
 from translation.decoder import Threads
+from translation.engine import Engine
 from translation.memory import Origin, begin
 from translation.model import SMALL, ModelError
 from translation.translations import Decoding, Request, Translation
@@ -170,3 +171,28 @@ def test_each_gpu_has_a_batch_to_do_and_another_is_being_prepared(
     assert run("cuda", "cuda") == on_cpu
     assert set(begun) == {3}
     assert max(machine.batches) == 5
+
+
+@pytest.mark.parametrize(
+    ("asked", "used"),
+    [
+        (Threads(), Threads(4, 4)),
+        (Threads(2, 0), Threads(2, 8)),
+        (Threads(1, 3), Threads(1, 3)),
+        (Threads(1, 0, 4096), Threads(4, 4, 4096)),
+    ],
+)
+def test_a_worker_elsewhere_uses_its_own_cores(
+    options: EngineOptions, monkeypatch: pytest.MonkeyPatch, asked: Threads, used: Threads
+) -> None:
+    monkeypatch.setattr(engines, "available_cores", lambda: 16)
+    opened: list[Threads] = []
+
+    class Opened(Engine):
+        def __init__(self, *places: Any, threads: Threads, **options: Any) -> None:
+            opened.append(threads)
+            super().__init__(*places, threads=Threads(1, 1), **options)
+
+    monkeypatch.setattr(engines, "Engine", Opened)
+    replace(options, shared_as="test", threads=asked).load().close()
+    assert opened == [used]

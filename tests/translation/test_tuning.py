@@ -204,3 +204,8 @@ def test_batches_lie_side_by_side_on_a_cpu_unless_somebody_says_otherwise(cores:
     assert asked_threads("1x4", "cpu", cores) == Threads(1, 4)
     assert asked_threads("auto", "cpu", cores) is None
     assert asked_threads(None, "cuda", cores) == Threads(1, cores)
+
+
+def test_threads_of_other_machines_are_left_to_them() -> None:
+    assert asked_threads(None, "auto", 0) == Threads()
+    assert asked_threads("2x3", "auto", 0) == Threads(2, 3)

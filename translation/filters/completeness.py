@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from translation.filters.characters import Characters, kind
 from translation.filters.pairs import Batch, Column, column, hints
-from translation.languages import ENGLISH
+from translation.languages import ENGLISH, languages
 from translation.segments import placeholders, sentence_count
 
 # How tokenizers write a piece that they do not know; U+FFFD is a broken character.
@@ -18,7 +18,8 @@ _UNKNOWN_MARKS = ("<unk>", "\u2047", "\ufffd")
 
 # Quotes, brackets and spaces may follow the mark that ends a sentence.
 _AFTER_END = " \t\r\n\xa0\u200b\u200c\u200d\u200e\u200f\ufeff'\"’”»«“„›)]」』）】》*_"
-_ENDS = frozenset(".!?…。！？؟۔।॥։:;።፧៕៖।။་།༎᱾᱿|፡‥⋯")
+# And what stands for them in older texts and other fonts; the last is Greek's question mark.
+_ENDS = frozenset("॥៖་‥⋯\u037e").union(*(one.sentence_marks for one in languages().values()))
 
 
 def engine_flags(batch: Batch) -> dict[str, Column]:

@@ -132,6 +132,14 @@ def test_pictures_by_extension_in_any_case(tmp_path: Path, make_recipe: MakeReci
     assert image_bytes(str(found.image)) == b"picture"
 
 
+def test_texts_of_two_json_files(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    files = [("a.jpg", b"x"), ("a.json", b'{"q": "What?"}'), ("a.meta.json", b'{"a": "A dog."}')]
+    write(tmp_path / "shards/0.tar", files)
+    places = {"question": "json:q", "answer": "meta.json:a"}
+    (found,) = examples(read_all(make_recipe(**{**SHARDS, "tasks": ["vqa"]}, **places)))
+    assert (found.prompt and found.prompt.text, found.target.text) == ("What?", "A dog.")
+
+
 def test_a_mask_beside_the_picture_is_none(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     write(tmp_path / "shards/0.tar", [("a.png", b"mask"), ("a.jpg", b"picture"), ("a.txt", b"A dog.")])
     (found,) = examples(read_all(make_recipe(**SHARDS)))

@@ -18,6 +18,7 @@ from translation.filters import (
     score_pairs,
     verdicts,
 )
+from translation.filters.completeness import has_end
 from translation.identification import Identifier, load_identifier
 from translation.languages import default_languages, languages
 from translation.translations import Translation
@@ -533,3 +534,9 @@ def test_a_copied_caption_is_rejected_in_every_language(shipped: Identifier, lan
     made = _verdict(score_pairs([TextPair(source, source, language)], shipped))
     assert made.reason is not None
     assert made.reason.split(":")[0] in {"script", "copy"}
+
+
+@pytest.mark.parametrize("code", [code for code, one in languages().items() if one.sentence_marks])
+def test_every_mark_of_the_registry_ends_a_sentence(code: str) -> None:
+    for mark in languages()[code].sentence_marks:
+        assert has_end(f"x{mark}”")
