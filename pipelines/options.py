@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -23,6 +24,10 @@ LOCAL_RUNNER = "FnApiRunner"
 
 DATAFLOW = "DataflowRunner"
 
+CONNECT_S = 10.0
+"""Until a job service must have answered."""
+_EMBEDDED = "embed"
+"""Beam's word for a job service of its own."""
 _OWN_PROCESSES = ("LOOPBACK", "PROCESS", "EXTERNAL")
 """Environments of workers that see the files of the machine that they run on."""
 
@@ -94,17 +99,33 @@ def check_runner_options(options: PipelineOptions) -> None:
     """Whether the runner has all options that it needs, before hours go into the reading of sources.
 
     Raises:
-        ValueError: says which are missing.
+        ValueError: says which are missing, or that no job service answers.
     """
     name = options.view_as(StandardOptions).runner
     problems = PipelineOptionsValidator(options, _runner(options)).validate()
     if problems:
         raise ValueError(f"--runner {name}: {'; '.join(problem.strip() for problem in problems)}")
+    endpoint = options.view_as(PortableOptions).job_endpoint
+    if endpoint and endpoint != _EMBEDDED:
+        _check_endpoint(endpoint)
     if is_dataflow(options) and not _brings_this_package(options):
         raise ValueError(
             f"--runner {name}: the workers lack this program; give --sdk_container_image with an image of "
             "docker/worker.Dockerfile, or --extra_package with its wheel"
         )
+
+
+def _check_endpoint(endpoint: str) -> None:
+    """That somebody listens there: Beam waits for five minutes, and then does not say for whom."""
+    host, _, port = endpoint.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        cause = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"--job_endpoint {endpoint}: no job service answers there ({cause}); start it, or give HOST:PORT "
+            "of another"
+        ) from error
 
 
 def _brings_this_package(options: PipelineOptions) -> bool:

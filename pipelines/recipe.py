@@ -249,8 +249,7 @@ class Recipe(Section):
         """The converted model's, or its URL; from the recipe's folder or else the working one."""
         if self.model == SMALL:
             return str(model_directory(SMALL))
-        place = self.path(self.model)
-        here = inputs.place_in(str(Path().absolute()), self.model)
+        place, here = self.path(self.model), _from_here(self.model)
         return here if not inputs.is_url(here) and inputs.is_dir(here) and not inputs.is_dir(place) else place
 
     @property
@@ -263,8 +262,8 @@ class Recipe(Section):
 
     @property
     def answers_file(self) -> str | None:
-        """Its path or URL."""
-        return None if self.answers.file is None else self.path(self.answers.file)
+        """Its path or URL; from the recipe's folder or else the working one."""
+        return None if self.answers.file is None else self._file(self.answers.file)
 
     @property
     def quality_specs(self) -> tuple[str, ...]:
@@ -279,12 +278,18 @@ class Recipe(Section):
 
     @property
     def thresholds_file(self) -> str | None:
-        """Its path or URL."""
-        return None if self.thresholds is None else self.path(self.thresholds)
+        """Its path or URL; from the recipe's folder or else the working one."""
+        return None if self.thresholds is None else self._file(self.thresholds)
 
     def path(self, written: str) -> str:
         """A path of the recipe as a place: an absolute path or a URL."""
         return inputs.place_in(self.folder, written)
+
+    def _file(self, written: str) -> str:
+        # What `translate-mix calibrate` wrote is where that was typed, as is what `--set` names.
+        place, here = self.path(written), _from_here(written)
+        is_here = not inputs.is_url(here) and inputs.is_file(here) and not inputs.is_file(place)
+        return here if is_here else place
 
     def source_path(self, written: str) -> str:
         """A path of a source as a place; it starts at `root`."""
@@ -307,6 +312,11 @@ class Recipe(Section):
     def error(self, key: Key, remedy: str) -> SettingsError:
         """An error about the value at `key`, with the file and line where that stands."""
         return self._written.error(key, remedy)
+
+
+def _from_here(written: str) -> str:
+    """A place as it is written on a command line: from the working directory."""
+    return inputs.place_in(str(Path().absolute()), written)
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -423,8 +433,7 @@ def _check_files(recipe: Recipe) -> None:
     with _within_reach(recipe, ("model",)):
         if not inputs.is_dir(recipe.model_directory):
             remedy = "name the directory that `translate-mix model add` printed, or `small`"
-            here = inputs.place_in(str(Path().absolute()), recipe.model)
-            places = dict.fromkeys((recipe.path(recipe.model), here))
+            places = dict.fromkeys((recipe.path(recipe.model), _from_here(recipe.model)))
             raise recipe.error(("model",), f"no directory {' or '.join(places)}; {remedy}")
     with _within_reach(recipe, ("identification",)):
         if (

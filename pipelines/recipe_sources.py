@@ -270,7 +270,8 @@ class Columns(Section):
     id: Filled | None = None
     """Default: the column `id` where a record has it, else file and position."""
     image: Filled | None = None
-    """Default: `image`; a picture, its path, or a list of one."""
+    """Default: `image`; a picture, its path, or a list of one. Conversations may have none: null, or empty;
+    where the column is named here, each record must have it."""
     url: Filled | None = None
     """Of the picture, to be downloaded (see `download`); instead of `image`."""
     image_id: Filled | None = None
@@ -369,8 +370,13 @@ class _RecordSource(_Source):
     @property
     def needs_picture(self) -> bool:
         """Whether a record without a picture is none that the tasks can use."""
+        return "text" not in self.tasks and "instruct" not in self.tasks
+
+    @property
+    def has_picture_column(self) -> bool:
+        """Whether every record must have the column of pictures, though what it holds may be null."""
         named = self.columns.image is not None or self.columns.url is not None
-        return "text" not in self.tasks and ("instruct" not in self.tasks or named)
+        return self.needs_picture or named
 
     @property
     def text_roles(self) -> tuple[str, ...]:

@@ -521,6 +521,12 @@ def _check_answers(recipe: Recipe, output: str) -> None:
 
 def _check_output(output: str, overwrite: bool) -> None:
     """Refuses a directory that a run must not write to; raises ValueError."""
+    scheme, _, rest = output.partition(":")
+    if _MISSPELT_URL.match(output) and (is_local(output) or not rest.strip("/")):
+        remedy = (
+            f"write {scheme}://{rest.strip('/') or 'BUCKET/mix'}, or ./{output} for that folder"
+        )
+        raise ValueError(f"{output}: no URL; {remedy}")
     finished = is_finished(output)
     if finished and not overwrite:
         raise ValueError(
@@ -540,6 +546,8 @@ def _check_output(output: str, overwrite: bool) -> None:
         names = ", ".join(found)
         raise ValueError(f"{output}: holds files of something else ({names}); name an empty directory")
 
+
+_MISSPELT_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 _SHARD = re.compile(r"(train|validation|rejected|images)-\d{5}-of-\d{5}\.parquet|\..+\.partial")
 

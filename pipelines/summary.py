@@ -200,7 +200,11 @@ def _next(ordered: Sequence[LanguageCounts], directory: str | PurePath) -> list[
         lines.append(f"What was rejected, and why:  translate-mix show {path} --rejected")
     example = _example_language(ordered)
     if example is not None:
-        lines.append(f"Load it:  datasets.load_dataset({str(directory)!r}, {example!r})")
+        here = f"datasets.load_dataset({str(directory)!r}, {example!r})"
+        # `datasets` takes a folder far away for one of this machine, but not files.
+        files = f"{directory}/data/{example}/train-*.parquet"
+        there = f"datasets.load_dataset('parquet', data_files={files!r})"
+        lines.append(f"Load it:  {there if is_url(str(directory)) else here}")
     return lines
 
 

@@ -91,7 +91,7 @@ def required_columns(source: RecordSource) -> dict[str, str]:
     """The columns that every record must have, by role."""
     required = {role: source.column(role) for role in source.text_roles}
     role = picture_role(source)
-    if source.needs_picture or source.reads_urls:
+    if source.has_picture_column:
         required[role] = source.column(role)
     for role in ("id", "image_id"):
         if getattr(source.columns, role) is not None:
@@ -323,10 +323,11 @@ def _picture(
 ) -> Picture | None:
     column = source.column(picture_role(source))
     value = only_picture(record.get(column))
-    if value is None:
-        if not source.needs_picture and not source.reads_urls:
+    if value is None or (value == "" and not source.needs_picture):
+        if not source.needs_picture and (column in record or not source.has_picture_column):
             if any(marked(record.get(source.column(role))) for role in source.text_roles):
-                raise BadRecord(f"`<image>` in the text, but no column {column!r}")
+                there = f"column {column!r} is empty" if column in record else f"no column {column!r}"
+                raise BadRecord(f"`<image>` in the text, but {there}")
             return None
         if record.get(column) is not None:
             raise BadRecord(f"column {column!r} is an empty list")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions
 
 from pipelines.engines import cores_per_worker
-from pipelines.options import beam_options, has_accelerators, workers_elsewhere
+from pipelines.options import beam_options, check_runner_options, has_accelerators, workers_elsewhere
 from translation.machine import available_cores
 
 
@@ -59,3 +61,13 @@ def test_accelerators_are_asked_for_by_a_service_option() -> None:
     assert has_accelerators(beam_options(["--dataflow_service_options", gpu]))
     assert not has_accelerators(beam_options(["--dataflow_service_options", "enable_prime"]))
     assert not has_accelerators(beam_options([]))
+
+
+def test_a_job_service_that_does_not_answer_is_told_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        arguments = ["--runner=PortableRunner", "--environment_type=LOOPBACK"]
+        check_runner_options(beam_options([*arguments, f"--job_endpoint=127.0.0.1:{port}"]))
+    for endpoint in (f"127.0.0.1:{port}", "127.0.0.1:no port", "nothing"):
+        with pytest.raises(ValueError, match=f"--job_endpoint {endpoint}: no job service answers there"):
+            check_runner_options(beam_options([*arguments, f"--job_endpoint={endpoint}"]))

@@ -304,6 +304,17 @@ def test_thresholds_may_be_a_table_beside_the_recipe(folder: Path) -> None:
     assert recipe.digest != load_recipe(folder / "recipe.yaml").digest
 
 
+def test_tables_may_be_where_the_command_is_typed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = folder / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    (here / "mine.tsv").write_text(load_thresholds(None).text(), encoding="utf-8")
+    override = ["thresholds=mine.tsv"]
+    assert load_recipe(folder / "recipe.yaml", override).thresholds_file == str(here / "mine.tsv")
+    (folder / "mine.tsv").write_text(load_thresholds(None).text(), encoding="utf-8")
+    assert load_recipe(folder / "recipe.yaml", override).thresholds_file == str(folder / "mine.tsv")
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

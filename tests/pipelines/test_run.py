@@ -303,6 +303,17 @@ def test_a_directory_of_something_else_is_left_alone(tiny_recipe: Path, tmp_path
     assert "thesis.tex" in result.stderr
 
 
+@pytest.mark.parametrize("output", ["gs:/bucket/mix", "s3://"])
+def test_a_url_that_is_none_makes_no_folder(
+    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("run", tiny_recipe, "--output", output)
+    assert result.returncode == 2
+    assert f"{output}: no URL; write {output.partition(':')[0]}://" in result.stderr
+    assert not list(tmp_path.glob("*:"))
+
+
 def test_files_of_others_survive_a_run_that_replaces_a_mix(tiny_recipe: Path, tmp_path: Path) -> None:
     mix = tmp_path / "mix"
     (mix / "data").mkdir(parents=True)

@@ -119,3 +119,9 @@ def test_the_total_is_consistent_and_ties_are_broken_by_name() -> None:
     check_counts([everything])
     assert LanguageCounts("deu_Latn", 2, 0, 2, {"lid": 1, "copy": 1}).commonest_reason == "copy"
     assert LanguageCounts("deu_Latn", 2, 2, 0, {}).commonest_reason is None
+
+
+def test_a_mix_far_away_is_loaded_by_its_files() -> None:
+    text = rendered(COUNTS, directory="s3://b/mix")
+    files = "s3://b/mix/data/swh_Latn/train-*.parquet"
+    assert f"Load it:  datasets.load_dataset('parquet', data_files={files!r})\n" in text
