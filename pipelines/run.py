@@ -523,9 +523,7 @@ def _check_output(output: str, overwrite: bool) -> None:
     """Refuses a directory that a run must not write to; raises ValueError."""
     scheme, _, rest = output.partition(":")
     if _MISSPELT_URL.match(output) and (is_local(output) or not rest.strip("/")):
-        remedy = (
-            f"write {scheme}://{rest.strip('/') or 'BUCKET/mix'}, or ./{output} for that folder"
-        )
+        remedy = f"write {scheme}://{rest.strip('/') or 'BUCKET/mix'}, or ./{output} for that folder"
         raise ValueError(f"{output}: no URL; {remedy}")
     finished = is_finished(output)
     if finished and not overwrite:

@@ -36,9 +36,12 @@ BATCH_ROWS = 512
 BATCH_PICTURES = 32
 """Pictures that are in memory together."""
 
+LEAST_CAPTIONS = 5_000
+"""Rows of a piece in which captions of other pictures are looked for: the hub's row groups have a hundred."""
+
 
 def pieces(recipe: Recipe, index: int, source: ParquetSource) -> list[Piece]:
-    """One piece per row group.
+    """One piece per row group, or per several small ones for `matching`.
 
     Raises:
         SettingsError: a file is no Parquet, a column that the recipe names is missing or of an unfit type, or
@@ -48,7 +51,10 @@ def pieces(recipe: Recipe, index: int, source: ParquetSource) -> list[Piece]:
     for piece, _ in plain_files(recipe, index):
         try:
             with parquet_file(piece.path) as file:
-                schema, groups = file.schema_arrow, file.num_row_groups
+                schema, groups = (
+                    file.schema_arrow,
+                    _ranges(file, LEAST_CAPTIONS * ("matching" in source.tasks)),
+                )
         except (OSError, pa.ArrowException) as error:
             remedy = f"{piece.label} is no readable Parquet file: {_one_line(error)}"
             raise recipe.error(("sources", index, "path"), remedy) from error
@@ -60,7 +66,19 @@ def pieces(recipe: Recipe, index: int, source: ParquetSource) -> list[Piece]:
                 raise recipe.error(("sources", index, "columns", role), remedy)
         if recipe.images == "reference" and _holds_bytes(source, schema):
             raise no_paths(recipe, source)
-        found.extend(dataclasses.replace(piece, start=group, end=group + 1) for group in range(groups))
+        found.extend(dataclasses.replace(piece, start=start, end=end) for start, end in groups)
+    return found
+
+
+def _ranges(file: pq.ParquetFile, least: int) -> list[tuple[int, int]]:
+    """The row groups of a file, neighbours together until they have so many rows."""
+    found = []
+    start = rows = 0
+    for group in range(file.num_row_groups):
+        rows += file.metadata.row_group(group).num_rows
+        if rows >= least or group + 1 == file.num_row_groups:
+            found.append((start, group + 1))
+            start, rows = group + 1, 0
     return found
 
 

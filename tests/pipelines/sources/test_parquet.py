@@ -14,6 +14,7 @@ from pipelines.examples import Text
 from pipelines.images import content_id, image_bytes
 from pipelines.recipe import SettingsError, load_recipe
 from pipelines.sources import SourceError, pieces, read_piece
+from pipelines.sources.parquet import LEAST_CAPTIONS
 from tests.pipelines.sources.conftest import MakeRecipe, examples, read_all, rejects
 
 CAPTION = {"format": "parquet", "path": "part-*.parquet", "tasks": ["caption"]}
@@ -104,6 +105,23 @@ def test_questions_and_conversations(tmp_path: Path, make_recipe: MakeRecipe) ->
     assert (vqa.prompt, vqa.target) == (Text("What?"), Text("dog"))
     (talk,) = examples(read_all(make_recipe(**{**CAPTION, "tasks": ["instruct"], "prompt": "keep"})))
     assert (talk.prompt, talk.target, talk.source_id) == (Text("What?", False), Text("A dog."), "part-0@0#0")
+
+
+def test_captions_of_small_row_groups_are_matched_together(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    rows = LEAST_CAPTIONS + 20
+    words = ["red boat", "two horses", "yellow noodles", "old tower", "small kitten"]
+    write(
+        tmp_path / "part-0.parquet",
+        row_group_size=10,
+        image=[f"{row}.png" for row in range(rows)],
+        caption=[f"a {words[row % 5]} near number {row}" for row in range(rows)],
+    )
+    alone, together = ({**CAPTION, "images": "images", "tasks": [one]} for one in ("caption", "matching"))
+    assert len(pieces(make_recipe(**alone))) == rows // 10
+    assert [(one.start, one.end) for one in pieces(make_recipe(**together))] == [
+        (0, LEAST_CAPTIONS // 10),
+        (LEAST_CAPTIONS // 10, rows // 10),
+    ]
 
 
 def test_lists_of_one_picture_and_sequences_of_turns(tmp_path: Path, make_recipe: MakeRecipe) -> None:
