@@ -169,7 +169,7 @@ class Recipe(Section):
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.02
     """Share of the images that is held out."""
     shard_megabytes: Annotated[int, Field(ge=1, le=500)] = 450
-    """A Parquet file holds about this much at most. With `images: embed` all rows that show one picture are in
+    """A Parquet file holds about this much at most. With `images: embed` all rows that show a picture are in
     one file, however large that gets; `shared` stores it once."""
     filters: Policy = Policy()
     """Bounds of the rules; what a recipe leaves out keeps its default, `min` and `max` each for itself."""
