@@ -12,6 +12,7 @@ from training.assembly import PartError, Parts, assemble
 from training.checkpoint import Loaded
 from training.configuration import Configuration, DataSection
 from training.connectors import QFormerShape
+from training.texts import TextEncoder, TextSettings
 from training.vision import VisionFeatures
 from translation.settings_file import Key
 
@@ -78,19 +79,34 @@ def with_settings(loaded: Loaded, configuration: Configuration, data: DataSectio
         digest: of the run.
     """
     started = configuration.model.start is not None
-    texts, pictures = configuration.texts, loaded.preprocessing.pictures
-    said: dict[str, Any] = {
-        name: dict(value) if name == "chat_options" else value
-        for name, value in texts
-        if not started or name in texts.model_fields_set
-    }
+    pictures = loaded.preprocessing.pictures
     if not started or "fit" in data.model_fields_set:
         pictures = replace(pictures, fit=data.fit)
     pictures = replace(pictures, max_pixels=data.max_pixels)
     return replace(
         loaded,
-        texts=replace(loaded.texts, **said),
+        texts=_texts(loaded, configuration),
         preprocessing=replace(loaded.preprocessing, pictures=pictures),
         training=configuration.model_dump(mode="json"),
         digest=digest,
     )
+
+
+def _texts(loaded: Loaded, configuration: Configuration) -> TextSettings:
+    texts = configuration.texts
+    said: dict[str, Any] = {
+        name: dict(value) if name == "chat_options" else value
+        for name, value in texts
+        if configuration.model.start is None or name in texts.model_fields_set
+    }
+    return replace(loaded.texts, **said)
+
+
+def text_encoder(loaded: Loaded, configuration: Configuration) -> TextEncoder:
+    """Prompts and targets as the configuration has them; for tokenizers that mark languages, without marks.
+
+    Raises:
+        TokenizerError: see `TextEncoder`.
+    """
+    assert loaded.tokenizer is not None
+    return TextEncoder(loaded.tokenizer, _texts(loaded, configuration))

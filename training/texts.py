@@ -13,9 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any, Protocol
+
+from training.borders import Place, border_behind, border_behind_texts, tokens_behind_texts
 
 PLACE_OF_PROMPT, PLACE_OF_TARGET = "PROMPTPLACE", "TARGETPLACE"
 """Stand for the texts while a chat template is rendered: letters alone, which no template changes."""
@@ -33,6 +36,8 @@ class Tokenizer(Protocol):
     def __call__(self, text: Any, **options: Any) -> Any: ...
 
     def convert_tokens_to_ids(self, tokens: Any) -> Any: ...
+
+    def convert_ids_to_tokens(self, ids: Any) -> Any: ...
 
 
 class TokenizerError(ValueError):
@@ -73,6 +78,9 @@ class Layout:
     """How many tokens stand before the visual ones."""
     by_language: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """NLLB code -> the token that comes first, in prompts and targets; empty but for NLLB's tokenizers."""
+    prompt: Place | None = field(default=None, repr=False)
+    """Where a prompt stands, for tokenizers that put a space before a text; None: it is tokenised alone."""
+    target: Place | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -131,25 +139,35 @@ class TextEncoder:
         """
         layout = self.layout
         return self._around(
-            texts, languages, layout.before_prompt, layout.after_prompt, self.settings.max_prompt_tokens
+            self._contents(texts, layout.prompt),
+            texts,
+            languages,
+            layout.before_prompt,
+            layout.after_prompt,
+            self.settings.max_prompt_tokens,
         )
 
     def targets(self, texts: Sequence[str], languages: Sequence[str]) -> list[Tokens | None]:
         """Each target with its end token, also where it is cut; None as for prompts."""
         layout = self.layout
         return self._around(
-            texts, languages, layout.before_target, layout.after_target, self.settings.max_target_tokens
+            self._contents(texts, layout.target),
+            texts,
+            languages,
+            layout.before_target,
+            layout.after_target,
+            self.settings.max_target_tokens,
         )
 
     def _around(
         self,
+        contents: Mapping[str, tuple[int, ...] | None],
         texts: Sequence[str],
         languages: Sequence[str],
         before: tuple[int, ...],
         after: tuple[int, ...],
         limit: int,
     ) -> list[Tokens | None]:
-        contents = self._contents(texts)
         made: list[Tokens | None] = []
         for text, language in zip(texts, languages, strict=True):
             ids = contents[text]
@@ -179,15 +197,16 @@ class TextEncoder:
                 self._others[language] = found.get(language)
             return self._others[language]
 
-    def _contents(self, texts: Sequence[str]) -> dict[str, tuple[int, ...] | None]:
+    def _contents(self, texts: Sequence[str], place: Place | None) -> dict[str, tuple[int, ...] | None]:
         """Distinct text -> its tokens; prompts repeat a few templates, so that is far fewer than rows."""
+        tokens_of = partial(_ids, self.tokenizer)
         contents: dict[str, tuple[int, ...] | None] = dict.fromkeys(texts)
         plain = [text for text in contents if not self._special.search(text)]
         for start in range(0, len(plain), TEXTS_AT_ONCE):
             chunk = plain[start : start + TEXTS_AT_ONCE]
             # A Rust tokenizer refuses to be used by two threads at a time.
             with self._lock:
-                encoded = _ids(self.tokenizer, chunk)
+                encoded = tokens_of(chunk) if place is None else place.tokens(chunk, tokens_of)
             for text, ids in zip(chunk, encoded, strict=True):
                 contents[text] = tuple(ids)
         return contents
@@ -203,21 +222,64 @@ class TextEncoder:
 
     def signature(self) -> dict[str, Any]:
         """What decides on tokens, and so on the order: another tokenizer has another signature."""
+        places = (self.layout.prompt, self.layout.target)
         return {
             "settings": repr(self.settings),
             "layout": repr(self.layout),
             "probe": _ids(self.tokenizer, [_PROBE])[0],
             "special": hashlib.sha256(self._special.pattern.encode()).hexdigest()[:16],
+            # Only where there are any, so that runs from before there were places go on.
+            **({"places": repr(places)} if any(places) else {}),
         }
+
+    def unlike_template(self) -> str | None:
+        """What differs between a conversation as it is trained on and as the chat template makes it; None if
+        nothing does, or no template is used."""
+        if not _uses_template(self.tokenizer, self.settings):
+            return None
+        tokens_of = partial(_ids, self.tokenizer)
+        layout, options = self.layout, _template_options(self.tokenizer, self.settings.chat_options)
+        with self._lock:
+            told = self.tokenizer.apply_chat_template(  # type: ignore[attr-defined]  # not every tokenizer has it
+                _conversation(*_SAID), tokenize=True, return_dict=False, **options
+            )
+            prompt, target = (
+                tokens_of([text])[0] if place is None else place.tokens([text], tokens_of)[0]
+                for text, place in zip(_SAID, (layout.prompt, layout.target), strict=True)
+            )
+        mine = [*layout.before_prompt, *prompt, *layout.after_prompt]
+        mine += [*layout.before_target, *target, *layout.after_target]
+        for place, (own, its) in enumerate(zip_longest(mine, told[: len(mine)])):
+            if own != its:
+                near = slice(max(place - 3, 0), place + 4)
+                shown = [" ".join(self.tokenizer.convert_ids_to_tokens(ids[near])) for ids in (mine, told)]
+                return (
+                    f"token {place + 1} of {' '.join(_SAID)!r} is not as the chat template has it: "
+                    f"{shown[0]!r} and {shown[1]!r}"
+                )
+        return None
 
 
 _PROBE = "A dog; ein Hund; 一只狗; कुत्ता; 1234"
+_SAID = ("What is there? Say it in German.", "Ein Hund im Gras.")
+"""Question and answer of a conversation."""
 
 
-def _ids(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+def _ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """The tokens of texts without any special ones."""
-    encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)
+    encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)
     return [list(ids) for ids in encoded["input_ids"]]
+
+
+def _prepends_space(tokenizer: Tokenizer) -> bool:
+    """Whether a space is put before a text: SentencePiece's dummy prefix, or byte-level BPE's."""
+    first = tokenizer.convert_ids_to_tokens(_ids(tokenizer, ["a"])[0])[:1]
+    return bool(first) and str(first[0]).startswith(("▁", "Ġ"))
+
+
+def _uses_template(tokenizer: Tokenizer, settings: TextSettings) -> bool:
+    there = bool(getattr(tokenizer, "chat_template", None))
+    return settings.decoder_only and there and settings.chat is not False
 
 
 def layout_of(tokenizer: Tokenizer, settings: TextSettings, codes: Iterable[str] = ()) -> Layout:
@@ -241,10 +303,13 @@ def layout_of(tokenizer: Tokenizer, settings: TextSettings, codes: Iterable[str]
             return Layout(after_prompt=end, after_target=end, by_language=_language_ids(tokenizer, codes))
         before, after = _special_ids(tokenizer)
         return Layout(before, after or end, before, after or end)
-    if template and settings.chat is not False:
+    if _uses_template(tokenizer, settings):
         return _chat_layout(tokenizer, settings.chat_options)
     before, _ = _special_ids(tokenizer)
-    between = tuple(_ids(tokenizer, [settings.separator])[0]) if settings.separator else ()
+    tokens_of = partial(_ids, tokenizer)
+    if _prepends_space(tokenizer) and (border := border_behind_texts(settings.separator, tokens_of)):
+        return Layout(before, border.tokens, (), end, image_position=len(before), target=border.place)
+    between = tuple(tokens_of([settings.separator])[0]) if settings.separator else ()
     return Layout(before, between, (), end, image_position=len(before))
 
 
@@ -284,12 +349,22 @@ def _undated(template: str) -> str:
     return f"{{% macro strftime_now(format) %}}{{{{ format{written} }}}}{{% endmacro %}}{template}"
 
 
+def _template_options(tokenizer: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the chat template is rendered with."""
+    return {"chat_template": _undated(tokenizer.get_chat_template()), **options}
+
+
+def _conversation(question: str, answer: str | None = None) -> list[dict[str, str]]:
+    asked = [{"role": "user", "content": question}]
+    return asked if answer is None else [*asked, {"role": "assistant", "content": answer}]
+
+
 def _chat_layout(tokenizer: Any, options: Mapping[str, Any]) -> Layout:
     """The pieces of the template around the user's turn and the answer; pictures stand before the prompt."""
-    question = [{"role": "user", "content": PLACE_OF_PROMPT}]
-    answer = [*question, {"role": "assistant", "content": PLACE_OF_TARGET}]
+    question = _conversation(PLACE_OF_PROMPT)
+    answer = _conversation(PLACE_OF_PROMPT, PLACE_OF_TARGET)
     try:
-        options = {"chat_template": _undated(tokenizer.get_chat_template()), **options}
+        options = _template_options(tokenizer, options)
         asked = tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True, **options)
         answered = tokenizer.apply_chat_template(answer, tokenize=False, **options)
     except Exception as error:  # A template is a program; it may raise anything.
@@ -303,8 +378,39 @@ def _chat_layout(tokenizer: Any, options: Mapping[str, Any]) -> Layout:
         )
     # What follows the end of the turn, a line break, is for the next turn.
     after = after.rstrip()
+    end: tuple[int, ...] = (int(tokenizer.eos_token_id),)
+    if _prepends_space(tokenizer) and (
+        layout := _joined_layout(tokenizer, (before, between, head[len(asked) :], after), end)
+    ):
+        return layout
     pieces = [
         tuple(_ids(tokenizer, [text])[0]) if text else () for text in (before, between, head[len(asked) :])
     ]
-    end = tuple(_ids(tokenizer, [after])[0]) if after else (int(tokenizer.eos_token_id),)
+    end = tuple(_ids(tokenizer, [after])[0]) if after else end
     return Layout(pieces[0], pieces[1], pieces[2], end, image_position=len(pieces[0]))
+
+
+def _joined_layout(tokenizer: Any, pieces: tuple[str, str, str, str], end: tuple[int, ...]) -> Layout | None:
+    """The layout of a chat template whose pieces have the tokens of the whole conversation; None where texts
+    make one token with what stands around them.
+
+    Args:
+        pieces: before the prompt, between it and the answer, what an answer begins with, and behind it.
+        end: where there is nothing behind it.
+    """
+    tokens_of = partial(_ids, tokenizer)
+    before, between, begun, after = pieces
+    prompt, target = border_behind(before, tokens_of), border_behind_texts(between + begun, tokens_of)
+    if prompt is None or target is None:
+        return None
+    # What the template asks with, as far as it is not part of the answer's first token.
+    asked = len(tokens_behind_texts(between, tokens_of)) if begun.strip(" ") else len(target.tokens)
+    return Layout(
+        prompt.tokens,
+        target.tokens[:asked],
+        target.tokens[asked:],
+        tokens_behind_texts(after, tokens_of) if after else end,
+        image_position=len(prompt.tokens),
+        prompt=prompt.place,
+        target=target.place,
+    )

@@ -86,6 +86,9 @@ def train(configuration: Configuration, console: Console, *, quiet: bool = False
         )
         if assembled.tokenizer is None:
             raise RunError(f"{configuration.model.llm}: has no tokenizer, so no text can be trained on")
+        unlike = requested.text_encoder(assembled, configuration).unlike_template()
+        if main and unlike is not None:
+            console.print(f"texts: {unlike}", markup=False, soft_wrap=True)
         # In float32 from the beginning, whichever stage trains it: a checkpoint holds no less.
         trainable(assembled.model, configuration.trained_parts)
         if latest is not None:

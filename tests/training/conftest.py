@@ -136,6 +136,54 @@ def chat_tokenizer() -> Any:
     return made
 
 
+@pytest.fixture(scope="session")
+def sentencepiece_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SentencePiece model that puts a space before a text, as Llama 2's, Mistral's and Zephyr's do."""
+    import sentencepiece
+
+    folder = tmp_path_factory.mktemp("sentencepiece")
+    texts = (
+        "[INST] Describe the image in German. [/INST]",
+        "<|user|> <|assistant|> [INST](ein [/INST](der",
+        "What is there? Say it in German.",
+        "Ein Hund im Gras. Ein Hund sitzt im Gras.",
+        "A dog sits in the grass (a big one).",
+        "草地上的狗。 หมา",
+    )
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts * 20),
+        model_prefix=str(folder / "tokenizer"),
+        vocab_size=430,
+        hard_vocab_limit=False,
+        model_type="bpe",
+        byte_fallback=True,
+        add_dummy_prefix=True,
+        remove_extra_whitespaces=False,
+        normalization_rule_name="identity",
+        character_coverage=1.0,
+        minloglevel=2,
+    )
+    return folder
+
+
+LLAMA_KINDS = ("every section", "the first", "normalizer")
+
+
+@pytest.fixture(params=LLAMA_KINDS)
+def llama_tokenizer(request: pytest.FixtureRequest, sentencepiece_folder: Path) -> Any:
+    """A tokenizer that puts a space before all text between special tokens, or before the first alone; or as
+    older files on the hub have it."""
+    from tokenizers import normalizers
+    from transformers import LlamaTokenizer
+
+    made = LlamaTokenizer.from_pretrained(sentencepiece_folder, legacy=request.param != "the first")
+    if request.param == "normalizer":
+        backend = made.backend_tokenizer
+        backend.pre_tokenizer = None
+        backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    return made
+
+
 def _tokenizer(template: str) -> Any:
     transformers = pytest.importorskip("transformers")
     from tokenizers import Tokenizer, models, pre_tokenizers, processors

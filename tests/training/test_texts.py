@@ -66,6 +66,113 @@ def test_a_chat_template_surrounds_prompt_and_target(chat_tokenizer: Any) -> Non
     assert [*prompt.ids, *target.ids] == whole[: len(prompt.ids) + len(target.ids)]  # type: ignore[union-attr]
 
 
+LLAMA_2 = (
+    "{% for message in messages %}{% if message['role'] == 'user' %}"
+    "{{ bos_token + '[INST] ' + message['content'].strip() + ' [/INST]' }}"
+    "{% else %}{{ ' ' + message['content'].strip() + ' ' + eos_token }}{% endif %}{% endfor %}"
+)
+MISTRAL = (
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}"
+    "{{ '[INST] ' + message['content'] + ' [/INST]' }}"
+    "{% else %}{{ message['content'] + eos_token }}{% endif %}{% endfor %}"
+)
+ZEPHYR = (
+    "{% for message in messages %}\n{% if message['role'] == 'user' %}\n"
+    "{{ '<|user|>\n' + message['content'] + eos_token }}\n{% elif message['role'] == 'assistant' %}\n"
+    "{{ '<|assistant|>\n' + message['content'] + eos_token }}\n{% endif %}\n"
+    "{% if loop.last and add_generation_prompt %}\n{{ '<|assistant|>' }}\n{% endif %}\n{% endfor %}"
+)
+VICUNA = (
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}"
+    "{{ 'USER: ' + message['content'] + ' ' }}"
+    "{% else %}{{ 'ASSISTANT: ' + message['content'] + eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT: ' }}{% endif %}"
+)
+MARKED = (
+    "{% for message in messages %}<s>{{ message['content'] }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<s>{% endif %}"
+)
+TEMPLATES = {"llama 2": LLAMA_2, "mistral": MISTRAL, "zephyr": ZEPHYR, "vicuna": VICUNA, "marked": MARKED}
+ANSWERS = ["Ein Hund im Gras.", "草地上的狗。", "หมา", "2"]
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_what_puts_a_space_before_a_text_makes_the_tokens_of_the_whole_conversation(
+    llama_tokenizer: Any, template: str, answer: str
+) -> None:
+    llama_tokenizer.chat_template = TEMPLATES[template]
+    encoder = TextEncoder(llama_tokenizer, TextSettings(decoder_only=True))
+    question = "Describe the image in German."
+    prompt, target = only(encoder.prompts([question], [E])), only(encoder.targets([answer], [E]))
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    whole = llama_tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False)
+    made = words(encoder, prompt) + words(encoder, target)
+    assert made == llama_tokenizer.convert_ids_to_tokens(whole)[: len(made)]
+    assert made[-1] == "</s>"
+    assert llama_tokenizer.decode(target.ids, skip_special_tokens=True).strip() == answer  # type: ignore[union-attr]
+    assert encoder.unlike_template() is None
+
+
+def test_the_space_of_a_template_is_part_of_the_first_word(llama_tokenizer: Any) -> None:
+    llama_tokenizer.chat_template = LLAMA_2
+    encoder = TextEncoder(llama_tokenizer, TextSettings(decoder_only=True))
+    assert encoder.layout.before_target == ()
+    assert words(encoder, only(encoder.targets(["Ein Hund."], [E])))[0].startswith("▁E")
+
+
+@pytest.mark.parametrize("separator", ["\n", " ", "\n\n", ""])
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_without_a_template_prompt_and_target_are_one_text(
+    llama_tokenizer: Any, separator: str, answer: str
+) -> None:
+    encoder = TextEncoder(llama_tokenizer, TextSettings(decoder_only=True, separator=separator))
+    question = "Describe the image in German."
+    prompt, target = only(encoder.prompts([question], [E])), only(encoder.targets([answer], [E]))
+    whole = llama_tokenizer(f"{question}{separator}{answer}")["input_ids"]
+    made = [*prompt.ids, *target.ids]  # type: ignore[union-attr]
+    assert made == [*whole, llama_tokenizer.eos_token_id]
+
+
+def test_a_prompt_stays_the_same_whatever_is_answered(llama_tokenizer: Any) -> None:
+    """A target that makes one token with the template's end has its own tokens."""
+    llama_tokenizer.chat_template = MISTRAL
+    encoder = TextEncoder(llama_tokenizer, TextSettings(decoder_only=True))
+    assert "](" in llama_tokenizer.get_vocab()
+    prompt = only(encoder.prompts(["Describe the image."], [E]))
+    target = only(encoder.targets(["(ein Hund)"], [E]))
+    assert words(encoder, prompt)[-1] == "]"
+    assert words(encoder, target)[0][0] == "("
+
+
+def test_an_encoder_decoder_keeps_the_space_before_each_text(llama_tokenizer: Any) -> None:
+    encoder = TextEncoder(llama_tokenizer, TextSettings())
+    assert words(encoder, only(encoder.targets(["Ein"], [E])))[-2].startswith("▁E")
+    assert "places" not in encoder.signature()
+
+
+def test_places_of_texts_are_part_of_the_signature(llama_tokenizer: Any, chat_tokenizer: Any) -> None:
+    """Runs with other tokenizers, from before there were places, go on."""
+    assert "places" in TextEncoder(llama_tokenizer, TextSettings(decoder_only=True)).signature()
+    other = TextEncoder(chat_tokenizer, TextSettings(decoder_only=True))
+    assert "places" not in other.signature()
+    assert "place" not in repr(other.layout).lower()
+
+
+def test_a_conversation_unlike_the_templates_is_told(chat_tokenizer: Any) -> None:
+    encoder = TextEncoder(chat_tokenizer, TextSettings(decoder_only=True))
+    assert encoder.unlike_template() is None
+    chat_tokenizer.chat_template = chat_tokenizer.chat_template.replace(
+        "message.content", "message.content|upper"
+    )
+    encoder.tokenizer.chat_template = chat_tokenizer.chat_template  # type: ignore[attr-defined]
+    told = encoder.unlike_template()
+    assert told is not None
+    assert "is not as the chat template has it" in told
+    unused = TextEncoder(chat_tokenizer, TextSettings(decoder_only=True, chat=False))
+    assert unused.unlike_template() is None
+
+
 def test_a_chat_template_can_be_left_unused(chat_tokenizer: Any) -> None:
     encoder = TextEncoder(chat_tokenizer, TextSettings(decoder_only=True, chat=False))
     assert words(encoder, only(encoder.prompts(["a dog"], [E]))) == ["a", "dog", "\n"]
