@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from training.draws import Integers, fractions, shuffled
 from training.mixes import Mix, MixError
 from translation.languages import ENGLISH
+from translation.row import TASKS
 
 MAX_TIMES = 4.0
 """Rows of small languages are not seen more often by default: on repeated data, up to 4 epochs are worth
@@ -61,7 +62,7 @@ class Cell:
 
 
 class NoSuchTask(MixError):
-    """A task has a weight, and no row has it."""
+    """A task has a weight, and no row has it; or it is left out, and there is none of this name."""
 
     def __init__(self, task: str, there: Iterable[str]) -> None:
         super().__init__(f"no row has this task; there are {', '.join(sorted(there))}")
@@ -73,7 +74,7 @@ def cells_of(mixes: Sequence[Mix], mixture: Mixture) -> tuple[Cell, ...]:
 
     Raises:
         MixError: a shard cannot be read.
-        NoSuchTask: a task with a weight is in no mix.
+        NoSuchTask: a task with a weight is in no mix, or one that is left out is none that mixes are made of.
     """
     cells: list[Cell] = []
     seen: set[str] = set()
@@ -85,7 +86,8 @@ def cells_of(mixes: Sequence[Mix], mixture: Mixture) -> tuple[Cell, ...]:
                 seen.add(task or "")
                 cells.append(Cell(number, index, task, group.language, rows))
     for task, weight in mixture.tasks.items():
-        if weight and task not in seen:
+        # What some mixes lack can be left out of all; a slip of the pen would leave nothing out, unnoticed.
+        if task not in seen and (weight or task not in TASKS):
             raise NoSuchTask(task, seen)
     return tuple(cells)
 

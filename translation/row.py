@@ -29,6 +29,12 @@ _STRING = pa.string()
 PAIRED = "+"
 """Between the ids of two pictures, in the `image_id` of a row that shows both."""
 
+TASKS = (
+    *("caption", "matching", "vqa", "vqg", "reason", "instruct", "classify", "classify_yes_no"),
+    *("statement", "entailment", "text"),
+)
+"""What `task` may be in a row that this project makes."""
+
 IMAGE_COLUMNS = ("image", "second_image")
 """Pictures in Hugging Face's layout; the second one is that of statements about two pictures."""
 

@@ -91,6 +91,15 @@ def test_a_weight_for_a_task_that_no_row_has_is_an_error(make_mix: MakeMix) -> N
     assert caught.value.task == "vqq"
 
 
+def test_a_task_that_is_left_out_and_that_no_mix_is_made_of_is_an_error(make_mix: MakeMix) -> None:
+    rows = [row_of(number, "deu_Latn", task="own" if number else "caption") for number in range(3)]
+    mix = Mix(str(make_mix({"deu_Latn": rows})))
+    with pytest.raises(NoSuchTask, match="no row has this task; there are caption, own") as caught:
+        cells_of([mix], Mixture({"captions": 0.0}))
+    assert caught.value.task == "captions"
+    cells_of([mix], Mixture({"own": 0.0}))
+
+
 def test_a_task_that_no_row_has_can_be_left_out(make_mix: MakeMix) -> None:
     mix = Mix(str(make_mix({"deu_Latn": 3})))
     assert [cell.task for cell in cells_of([mix], Mixture({"text": 0.0}))] == ["caption"]

@@ -223,6 +223,10 @@ def test_held_out_rows_of_untrained_tasks_alone_are_no_validation(folder: Path, 
             r"stages\.1\.data\.tasks\.captions is 2: no row has this task; there are caption, text",
         ),
         (
+            ["stages.1.data={mixes: [mix], tasks: {captions: 0}, workers: 0}"],
+            r"stages\.1\.data\.tasks\.captions is 0: no row has this task; there are caption, text",
+        ),
+        (
             ["stages.1.batch_size=4096"],
             r"stages\.1 \(.*\): an epoch has .* fewer than the .* of one step; take a smaller batch_size",
         ),
