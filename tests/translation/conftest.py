@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,20 @@ TEXT = [
 ]  # fmt: skip
 
 
-def make_checkpoint(directory: Path, seed: int = 0, vocabulary: int = 300) -> Path:
-    """A Hugging Face directory as `facebook/nllb-200-*` lays it out, one layer deep, trained for a second."""
+def make_checkpoint(
+    directory: Path,
+    seed: int = 0,
+    vocabulary: int = 300,
+    lessons: Mapping[str, str] | None = None,
+    steps: int = 80,
+) -> Path:
+    """A Hugging Face directory as `facebook/nllb-200-*` lays it out, one layer deep, trained for a second.
+
+    Args:
+        lessons: what to translate to what, into all languages; characters that only translations have are
+            `<unk>`. By default each text is "translated" to its neighbour.
+        steps: of training; some 300 until a few lessons are known by heart.
+    """
     import sentencepiece
     import torch
     from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer
@@ -29,7 +42,7 @@ def make_checkpoint(directory: Path, seed: int = 0, vocabulary: int = 300) -> Pa
 
     directory.mkdir(parents=True)
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(TEXT * 20),
+        sentence_iterator=iter([*TEXT, *(lessons or ())] * 20),
         model_prefix=str(directory / "sentencepiece.bpe"),
         vocab_size=vocabulary,
         model_type="bpe",
@@ -59,20 +72,18 @@ def make_checkpoint(directory: Path, seed: int = 0, vocabulary: int = 300) -> Pa
             attention_dropout=0.0,
         )
     )
-    _train(model, tokenizer)
+    _train(model, tokenizer, lessons or dict(zip(TEXT, TEXT[1:] + TEXT[:1], strict=True)), steps)
     model.save_pretrained(directory)
     return directory
 
 
-def _train(model: M2M100ForConditionalGeneration, tokenizer: NllbTokenizer) -> None:
-    """A few steps of "translating" each text to its neighbour, so that hypotheses end and are confident."""
+def _train(
+    model: M2M100ForConditionalGeneration, tokenizer: NllbTokenizer, lessons: Mapping[str, str], steps: int
+) -> None:
+    """A few steps, so that hypotheses end and are confident."""
     import torch
 
-    pairs = [
-        (source, target, code)
-        for source, target in zip(TEXT, TEXT[1:] + TEXT[:1], strict=True)
-        for code in CODES[1:]
-    ]
+    pairs = [(source, target, code) for source, target in lessons.items() for code in CODES[1:]]
     source = tokenizer([source for source, _, _ in pairs], return_tensors="pt", padding=True)
     labels = tokenizer([target for _, target, _ in pairs], return_tensors="pt", padding=True).input_ids
     labels[:, 0] = torch.tensor(tokenizer.convert_tokens_to_ids([code for _, _, code in pairs]))
@@ -82,7 +93,7 @@ def _train(model: M2M100ForConditionalGeneration, tokenizer: NllbTokenizer) -> N
     torch.set_num_threads(1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     model.train()
-    for _ in range(80):
+    for _ in range(steps):
         model(**source, labels=labels).loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.translation.conftest import make_checkpoint
 from translation.decoder import Threads
 from translation.engine import Engine
 from translation.model import SMALL, ModelError, model_directory
@@ -14,6 +15,30 @@ from translation.translations import Decoding, Request
 
 TEXTS = ["a red apple", "the black cat", "two dogs run on the beach", "a bicycle, a bus and a train", "tree"]
 TARGETS = ["deu_Latn", "fra_Latn", "hin_Deva", "jpn_Jpan", "swh_Latn"]
+
+LESSONS = {
+    "the cat {name} sees a {size} dog": "le chat {name} mord un chien",
+    "the cat": "le chat",
+    "sees a": "mord un",
+    "dog": "chien",
+    "three {name} or {size} dogs": "trois {name} ou {size} {size} chiens",
+    "three": "trois",
+    "or": "ou",
+    "dogs": "chiens",
+    # No piece of the vocabulary has a snow man.
+    "a snow man": "un ☃ noir",
+}
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that knows the lessons by heart, with what is wrong in them."""
+    from translation.convert import add_model
+
+    folder = tmp_path_factory.mktemp("taught")
+    checkpoint = make_checkpoint(folder / "checkpoint", lessons=LESSONS, steps=150)
+    add_model(str(checkpoint), folder / "model", "float32")
+    return folder / "model"
 
 
 def transformers_output(checkpoint: Path, text: str, target: str, beam_size: int, length: int) -> list[str]:
@@ -99,6 +124,44 @@ def test_separators_lists_and_placeholders_are_put_back(converted: Path) -> None
     assert lines[5].startswith("1. ")
     assert translation.text.count("{name}") == 1
     assert translation.text.endswith("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces", "translation"),
+    [
+        # What the model makes of the sentence is in `LESSONS`.
+        (
+            "the cat {name} sees a {size} dog",
+            "▁le▁chat▁{name}▁mord▁un▁chien",
+            "le chat {name} mord un {size} chien",
+        ),
+        (
+            "three {name} or {size} dogs",
+            "▁trois▁{name}▁ou▁{size}▁{size}▁chiens",
+            "trois {name} ou {size} chiens",
+        ),
+    ],
+    ids=["one of two is lost", "one of two comes twice"],
+)
+def test_placeholders_come_back_exactly_if_the_model_breaks_one_of_them(
+    taught: Path, text: str, pieces: str, translation: str
+) -> None:
+    request = Request(text, "eng_Latn", "fra_Latn")
+    with Engine(taught, Decoding(max_output_tokens=30), threads=Threads(intra=1)) as engine:
+        assert "".join(engine.tokens([request])[0]).replace("▁▁", "▁") == pieces
+        assert engine.translate([request])[0].text == translation
+
+
+def test_a_second_try_never_gives_unk(taught: Path) -> None:
+    request = Request("a snow man", "eng_Latn", "fra_Latn")
+    decoding = Decoding(max_output_tokens=30)
+    with Engine(taught, replace(decoding, second_tries=0), threads=Threads(intra=1)) as engine:
+        assert engine.translate([request])[0].unknown
+    with Engine(taught, decoding, threads=Threads(intra=1)) as engine:
+        (translation,) = engine.translate([request])
+        assert engine.tries == {"sentences": 1, "wider_beam": 1, "mended": 1}
+    assert not translation.unknown
+    assert translation.text.split() == ["un", "noir"]
 
 
 def test_sentences_that_touch_are_parted_where_the_target_writes_spaces(converted: Path) -> None:

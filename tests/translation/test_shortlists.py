@@ -212,6 +212,25 @@ def test_what_a_list_spoils_is_translated_with_the_whole_vocabulary(converted: P
     assert all(now == whole for now, whole in changed)
 
 
+@pytest.mark.parametrize(("tries", "wider"), [(0, 0), (1, 0), (2, 1)])
+def test_the_whole_vocabulary_is_one_try_and_the_wider_beam_another(
+    every_piece: Path, tries: int, wider: int
+) -> None:
+    # A limit that nothing mends.
+    decoding = Decoding(beam_size=1, max_output_tokens=1, second_tries=tries)
+    with Engine(every_piece, decoding, threads=ONE) as engine:
+        assert engine.translate([Request("two dogs run on the beach", "eng_Latn", "deu_Latn")])[0].cut_off
+        assert engine.tries["whole_vocabulary"] == min(tries, 1)
+        assert engine.tries["wider_beam"] == wider
+
+
+def test_without_a_list_the_wider_beam_is_the_first_try(different: Path) -> None:
+    decoding = Decoding(beam_size=1, max_output_tokens=1, second_tries=1)
+    with Engine(different, decoding, threads=ONE) as engine:
+        engine.translate([Request("two dogs run on the beach", "eng_Latn", "fra_Latn")])
+        assert engine.tries == {"sentences": 1, "wider_beam": 1}
+
+
 def test_a_sentence_that_stays_cut_off_stays_flagged(converted: Path) -> None:
     request = Request("two dogs run on the beach", "eng_Latn", "deu_Latn")
     decoding = Decoding(beam_size=1, max_output_tokens=1)
