@@ -49,7 +49,8 @@ def not_held_out(recipe: Recipe, plan: Plan) -> Iterator[str]:
         there = (
             counted(plan.pictures, "picture") if plan.pictures else counted(sum(plan.rows.values()), "row")
         )
-        why = "are too few, or too many of them are shown together,"
+        alone = plan.pictures == 1 or (not plan.pictures and sum(plan.rows.values()) == 1)
+        why = "is too few" if alone else "are too few, or too many of them are shown together,"
         yield f"no rows for validation: {there} {why} for `validation: {recipe.validation:g}`"
 
 

@@ -470,5 +470,7 @@ def test_too_few_pictures_for_validation_are_told(tiny_recipe: Path) -> None:
         "no rows for validation: 24 pictures are too few, or too many of them are shown together, for "
         "`validation: 0.01`"
     )
+    (line,) = not_held_out(recipe, replace(plan_mix(recipe), pictures=1))
+    assert line == "no rows for validation: 1 picture is too few for `validation: 0.01`"
     recipe = load_recipe(tiny_recipe, ["validation=0.1"])
     assert not list(not_held_out(recipe, plan_mix(recipe)))
