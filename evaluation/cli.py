@@ -385,7 +385,6 @@ def _failures() -> tuple[type[Exception], ...]:
     from evaluation.generation import GenerationError
     from training.assembly import PartError
     from training.decoding import LoaderError
-    from training.figures import FiguresError
     from training.mixes import MixError
     from training.portions import OutOfMemory
     from training.run_directory import RunError
@@ -393,7 +392,7 @@ def _failures() -> tuple[type[Exception], ...]:
     from training.weight_files import CheckpointError
 
     of_models = (
-        *(RunError, MixError, LoaderError, CheckpointError, PartError, TokenizerError, FiguresError),
+        *(RunError, MixError, LoaderError, CheckpointError, PartError, TokenizerError),
         *(OutOfMemory, GenerationError),
     )
     return of_models + _failures_of_scoring()

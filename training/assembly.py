@@ -29,7 +29,15 @@ from training.vision import (
     vision_config_of,
     vision_model_of,
 )
-from training.weight_files import CheckpointError, check_report, located, quietly, read_json, with_weights
+from training.weight_files import (
+    CheckpointError,
+    OtherKind,
+    check_report,
+    located,
+    quietly,
+    read_json,
+    with_weights,
+)
 
 WHOLE = ("blip-2", VisionLanguageConfig.model_type)
 """Kinds of checkpoints that have all parts."""
@@ -145,13 +153,16 @@ def _adapted(loaded: Loaded, parts: Parts) -> Loaded:
 def _composed(parts: Parts, dtype: torch.dtype, device: str | torch.device) -> Loaded:
     assert parts.vision is not None
     assert parts.llm is not None
-    vision_folder = located(parts.vision, parts.revisions.get(parts.vision))
-    llm_folder = located(parts.llm, parts.revisions.get(parts.llm))
+    vision_folder = _folder_of("vision", parts.vision, parts)
+    llm_folder = _folder_of("llm", parts.llm, parts)
     values = read_json(vision_folder / "config.json")
     whole = whole_config(vision_folder) if values.get("model_type") in WHOLE else None
     _check_copies(parts, whole)
     vision = vision_config_of(values) if whole is None else copy.deepcopy(whole.vision_config)
-    text = language_config_of(llm_folder)
+    try:
+        text = language_config_of(llm_folder)
+    except OtherKind as error:
+        raise PartError(f"llm: {error}") from error
     preprocessing = read_preprocessing(vision_folder, fixed_size(vision))
     config = _configuration(parts, whole, vision, text, preprocessing.pictures)
     config.dtype = dtype
@@ -169,6 +180,14 @@ def _composed(parts: Parts, dtype: torch.dtype, device: str | torch.device) -> L
         image_token_id = with_placeholder(model, tokenizer)
     texts = TextSettings(decoder_only=model.decoder_only)
     return Loaded(model, tokenizer, preprocessing, texts, image_token_id, unquantised=unquantised)
+
+
+def _folder_of(part: str, source: str, parts: Parts) -> Path:
+    """The directory of a part's model."""
+    folder = located(source, parts.revisions.get(source))
+    if not (folder / "config.json").is_file():
+        raise PartError(f"{part}: {folder} has no config.json, so it holds no model of transformers' layout")
+    return folder
 
 
 def _check_copies(parts: Parts, whole: VisionLanguageConfig | None) -> None:

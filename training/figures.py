@@ -22,6 +22,14 @@ TENSORBOARD = "tensorboard"
 class FiguresError(RuntimeError):
     """Figures cannot be kept as configured; the message says what to install or change."""
 
+    def __init__(self, key: str, remedy: str) -> None:
+        """
+        Args:
+            key: under `log`.
+        """
+        super().__init__(f"log.{key}: {remedy}")
+        self.key, self.remedy = key, remedy
+
 
 class Tracker(Protocol):
     """Something that figures go to besides the file."""
@@ -129,8 +137,9 @@ def _package(name: str, key: str) -> Any:
     except ImportError as error:
         package = name.partition(".")[0]
         raise FiguresError(
-            f"log.{key}: the package for it cannot be imported ({error}); "
-            f"`pip install {'tensorboard' if package == 'torch' else package}`, or switch it off"
+            key,
+            f"the package for it cannot be imported ({error}); "
+            f"`pip install {'tensorboard' if package == 'torch' else package}`, or switch it off",
         ) from error
 
 

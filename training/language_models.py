@@ -13,14 +13,14 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from training.adapters import keep_differentiable
-from training.weight_files import CheckpointError, WeightFiles, check_report, quietly, read_json
+from training.weight_files import CheckpointError, OtherKind, WeightFiles, check_report, quietly, read_json
 
 
 def language_config_of(folder: Path) -> Any:
     """The configuration of a directory's language model; of one that can see (Gemma 3) its text model's.
 
     Raises:
-        CheckpointError: it is damaged, or of a model that does not generate text.
+        CheckpointError: it is damaged; `OtherKind` if it is of a model that does not generate text.
     """
     path = folder / "config.json"
     kind = read_json(path).get("model_type")
@@ -38,9 +38,7 @@ def language_config_of(folder: Path) -> Any:
         else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     )
     if kind not in names:
-        raise CheckpointError(
-            f"{path}: a model of the kind {kind!r}, which transformers cannot generate text with"
-        )
+        raise OtherKind(f"{path}: a model of the kind {kind!r}, which transformers cannot generate text with")
     return config
 
 

@@ -71,6 +71,10 @@ _OTHER_ROWS = (
 )
 
 
+class ShortEpoch(LoaderError):
+    """An epoch has fewer batches than a step takes."""
+
+
 class Loader:
     """Iterates the batches of one epoch after the other for one rank.
 
@@ -180,6 +184,7 @@ class Loader:
 
         Raises:
             LoaderError: a worker process died, too much is unreadable, or another loop began meanwhile.
+            ShortEpoch: no step is in an epoch.
             MixError: a row group cannot be read.
         """
         self._loop += 1
@@ -206,9 +211,9 @@ class Loader:
         self._next_epoch()
 
     def check_epoch(self) -> None:
-        """Raises LoaderError if the present epoch has no step left."""
+        """Raises ShortEpoch if the present epoch has no step left."""
         if self._at_end:
-            raise LoaderError(
+            raise ShortEpoch(
                 f"an epoch has {self._plan.batches} batches of {self.settings.order.batch_size} examples, "
                 f"fewer than the {math.lcm(self.ranks, self.settings.together)} of one step; "
                 "take a smaller batch_size, or more data"

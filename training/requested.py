@@ -12,7 +12,7 @@ from training.assembly import PartError, Parts, assemble
 from training.checkpoint import Loaded
 from training.configuration import Configuration, DataSection
 from training.connectors import QFormerShape
-from training.texts import TextEncoder, TextSettings
+from training.texts import TextEncoder, TextSettings, TokenizerError
 from training.vision import VisionFeatures
 from translation.settings_file import Key
 
@@ -106,7 +106,12 @@ def text_encoder(loaded: Loaded, configuration: Configuration) -> TextEncoder:
     """Prompts and targets as the configuration has them; for tokenizers that mark languages, without marks.
 
     Raises:
-        TokenizerError: see `TextEncoder`.
+        SettingsError: the tokenizer cannot be used, or not so.
     """
     assert loaded.tokenizer is not None
-    return TextEncoder(loaded.tokenizer, _texts(loaded, configuration))
+    try:
+        return TextEncoder(loaded.tokenizer, _texts(loaded, configuration))
+    except TokenizerError as error:
+        source = "llm" if configuration.model.start is None else "start"
+        key: Key = ("model", source) if error.setting is None else ("texts", error.setting)
+        raise configuration.error(key, error.remedy) from error

@@ -38,7 +38,7 @@ from training.requested import with_settings
 from training.run_directory import Progress, RunDirectory, RunError
 from training.sequences import Expanded, expanded, nothing_expanded
 from training.sharding import gathered, is_sharded, whole
-from training.stage_data import held_out_loader, training_loader
+from training.stage_data import check_epoch, held_out_loader, training_loader
 from training.sums import Sums, merged
 from training.throughput import Throughput, peak_flops
 from translation.progress import CountProgress
@@ -131,6 +131,8 @@ class StageRun:
         self._loader = self._stack.enter_context(
             training_loader(configuration, number, self._loaded, accelerator)
         )
+        if not progress.stage_step:
+            check_epoch(configuration, number, self._loader)
         if progress.loader is not None:
             self._loader.load_state_dict(progress.loader)
         elif progress.report is not None and accelerator.is_main_process:

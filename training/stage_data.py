@@ -13,8 +13,7 @@ from accelerate import Accelerator
 
 from training.checkpoint import Loaded
 from training.configuration import Configuration, DataSection, MixSection
-from training.decoding import LoaderError
-from training.loader import Loader, LoaderSettings, MixWeight
+from training.loader import Loader, LoaderSettings, MixWeight, ShortEpoch
 from training.mixes import TRAIN, VALIDATION, EmptySplit, Mix
 from training.mixture import Mixture, NoSuchTask, cells_of
 from training.order import OrderSettings
@@ -143,13 +142,18 @@ def check_batches(
     """That an epoch of a stage has enough batches for a step.
 
     Raises:
-        LoaderError: it has not.
+        SettingsError: it has not.
     """
     with training_loader(configuration, number, loaded, accelerator) as loader:
-        try:
-            loader.check_epoch()
-        except LoaderError as error:
-            raise LoaderError(f"stages.{number} ({configuration.stages[number].name}): {error}") from error
+        check_epoch(configuration, number, loader)
+
+
+def check_epoch(configuration: Configuration, number: int, loader: Loader) -> None:
+    """The same of a loader that is there."""
+    try:
+        loader.check_epoch()
+    except ShortEpoch as error:
+        raise configuration.error(("stages", number, "batch_size"), str(error)) from error
 
 
 def mix_digests(configuration: Configuration) -> list[str]:

@@ -41,7 +41,15 @@ class Tokenizer(Protocol):
 
 
 class TokenizerError(ValueError):
-    """A tokenizer that this trainer cannot use; the message says what is missing."""
+    """A tokenizer that this trainer cannot use, or not so; the message says what is missing."""
+
+    def __init__(self, remedy: str, setting: str | None = None) -> None:
+        """
+        Args:
+            setting: of `TextSettings`, where that is what is wrong.
+        """
+        super().__init__(remedy if setting is None else f"{setting}: {remedy}")
+        self.remedy, self.setting = remedy, setting
 
 
 @dataclass(frozen=True)
@@ -114,14 +122,12 @@ class TextEncoder:
         around = len(self.layout.before_prompt) + len(self.layout.after_prompt) + 1
         if around > settings.max_prompt_tokens:
             raise TokenizerError(
-                f"max_prompt_tokens: {settings.max_prompt_tokens} is too few; the chat template alone "
-                f"takes {around - 1}"
+                f"too few; {around - 1} stand around every prompt, so take more", "max_prompt_tokens"
             )
-
         behind = len(self.layout.before_target) + len(self.layout.after_target) + 1
         if behind > settings.max_target_tokens:
             raise TokenizerError(
-                f"max_target_tokens: {settings.max_target_tokens} is too few; {behind - 1} stand around it"
+                f"too few; {behind - 1} stand around every target, so take more", "max_target_tokens"
             )
 
     @property
@@ -292,12 +298,13 @@ def layout_of(tokenizer: Tokenizer, settings: TextSettings, codes: Iterable[str]
     template = getattr(tokenizer, "chat_template", None) if settings.decoder_only else None
     if settings.chat and not template:
         raise TokenizerError(
-            "chat: true, but the tokenizer has no chat template"
+            "the tokenizer has no chat template; leave it out"
             if settings.decoder_only
-            else "chat: true, but an encoder-decoder's prompts have no chat template"
+            else "an encoder-decoder's prompts have no chat template; leave it out",
+            "chat",
         )
     if settings.chat_options and (not template or settings.chat is False):
-        raise TokenizerError("chat_options: no chat template is used that would take them")
+        raise TokenizerError("no chat template is used that would take them; leave them out", "chat_options")
     if not settings.decoder_only:
         if hasattr(tokenizer, "src_lang"):
             return Layout(after_prompt=end, after_target=end, by_language=_language_ids(tokenizer, codes))
@@ -368,13 +375,15 @@ def _chat_layout(tokenizer: Any, options: Mapping[str, Any]) -> Layout:
         asked = tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True, **options)
         answered = tokenizer.apply_chat_template(answer, tokenize=False, **options)
     except Exception as error:  # A template is a program; it may raise anything.
-        raise TokenizerError(f"the chat template fails: {type(error).__name__}: {error}") from error
+        failed = f"the chat template fails: {type(error).__name__}: {error}"
+        raise TokenizerError(f"{failed}; set `chat: false`, or hand it other options", "chat") from error
     before, found, between = asked.partition(PLACE_OF_PROMPT)
     head, answered_too, after = answered.partition(PLACE_OF_TARGET)
     if not found or not answered_too or not head.startswith(asked):
         raise TokenizerError(
             "the chat template does not answer where it asks for an answer: it makes "
-            f"{asked!r} of a question and {answered!r} of both; set `chat: false`, or hand it other options"
+            f"{asked!r} of a question and {answered!r} of both; set `chat: false`, or hand it other options",
+            "chat",
         )
     # What follows the end of the turn, a line break, is for the next turn.
     after = after.rstrip()

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from training import requested
 from training.checkpoint import Loaded, load_trained, load_unrounded, save_description, save_frozen
 from training.configuration import Configuration
-from training.figures import Figures
+from training.figures import Figures, FiguresError
 from training.introduction import introduce
 from training.parameters import trainable
 from training.precision import Precisions, precisions_of
@@ -56,7 +56,8 @@ def train(configuration: Configuration, console: Console, *, quiet: bool = False
     """Trains to the end of the last stage, from the directory's last checkpoint if there is one.
 
     Raises:
-        SettingsError: the configuration does not fit the number of processes, or its parts not together.
+        SettingsError: the configuration does not fit the number of processes, the model or the data, its
+            parts do not go together, or a package that it needs is missing.
         RunError: the run cannot begin or go on; too many gradients in a row were not finite; or `Stopped`.
         MixError, LoaderError: data that cannot be trained on.
         CheckpointError: a model that cannot be read.
@@ -116,7 +117,12 @@ def train(configuration: Configuration, console: Console, *, quiet: bool = False
         figures = None
         if main:
             options = configuration.model_dump(mode="json")
-            figures = Figures(directory.path, configuration.log, configuration.name, progress.step, options)
+            try:
+                figures = Figures(
+                    directory.path, configuration.log, configuration.name, progress.step, options
+                )
+            except FiguresError as error:
+                raise configuration.error(("log", error.key), error.remedy) from error
             stack.enter_context(figures)
         stopping = stack.enter_context(_signals())
         if main and not quiet:

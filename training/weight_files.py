@@ -25,6 +25,10 @@ class CheckpointError(ValueError):
     """A checkpoint that is missing, damaged or of another model; the message says which file, what to do."""
 
 
+class OtherKind(CheckpointError):
+    """A model of another kind than is wanted."""
+
+
 def located(source: str | Path, revision: str | None = None) -> Path:
     """The directory of a model: `source` itself, or what of a hub repository is no weights, downloaded.
 

@@ -211,7 +211,7 @@ def test_a_useless_chat_template_is_told(chat_tokenizer: Any, template: str, tol
 
 def test_a_template_longer_than_the_limit_is_told(chat_tokenizer: Any) -> None:
     with pytest.raises(
-        TokenizerError, match="max_prompt_tokens: 8 is too few; the chat template alone takes 8"
+        TokenizerError, match="max_prompt_tokens: too few; 8 stand around every prompt, so take more"
     ):
         TextEncoder(chat_tokenizer, TextSettings(decoder_only=True, max_prompt_tokens=8))
 

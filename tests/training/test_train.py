@@ -25,7 +25,6 @@ from tests.training.conftest import row_of, rows_of, write_mix
 from training.batches import Batch
 from training.configuration import Configuration, load_configuration
 from training.figures import METRICS, read_figures
-from training.loader import LoaderError
 from training.run_directory import CHECKPOINTS, RunError
 from training.stage import StageRun, Stopped
 from training.train import train
@@ -228,14 +227,14 @@ def test_held_out_rows_of_untrained_tasks_alone_are_no_validation(folder: Path, 
         ),
         (
             ["stages.1.batch_size=4096"],
-            r"stages\.1 \(.*\): an epoch has .* fewer than the .* of one step; take a smaller batch_size",
+            r"stages\.1\.batch_size is 4096: an epoch has .* fewer than the .* of one step; take a smaller",
         ),
     ],
 )
 def test_what_is_wrong_with_a_later_stage_is_told_before_the_first(
     folder: Path, second: list[str], told: str
 ) -> None:
-    with pytest.raises((SettingsError, LoaderError), match=told):
+    with pytest.raises(SettingsError, match=told):
         trained(folder, *second)
     assert not (folder / "run" / METRICS).exists()
 
@@ -245,11 +244,27 @@ def test_what_is_wrong_with_a_later_stage_is_told_before_the_first(
     [
         ("model.lora.targets=[q_project]", r"^--set: model\.lora\.targets is .*no linear layer 'q_project'"),
         ("model.vision_layer=-99", r"^--set: model\.vision_layer is -99: the encoder gives \d+ of them"),
+        ("model.llm=siglip", r"^--set: model\.llm is .siglip.: .*config\.json: a model of the kind 'siglip"),
+        ("model.llm=mix", r"^--set: model\.llm is .mix.: .*mix has no config\.json"),
+        ("texts.chat=true", r"^--set: texts\.chat is true: an encoder-decoder's prompts have no chat"),
+        ("texts.chat_options={a: 1}", r"^--set: texts\.chat_options is .*: no chat template is used"),
+        ("log.wandb=project", r"^--set: log\.wandb is .project.: the package for it .*`pip install wandb`"),
     ],
 )
-def test_what_does_not_fit_the_model_is_told_with_its_place(folder: Path, written: str, told: str) -> None:
+def test_what_does_not_fit_is_told_with_its_place(
+    folder: Path, written: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.write_vision_encoder(folder / "siglip", "siglip")
+    monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(SettingsError, match=told):
         trained(folder, written)
+
+
+def test_prompts_shorter_than_what_stands_around_them_are_told_with_their_place(folder: Path) -> None:
+    options = ("model.llm=parts/qwen2", "texts.max_prompt_tokens=5")
+    told = r"^--set: texts\.max_prompt_tokens is 5: too few; \d+ stand around every prompt, so take more"
+    with pytest.raises(SettingsError, match=told):
+        trained(folder, *options)
 
 
 def test_two_processes_train_as_one_does(folder: Path) -> None:
@@ -441,7 +456,8 @@ def test_many_undefined_gradients_in_a_row_stop_the_run(folder: Path, monkeypatc
 
 
 def test_a_mix_smaller_than_a_step_is_told(folder: Path) -> None:
-    with pytest.raises(LoaderError, match="fewer than the 32 of one step"):
+    told = r"^--set: stages\.0\.batch_size is 128: an epoch has .* fewer than the 32 of one step"
+    with pytest.raises(SettingsError, match=told):
         trained(folder, "stages=[{name: a, learning_rates: {lora: 1e-3}, steps: 2, batch_size: 128}]")
 
 
