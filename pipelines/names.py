@@ -13,20 +13,19 @@ Apache-2.0).
 from __future__ import annotations
 
 import csv
-import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property, lru_cache, partial
 from importlib.resources import files
 from itertools import compress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import orjson
 
 from pipelines.inputs import Stamp, name_of, read_bytes, recent_stamp
-from translation.class_names import cleaned, in_script, is_name
+from translation.class_names import ClassNamesError, babel_labels, class_index, in_script, is_name
 from translation.languages import ENGLISH, UnknownLanguage, languages, resolve
 
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
 _OTHER_LANGUAGES = frozenset({"ALS"})
 """Codes that mean another language there than in the registry: Alemannic, not Albanian."""
-
-_SYNSET = re.compile(r"n\d{8}", re.ASCII)
 
 
 class NamesError(ValueError):
@@ -136,11 +133,13 @@ _Version = tuple[str, Stamp]
 
 @lru_cache(maxsize=16)
 def _table(classes: _Version, labels: _Version) -> NameTable:
-    index = _class_index(classes[0])
+    index = _checked("classes", class_index, classes[0])
     english = {key: word for key, (_, word) in index.items()}
     found: dict[str, dict[str, str]] = {key: {ENGLISH: word} for key, word in english.items()}
     others: dict[str, set[str]] = defaultdict(set)
-    for code, listed in sorted(_babel(labels[0], len(index)).items(), key=_own_code_first):
+    babel = _checked("labels", partial(babel_labels, classes=len(index)), labels[0])
+    named = {code: [(key, label) for key, label in one if is_name(label)] for code, one in babel.items()}
+    for code, listed in sorted(named.items(), key=_own_code_first):
         for key, label in listed:
             others[key].add(f"{code}:{label}")
         for own in _languages_of(code):
@@ -149,72 +148,24 @@ def _table(classes: _Version, labels: _Version) -> NameTable:
     return NameTable(found, {synset: key for key, (synset, _) in index.items()}, others)
 
 
-def _class_index(place: str) -> dict[str, tuple[str, str]]:
-    """Class key -> WordNet's id and the English word, in order."""
-    raw = _object(place, "classes")
-    file = name_of(place)
-    layout = '{"0": ["n01440764", "tench"], ...}'
-    found: dict[str, tuple[str, str]] = {}
-    for key, value in raw.items():
-        if (
-            not isinstance(value, list)
-            or len(value) < 2
-            or not all(isinstance(part, str) for part in value)
-            or not _SYNSET.fullmatch(value[0])
-        ):
-            raise NamesError("classes", f"{file}: class {key!r} is {_shown(value)}; must be as {layout}")
-        word = cleaned(value[1].replace("_", " "))
-        if not word:
-            raise NamesError("classes", f"{file}: class {key!r} has no name; must be as {layout}")
-        found[key] = (value[0], word)
-    numbers = [str(number) for number in range(len(raw))]
-    if not raw or set(raw) != set(numbers):
-        missing = next((number for number in numbers if number not in raw), "0")
-        raise NamesError("classes", f"{file} has no class {missing!r}; must be as {layout}, from 0 on")
-    twice = [one for one, count in Counter(synset for synset, _ in found.values()).items() if count > 1]
-    if twice:
-        raise NamesError("classes", f"{file}: {twice[0]} stands there for {len(twice) + 1} classes")
-    return {key: found[key] for key in numbers}
+_Content = TypeVar("_Content")
 
 
-def _babel(place: str, classes: int) -> dict[str, list[tuple[str, str]]]:
-    """Code -> class keys and labels, as they may stand in a text."""
-    layout = '{"DE": [[0, 7, ...], ["Schleie", "Hahn", ...]], ...}'
-    found: dict[str, list[tuple[str, str]]] = {}
-    file = name_of(place)
-    for code, value in _object(place, "labels").items():
-        what = f"{file}: {code!r}"
-        if not isinstance(value, list) or [type(part) for part in value] != [list, list]:
-            raise NamesError("labels", f"{what} is {_shown(value)}; must be as {layout}")
-        indices, labels = value
-        if len(indices) != len(labels):
-            counts = f"{len(indices):,} class indices and {len(labels):,} labels"
-            raise NamesError("labels", f"{what} has {counts}; must be a label for each")
-        for index, label in zip(indices, labels, strict=True):
-            if type(index) is not int or not 0 <= index < classes:
-                right = f"must be a whole number from 0 to {classes - 1:,}, as `classes` has them"
-                raise NamesError("labels", f"{what} has the class index {_shown(index)}; {right}")
-            if not isinstance(label, str):
-                raise NamesError("labels", f"{what}, class {index}: {_shown(label)} is no text")
-        pointed = code.upper() == "YI"
-        named = ((str(index), cleaned(label, pointed)) for index, label in zip(indices, labels, strict=True))
-        found[code] = [(key, label) for key, label in named if is_name(label)]
-    if not found:
-        raise NamesError("labels", f"{file} has no language; must be as {layout}")
-    return found
-
-
-def _object(place: str, key: str) -> dict[str, object]:
-    file = name_of(place)
+def _checked(key: str, parsed: Callable[[object, str], _Content], place: str) -> _Content:
+    """What a file holds; raises `NamesError`."""
     try:
-        value = orjson.loads(read_bytes(place))
+        return parsed(_json(place, key), name_of(place))
+    except ClassNamesError as error:
+        raise NamesError(key, str(error)) from error
+
+
+def _json(place: str, key: str) -> object:
+    try:
+        return orjson.loads(read_bytes(place))
     except OSError as error:
         raise NamesError(key, f"{place} cannot be read: {error.strerror or error}") from error
     except orjson.JSONDecodeError as error:
-        raise NamesError(key, f"{file} is no JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise NamesError(key, f"{file} is {_shown(value)}; must be an object")
-    return value
+        raise NamesError(key, f"{name_of(place)} is no JSON: {error}") from error
 
 
 def _languages_of(code: str) -> Iterator[str]:
@@ -243,8 +194,3 @@ def _in_script(
     """Classes and labels that are written in the script of a language (NLLB code)."""
     fitting = in_script(own, [label for _, label in listed], [english[key] for key, _ in listed])
     return compress(listed, fitting)
-
-
-def _shown(value: object) -> str:
-    text = str(value)
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")

@@ -11,38 +11,40 @@ from __future__ import annotations
 
 import hashlib
 import random
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from evaluation.pictures import PictureStore
 from evaluation.predictions import BROKEN_RECORD
-from evaluation.readers.records import DataError, LeftOut, Record, Source, loaded, shown
+from evaluation.readers.records import DataError, LeftOut, Record, Source, loaded
 from evaluation.tasks import TaskFile
-from translation.class_names import cleaned, in_script, is_name
-
-_SYNSET = re.compile(r"n\d{8}")
+from translation.class_names import (
+    SYNSET,
+    ClassNamesError,
+    babel_labels,
+    class_index,
+    in_script,
+    is_name,
+)
 
 
 def read(task: TaskFile, source: Source, store: PictureStore) -> Iterator[Record | LeftOut]:
     """A record per language and picture whose class has a label in it."""
-    labels = loaded(source.path)
-    if not isinstance(labels, dict):
-        raise DataError(f"{source.path}: no object of languages")
     (path,) = task.paths(("classes",), task.task.classes or "")
-    index = _index(loaded(path), path.name)
+    try:
+        index = class_index(loaded(path), path.name)
+        labels = babel_labels(loaded(source.path), str(source.path), len(index))
+    except ClassNamesError as error:
+        raise DataError(str(error)) from error
     pictures = _by_class(store, task.task.per_class)
-    if not pictures.keys() & {synset for synset, _ in index}:
-        raise DataError(f"{task.written.file}: pictures.path has no folder of a class, such as {index[0][0]}")
+    if not pictures.keys() & {synset for synset, _ in index.values()}:
+        such = f"such as {index['0'][0]}"
+        raise DataError(f"{task.written.file}: pictures.path has no folder of a class, {such}")
     for code, listed in labels.items():
         if not task.task.wanted(code):
             continue
-        try:
-            named = dict(zip(listed[0], listed[1], strict=True))
-            labelled = [(*index[number], cleaned(str(label))) for number, label in named.items()]
-        except (TypeError, ValueError, IndexError, KeyError) as error:
-            raise DataError(f"{source.path}: {code!r} is no list of indices and one of labels") from error
+        labelled = [(*index[key], label) for key, label in dict(listed).items()]
         language = task.task.language(code)
         if language.english:
             labelled = [(synset, word, word) for synset, word, _ in labelled]
@@ -68,26 +70,11 @@ def read(task: TaskFile, source: Source, store: PictureStore) -> Iterator[Record
                 yield Record(item, code, None, (label,), {"code": code}, item, choices, picture=name)
 
 
-def _index(content: object, file: str) -> list[tuple[str, str]]:
-    """WordNet's id and the English word by class index."""
-    if not isinstance(content, dict):
-        raise DataError(f'{file}: no object as {{"0": ["n01440764", "tench"], ...}}')
-    found = []
-    for index in range(len(content)):
-        entry = content.get(str(index))
-        if not isinstance(entry, list) or len(entry) < 2 or not _SYNSET.fullmatch(str(entry[0])):
-            raise DataError(f'{file}: class {index} is {shown(entry)}; must be as ["n01440764", "tench"]')
-        found.append((str(entry[0]), cleaned(str(entry[1]).replace("_", " "))))
-    if not found:
-        raise DataError(f"{file}: holds no class")
-    return found
-
-
 def _by_class(store: PictureStore, most: int | None) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for name, _ in store.listed():
         synset = PurePosixPath(name).parent.name
-        if _SYNSET.fullmatch(synset) and (most is None or len(found[synset]) < most):
+        if SYNSET.fullmatch(synset) and (most is None or len(found[synset]) < most):
             found[synset].append(name)
     return found
 

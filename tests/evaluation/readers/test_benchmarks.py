@@ -266,17 +266,20 @@ def test_labels_are_those_that_training_has(tmp_path: Path) -> None:
         "PL": [[0, 1, 2], ["lin (ryba)", "kogut\u200e", "[[dog]]"]],
         "ZH": [[0, 1], ["鲫鱼", "鴕鳥"]],
         "EN": [[0, 3], ["Tinca tinca", "hen"]],
+        "YI": [[0], ["קאַץ"]],
     }
     index = {str(number): [synset, f"thing_{number}"] for number, synset in enumerate(SYNSETS)}
     put_json(babel(tmp_path) / "babel_imagenet/babel_imagenet-298.json", labels)
     put_json(tmp_path / "imagenet/imagenet_class_index.json", index)
-    found = ask(tmp_path, "babel-imagenet", "languages=[PL, ZH, EN]")
+    found = ask(tmp_path, "babel-imagenet", "languages=[PL, ZH, EN, YI]")
     assert {one.key: one.expected.references for one in found.items} == {
         ("pol_Latn", f"{SYNSETS[0]}/a"): ("lin",),
         ("pol_Latn", f"{SYNSETS[1]}/a"): ("kogut",),
         ("zho_Hans", f"{SYNSETS[0]}/a"): ("鲫鱼",),
         ("eng_Latn", f"{SYNSETS[0]}/a"): ("thing 0",),
         ("eng_Latn", f"{SYNSETS[3]}/a"): ("thing 3",),
+        # Yiddish writes the points that others leave to dictionaries.
+        ("ydd_Hebr", f"{SYNSETS[0]}/a"): (unicodedata.normalize("NFC", "קאַץ"),),
     }
     assert len(problems(found)["broken record"]) == 2
 
@@ -305,9 +308,10 @@ def test_a_single_label_is_no_choice(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ({"DE": [[0, 1], ["Schleie"]]}, "'DE' is no list of indices and one of labels"),
-        ({"DE": [[99], ["Schleie"]]}, "'DE' is no list of indices and one of labels"),
-        (["DE"], "no object of languages"),
+        ({"DE": [[0, 1], ["Schleie"]]}, "'DE' has 2 class indices and 1 labels"),
+        ({"DE": [[99], ["Schleie"]]}, "'DE' has the class index '99'; must be"),
+        ({"DE": [[-1], ["Schleie"]]}, "'DE' has the class index '-1'; must be"),
+        (["DE"], "must be an object, as"),
     ],
 )
 def test_other_labels_are_an_error(tmp_path: Path, labels: object, message: str) -> None:
@@ -324,5 +328,5 @@ def test_pictures_without_folders_of_classes_are_an_error(tmp_path: Path) -> Non
 
 def test_an_index_of_other_classes_is_an_error(tmp_path: Path) -> None:
     put_json(babel(tmp_path) / "imagenet/imagenet_class_index.json", {"0": "tench"})
-    with pytest.raises(DataError, match="class 0 is 'tench'; must be as"):
+    with pytest.raises(DataError, match="class '0' is 'tench'; must be as"):
         ask(tmp_path, "babel-imagenet", "languages=[DE]")
