@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 from zipfile import BadZipFile, ZipFile
@@ -26,6 +27,12 @@ CACHED_GROUPS = 8
 """Row groups of `images/` that are kept, for their other pictures. One is read to get a picture, so files
 with few pictures (8 to 16) in a row group are read best."""
 
+OPEN_ZIPS = 64
+"""Zips whose lists of members are kept: opening one anew reads its list again, of all members."""
+
+_ZIP_BLOCK = 256 * 1024
+"""Bytes that are read of a zip at once: a picture, mostly, with its header, in one request to a bucket."""
+
 _FRAGMENT = re.compile(
     r"#(?:(?P<file>file)|offset=(?P<offset>[0-9]+)&size=(?P<size>[0-9]+)|member=(?P<member>[^&#]+)"
     r"|(?P<other>column=[^#]*|url=[^#]*))\Z"
@@ -41,6 +48,8 @@ class StoredPictures:
         self._filesystems: dict[str, pafs.FileSystem] = {}
         self._groups: OrderedDict[tuple[str, int], pa.ChunkedArray] = OrderedDict()
         self._lock = threading.Lock()
+        self._zips: OrderedDict[str, ZipFile] = OrderedDict()
+        self._zips_lock, self._zips_of = threading.Lock(), os.getpid()
 
     def get(self, cell: Mapping[str, Any], shared_id: str | None) -> bytes:
         """The encoded picture of a cell.
@@ -95,14 +104,30 @@ class StoredPictures:
         return filesystem.open_input_file(filesystem_at(file)[1])
 
     def _zipped(self, file: str, member: str) -> bytes:
-        path = Path(file) if Path(file).is_absolute() else Path(self.mix.root, file)
-        with ZipFile(path) as archive:
-            _check_size(archive.getinfo(member).file_size, f"{file} member {member}")
-            try:
-                return archive.read(member)
-            except (zlib.error, RuntimeError) as error:
-                # Encrypted, or packed in a way that Python does not know.
-                raise BadPicture("broken", f"{file} member {member}: {error}") from error
+        archive = self._opened_zip(file)
+        _check_size(archive.getinfo(member).file_size, f"{file} member {member}")
+        try:
+            return archive.read(member)
+        except (zlib.error, RuntimeError) as error:
+            # Encrypted, or packed in a way that Python does not know.
+            raise BadPicture("broken", f"{file} member {member}: {error}") from error
+
+    def _opened_zip(self, file: str) -> ZipFile:
+        """A zip with its list of members, for threads of this process."""
+        with self._zips_lock:
+            # Forked processes would move one another's place in the file.
+            if self._zips_of != os.getpid():
+                self._zips.clear()
+                self._zips_of = os.getpid()
+            archive = self._zips.get(file)
+            if archive is None:
+                # A file of ours is closed when the last thread has let go of it, not by the zip.
+                opened: Any = io.BufferedReader(self._open(file), _ZIP_BLOCK)
+                archive = self._zips[file] = ZipFile(opened)
+                while len(self._zips) > OPEN_ZIPS:
+                    self._zips.popitem(last=False)
+            self._zips.move_to_end(file)
+            return archive
 
     @cached_property
     def is_shared(self) -> bool:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.training.conftest import MakeMix, jpeg
+from training import stored
 from training.mixes import Mix, MixError
 from training.pictures import BadPicture
 from training.stored import StoredPictures
@@ -69,6 +72,71 @@ def test_pictures_at_a_url_are_read(folder: Path) -> None:
     with fsspec.open("memory://pictures/a.jpg", "wb") as file:
         file.write(b"remote")
     assert store_of(folder).get(cell("memory://pictures/a.jpg"), None) == b"remote"
+
+
+def test_members_of_archives_at_a_url_are_read(folder: Path, tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as zipped:
+        zipped.writestr("d/y.jpg", b"zipped")
+        zipped.writestr("z.jpg", b"picture " * 100_000, zipfile.ZIP_DEFLATED)
+    with fsspec.open("memory://archives/a.zip", "wb") as file:
+        file.write((tmp_path / "a.zip").read_bytes())
+    store = store_of(folder)
+    assert store.get(cell("memory://archives/a.zip#member=d%2Fy.jpg"), None) == b"zipped"
+    assert store.get(cell("memory://archives/a.zip#member=z.jpg"), None) == b"picture " * 100_000
+    assert reason_of(store, cell("memory://archives/b.zip#member=z.jpg"))[0] == "missing"
+
+
+def zips_of(folder: Path, count: int) -> list[str]:
+    for number in range(count):
+        with zipfile.ZipFile(folder / f"{number}.zip", "w") as zipped:
+            for member in range(20):
+                zipped.writestr(f"{member}.jpg", f"{number} {member}".encode() * 5000)
+    return [f"{folder}/{number}.zip#member={member}.jpg" for number in range(count) for member in range(20)]
+
+
+def test_the_members_of_a_zip_are_listed_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Any] = []
+
+    class Counted(zipfile.ZipFile):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            opened.append(arguments)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(stored, "ZipFile", Counted)
+    monkeypatch.setattr(stored, "OPEN_ZIPS", 2)
+    names = zips_of(tmp_path, 3)
+    store = store_of(folder)
+    for name in names:
+        store.get(cell(name), None)
+    assert len(opened) == 3
+    # The one that was used longest ago is open no more.
+    store.get(cell(names[-1]), None)
+    assert len(opened) == 3
+    store.get(cell(names[0]), None)
+    assert len(opened) == 4
+
+
+def test_threads_and_processes_read_the_same_zips(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "OPEN_ZIPS", 2)
+    names = zips_of(tmp_path, 4) * 5
+    store = store_of(folder)
+
+    def right(name: str) -> bool:
+        number, member = Path(name.partition("#")[0]).stem, name.partition("=")[2].removesuffix(".jpg")
+        return store.get(cell(name), None) == f"{number} {member}".encode() * 5000
+
+    assert right(names[0])
+    child = os.fork()
+    if not child:
+        os._exit(0 if all(map(right, names)) else 1)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(right, names))
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_what_is_no_file_is_told(folder: Path, tmp_path: Path) -> None:
