@@ -224,6 +224,16 @@ def test_pieces_leave_the_punctuation_beside_a_placeholder() -> None:
     ]
 
 
+def test_placeholders_that_hide_each_other_are_cut_off_one_by_one() -> None:
+    # Each is one only where no letter stands before it.
+    assert split("@a#b@c#d cat", ENGLISH) == [Segment("@a#b@c#d ", False), Segment("cat", True)]
+    assert pieces("a cat @a#b@c#d and a dog") == [
+        Segment("a cat", True),
+        Segment(" @a#b@c#d ", False),
+        Segment("and a dog", True),
+    ]
+
+
 def test_pieces_of_a_sentence_without_placeholder() -> None:
     assert pieces("A red apple.") == [Segment("A red apple.", True)]
 
@@ -309,6 +319,12 @@ def test_every_language_keeps_a_white_space_after_an_initial(language: str) -> N
     assert translated("Vitamin A\u00a0. Good", language)[-1].endswith("Good")
 
 
+def test_an_armenian_colon_ends_a_sentence_in_a_text_of_any_language() -> None:
+    for language in ("hye_Armn", ENGLISH, "rus_Cyrl"):
+        assert translated("Սա կատու է: Այո", language) == ["Սա կատու է:", "Այո"]
+    assert translated("Սա՝ կատու: այո", ENGLISH) == ["Սա՝ կատու: այո"]
+
+
 def test_an_unknown_language_is_an_error() -> None:
     with pytest.raises(UnknownLanguage):
         split("A cat.", "xxx_Latn")
@@ -377,6 +393,11 @@ def test_100_kb_take_linear_time(unit: str, work: Callable[[str], object]) -> No
         ("3.11.5", {"3": 1, "11": 1, "5": 1}),
         ("10:30", {"10": 1, "30": 1}), ("in 2010 500 came", {"2010": 1, "500": 1}), ("2 and 2.", {"2": 2}),
         ("5'10", {"5": 1, "10": 1}), ("1'000.5.6", {"1000": 1, "5": 1, "6": 1}),
+        # Separators that are neither grouping nor a decimal point part it.
+        ("1,234,56", {"1": 1, "234": 1, "56": 1}), ("1.234.56", {"1": 1, "234": 1, "56": 1}),
+        ("1.234,567.890", {"1": 1, "234": 1, "567": 1, "890": 1}),
+        ("1.2,345", {"1": 1, "2": 1, "345": 1}), ("1'000'50", {"1": 1, "0": 1, "50": 1}),
+        ("1.234,567", {"1234.567": 1}), ("12,34,567.8", {"1234567.8": 1}),
         ("1st, H2O", {"1": 1, "2": 1}), ("no number", {}), ("½ ²", {}), ("0", {"0": 1}),
     ],
 )  # fmt: skip

@@ -247,6 +247,18 @@ class TestCopy:
             # A noun of German, which has a capital.
             ("a zebra in a zoo", "Ein Zebra in einem Zoo", 0),
             ("a man riding a wave on a board", "ein Mann riding a wave on a board", 0.8),
+            # Of 11 words that count, 4 in a row weigh more than 5 here and there.
+            (
+                "two men in dark suits are riding a wave near the old beach",
+                "zwei Männer in dunklen Anzügen riding a wave near the Strand",
+                4 / 6,
+            ),
+            (
+                "two men in dark suits are riding a wave near the old beach",
+                "zwei men in dunklen suits beim riding auf der wave am beach",
+                5 / 12,
+            ),
+            ("two men in dark suits are riding a wave", "zwei Männer reiten auf einer wave", 1 / 3),
             ("42", "42", 0),
             ("a small dog", "ein kleiner Hund", 0),
         ],
@@ -344,6 +356,12 @@ class TestRepetition:
             ("a captain", "Donaudampfschifffahrtsgesellschaftskapitän", "deu_Latn"),
             ("-----", "-----", "deu_Latn"),
             ("a dog", "", "deu_Latn"),
+            # Twice is no loop, and a text too short to hold much twice is not looked at for it.
+            (
+                "two red balls in the grass and a bike",
+                "ein roter Ball im Gras, ein roter Ball im Gras, ein Rad",
+                "deu_Latn",
+            ),
             (
                 "There is a dog on a bench and a cat on a wall",
                 "Auf einer Bank ist ein Hund und auf einer Mauer ist eine Katze",
