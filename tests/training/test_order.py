@@ -123,6 +123,18 @@ def test_strata_are_spread_evenly(strata: list[str], key: str) -> None:
             assert abs(place / len(strata) - number / size) <= (1 / size) + 4 / len(strata)
 
 
+@pytest.mark.parametrize("key", ["17 0 pieces", "17 1 pieces", "another"])
+def test_large_strata_and_small_ones_are_spread_over_the_whole_order(key: str) -> None:
+    sizes = {"a": 300, "b": 100, "c": 20}
+    strata = [name for name, size in sizes.items() for _ in range(size)]
+    order = spread(strata, key)
+    for name, size in sizes.items():
+        places = np.flatnonzero(np.array(strata)[order] == name)
+        off = np.abs(places / len(strata) - np.arange(size) / size)
+        # In a random order they would be 2 to 4 times as far off.
+        assert off.max() <= 1 / size + 4 / len(strata)
+
+
 @pytest.mark.parametrize("name", ["batch_size", "lanes", "window_rows", "window_bytes", "parts"])
 def test_settings_below_one_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: 0 must be at least 1"):
