@@ -236,6 +236,17 @@ def test_frozen_weights_of_an_interrupted_run_are_written_again(hub: Path, tmp_p
     load(tmp_path / "again")
 
 
+def test_frozen_weights_that_were_cut_short_are_written_again(hub: Path, tmp_path: Path) -> None:
+    ours = trained(blip2_parts(hub, "mt5"))
+    save_weights(ours, tmp_path / "step", tmp_path / "frozen")
+    frozen = next((tmp_path / "frozen").glob("model-frozen-*"))
+    whole = frozen.read_bytes()
+    frozen.write_bytes(whole[:-1])
+    save_weights(ours, tmp_path / "again", tmp_path / "frozen")
+    assert frozen.read_bytes() == whole
+    assert (tmp_path / "again" / frozen.name).read_bytes() == whole
+
+
 def test_frozen_weights_of_another_model_are_told(hub: Path, tmp_path: Path) -> None:
     written(trained(blip2_parts(hub, "bloom")), tmp_path)
     with pytest.raises(CheckpointError, match="holds the frozen weights of another model"):

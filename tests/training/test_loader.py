@@ -92,6 +92,24 @@ def test_ranks_share_the_one_order(whole: list[list[Seen]], mix: Path, tokenizer
     assert together == whole[0][: len(whole[0]) - left_out]
 
 
+@pytest.mark.parametrize(("ranks", "together", "step"), [(1, 6, 6), (2, 6, 6), (3, 6, 6), (4, 6, 12)])
+def test_an_epoch_has_whole_steps_of_training(
+    whole: list[list[Seen]], mix: Path, tokenizer: Any, ranks: int, together: int, step: int
+) -> None:
+    assert len(whole[0]) % step
+    options = loader_settings(mix, together=together)
+    parts, reports = [], []
+    for rank in range(ranks):
+        with Loader(options, tokenizer, rank=rank, ranks=ranks) as loader:
+            parts.append(seen(loader))
+            reports.append(loader.report)
+            assert loader.epoch == 1
+    given = [batch for of_ranks in zip(*parts, strict=True) for batch in of_ranks]
+    left_out = len(whole[0]) % step
+    assert given == whole[0][: len(whole[0]) - left_out]
+    assert summed(reports).batches_left_out == left_out
+
+
 def test_uneven_ranks_leave_nothing_out(whole: list[list[Seen]], mix: Path, tokenizer: Any) -> None:
     ranks = len(whole[0]) + 1
     for number in (7, ranks):
@@ -348,6 +366,12 @@ def test_counts_of_ranks_add_up(mix: Path, tokenizer: Any) -> None:
         loader.load_state_dict(state)
         assert loader.report.batches == 8
         assert loader.report.examples == reports[0].examples + reports[1].examples
+    again = []
+    for rank in range(2):
+        with Loader(loader_settings(mix), tokenizer, rank=rank, ranks=2) as loader:
+            loader.load_state_dict(state)
+            again.append(loader.report)
+    assert summed(again) == summed(reports)
 
 
 def test_a_batch_without_a_readable_picture_is_replaced_and_counted(
@@ -465,6 +489,12 @@ def test_cut_texts_are_counted(mix: Path, tokenizer: Any) -> None:
 def test_a_mix_too_small_for_the_ranks_is_told(make_mix: MakeMix, tokenizer: Any) -> None:
     loader = Loader(loader_settings(make_mix({"deu_Latn": 3})), tokenizer, rank=1, ranks=2)
     with loader, pytest.raises(LoaderError, match=r"an epoch has 1 batches of .* examples, fewer than the 2"):
+        next(iter(loader))
+    loader = Loader(loader_settings(make_mix({"deu_Latn": 12}), together=6), tokenizer, ranks=2)
+    with (
+        loader,
+        pytest.raises(LoaderError, match=r"an epoch has 3 batches of .* fewer than the 6 of one step"),
+    ):
         next(iter(loader))
 
 
