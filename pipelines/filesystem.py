@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -28,6 +28,8 @@ _OBJECT_STORES = ("gs", "s3", "azfs")
 PARTIAL = ".partial"
 """How the name of a file ends that is being written."""
 
+_MAGIC = re.compile(r"[*?[]")
+"""What Beam takes for a part of a pattern."""
 
 _NOT_FOUND = 404
 
@@ -84,16 +86,19 @@ def exists(path: str) -> bool:
         return bool(beam_filesystems().exists(path))
 
 
-def files_matching(patterns: Iterable[str]) -> list[str]:
-    """The files of these names; `*` is any part of a name, `**` of a path. In no order.
+def files_matching(directory: str, patterns: Iterable[str]) -> list[FileMetadata]:
+    """The files of a directory with these names; `*` is any part of a name, `**` of a path. In no order.
 
     Raises:
         OSError: the store refuses to say, or does not answer.
     """
-    wanted = list(patterns)
-    with errors_of_store(wanted[0]):
-        matches = beam_filesystems().match(wanted)
-    return [str(one.path) for match in matches for one in match.metadata_list]
+    start = join(directory, "")
+    # Beam has no way to quote what the directory's own name holds of patterns.
+    anyhow = _MAGIC.sub("?", directory)
+    with errors_of_store(directory):
+        matches = beam_filesystems().match([join(anyhow, *one.split("/")) for one in patterns])
+    found = [one for match in matches for one in match.metadata_list]
+    return [one for one in found if str(one.path).startswith(start)]
 
 
 @contextmanager
@@ -219,13 +224,9 @@ def _rename(temporary: str, path: str, written: Written) -> None:
         return
     beam_filesystems().rename([temporary], [path])
     # Not every filesystem tells of a rename that failed; most copy and delete.
-    try:
-        found = file_size(path)
-    except FileNotFoundError:
-        found = -1
-    if found < 0 or exists(temporary):
+    if not exists(path) or exists(temporary):
         raise _Unfit("it was not renamed, and the filesystem gave no reason")
-    if found != written.size:
+    if (found := file_size(path)) != written.size:
         _discard(path)
         raise _Unfit(f"{written.size:,} bytes were renamed, {found:,} arrived")
 
@@ -265,11 +266,18 @@ def file_size(path: str) -> int:
     """
     if is_local(path):
         return os.stat(path).st_size
+    return int(metadata_of(path).size_in_bytes)
+
+
+def metadata_of(path: str) -> FileMetadata:
+    """Size and time of a file far away.
+
+    Raises:
+        OSError: as `file_size`.
+    """
     with errors_of_store(path):
-        found = beam_filesystems().match([path])[0].metadata_list
-    if not found:
-        raise FileNotFoundError(errno.ENOENT, "there is no such file", path)
-    return int(found[0].size_in_bytes)
+        # Its `match` would take the name for a pattern.
+        return beam_filesystems().get_filesystem(path).metadata(path)
 
 
 def move(source: str, path: str) -> None:
@@ -291,17 +299,16 @@ def move(source: str, path: str) -> None:
 
 
 def remove_matching(directory: str, folders: Iterable[str], name: re.Pattern[str]) -> None:
-    """Deletes the files of such a name in some folders of a directory; `data/*` is all folders in `data`.
+    """Deletes the files of such a name in some folders of a directory far away; `data/*` is all in `data`.
 
     Raises:
         OutputError: no permission, ...
     """
     try:
-        patterns = [join(directory, *folder.split("/"), "*") for folder in folders]
-        old = [path for path in files_matching(patterns) if name.fullmatch(FileSystems.split(path)[1])]
+        found = [str(one.path) for one in files_matching(directory, [f"{folder}/*" for folder in folders])]
+        old = [path for path in found if name.fullmatch(FileSystems.split(path)[1])]
         if old:
-            with errors_of_store(directory):
-                beam_filesystems().delete(old)
+            _delete(old)
     except OSError as error:
         raise failed_write(error, directory) from error
 
@@ -323,10 +330,22 @@ def remove(path: str) -> None:
                 return
             sync_folder(Path(path).absolute().parent)
         elif exists(path):
-            with errors_of_store(path):
-                beam_filesystems().delete([path])
+            _delete([path])
     except OSError as error:
         raise OutputError(f"cannot delete {path}: {cause_of(error)}") from error
+
+
+def _delete(paths: list[str]) -> None:
+    """Deletes files of one store."""
+    with errors_of_store(paths[0]):
+        system = beam_filesystems().get_filesystem(paths[0])
+        if system.scheme() != "gs" or not any(map(_MAGIC.search, paths)):
+            system.delete(paths)
+            return
+        # That of Cloud Storage takes names for patterns.
+        failed = {path: error for path, error in system._gcsIO().delete_batch(paths) if error}
+        if failed:
+            raise BeamIOError("Delete operation failed", failed)
 
 
 def write_text(path: str, text: str, within: str | None = None) -> Written:

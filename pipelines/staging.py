@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from apache_beam.io.filesystem import FileMetadata
 
-from pipelines.filesystem import beam_filesystems, cause_of, errors_of_store, is_local
+from pipelines.filesystem import cause_of, exists, files_matching, is_local, metadata_of
 from pipelines.inputs import open_input
 
 BLOCK = 2**24
@@ -70,10 +70,7 @@ def staging_directory() -> Path:
 def _listed(url: str) -> list[FileMetadata]:
     """The file of this name, or all files below it."""
     try:
-        with errors_of_store(url):
-            found = beam_filesystems().match([url])[0].metadata_list
-            if not found:
-                found = beam_filesystems().match([f"{url}/**"])[0].metadata_list
+        found = [metadata_of(url)] if exists(url) else files_matching(url, ["**"])
     except (OSError, ValueError) as error:
         raise StagingError(f"{url}: {cause_of(error)}") from error
     # Some stores have files of size 0 that stand for folders.

@@ -148,7 +148,8 @@ def _files(directory: str) -> list[str]:
         found = [path for folder in FOLDERS for path in (root / folder).rglob("*")]
         return sorted(path.relative_to(root).as_posix() for path in (*found, *root.glob(f".*{PARTIAL}")))
     start = len(join(directory, ""))
-    return sorted(path[start:] for path in files_matching(join(directory, one, "**") for one in FOLDERS))
+    there = files_matching(directory, [f"{one}/**" for one in FOLDERS])
+    return sorted(str(one.path)[start:] for one in there)
 
 
 def _of_others(directory: str, manifest: Manifest) -> Iterator[str]:

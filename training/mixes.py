@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -391,7 +392,9 @@ def filesystem_at(location: str) -> tuple[pafs.FileSystem, str]:
     scheme = location.split("://", 1)[0]
     try:
         if scheme in _NATIVE:
-            filesystem, path = pafs.FileSystem.from_uri(location.replace("gcs://", "gs://", 1))
+            # Arrow wants the letters encoded that a URL cannot have; it has options of its own after `?`.
+            encoded = quote(location.replace("gcs://", "gs://", 1), safe="/:@%?&=+,;~!$'()*")
+            filesystem, path = pafs.FileSystem.from_uri(encoded)
         else:
             from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 

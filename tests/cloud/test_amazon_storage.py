@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import pyarrow.parquet as pq
 from pyarrow import fs
@@ -24,14 +25,14 @@ def test_a_mix_in_a_bucket_is_the_one_on_a_disk(
 ) -> None:
     # Beam makes a client of S3 for each request, which takes a fraction of a second.
     small = ["--set", "languages.codes=[deu_Latn]", "--set", "languages.english_share=0"]
-    local, url = tmp_path / "local", f"s3://{BUCKET}/mix"
+    local, url = tmp_path / "local", f"s3://{BUCKET}/my mix[1]"
     program.call("run", str(recipe), "--output", str(local), "--quiet", *small)
     there = program.with_environment(amazon)
     there.call("run", str(recipe), "--output", url, "--quiet", *small)
     assert "whole" in there.call("verify", url, "--quiet").stdout
 
     in_environment(amazon)
-    files, path = fs.FileSystem.from_uri(url)
+    files, path = fs.FileSystem.from_uri(quote(url, safe="/:"))
     for info in files.get_file_info(fs.FileSelector(path, recursive=True)):
         if info.is_file:
             target = tmp_path / "fetched" / info.path[len(path) + 1 :]

@@ -15,6 +15,7 @@ from pipelines import inputs
 from pipelines.manifest import read_manifest
 from pipelines.recipe import SettingsError, load_recipe
 from pipelines.run import make_plan, run_mix
+from pipelines.verify import problems
 from tests.pipelines.remote_folder import FOLDER, KeptFileSystem, StoreFault, forget, url_of
 
 Rows = dict[str, list[dict[str, object]]]
@@ -128,3 +129,26 @@ def test_a_store_that_does_not_answer_stops_the_recipe(
     KeptFileSystem.faults[:] = [StoreFault("connection reset")] * 2
     with pytest.raises(SettingsError, match=r"root is .*: no answer from the store, asked 2 times: .*reset"):
         load_recipe(recipe, ["root=kept://bucket/tiny"])
+
+
+def test_a_mix_may_have_a_name_that_looks_like_a_pattern(
+    tmp_path: Path, make_recipe: Callable[[Path], Path]
+) -> None:
+    recipe = make_recipe(tmp_path / "bucket" / "tiny")
+    build(recipe, tmp_path / "here")
+    name = "mix [1] what?*"
+    # What the name would find as a pattern.
+    other = tmp_path / "bucket" / "mix 1 what is this" / "data" / "deu_Latn" / "train-00000-of-00001.parquet"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"another's")
+    left = tmp_path / "bucket" / name / "data" / "deu_Latn" / "train-00007-of-00009.parquet"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"of a run that was killed")
+    build(recipe, f"kept://bucket/{name}")
+    assert rows(tmp_path / "bucket" / name) == rows(tmp_path / "here")
+    assert other.read_bytes() == b"another's"
+    foreign = left.with_name("foreign.parquet")
+    foreign.write_bytes(b"")
+    assert list(problems(f"kept://bucket/{name}")) == [
+        "data/deu_Latn/foreign.parquet: is not in the manifest"
+    ]

@@ -280,6 +280,9 @@ class FarAway(LocalFileSystem):  # type: ignore[misc]
     def exists(self, path: str) -> bool:
         return bool(super().exists(self._here(path)))
 
+    def metadata(self, path: str) -> Any:
+        return super().metadata(self._here(path))
+
     def match(self, patterns: list[str], limits: Any = None) -> Any:
         return FileSystem.match(self, [self._here(pattern) for pattern in patterns], limits)
 

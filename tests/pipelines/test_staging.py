@@ -116,3 +116,12 @@ def test_a_temporary_folder_that_others_can_write_is_refused(
     staging_directory().chmod(mode)
     with pytest.raises(StagingError, match="is not yours alone; remove it, or set XDG_CACHE_HOME"):
         staging_directory()
+
+
+def test_names_that_look_like_patterns_are_names(remote: RemoteFolder) -> None:
+    for name in ("model [8]", "model 8"):
+        (remote.folder / name).mkdir()
+        (remote.folder / name / "a[0].bin").write_text(name)
+    copy = staged(remote.url("model [8]"))
+    assert (copy / "a[0].bin").read_text() == "model [8]"
+    assert staged(remote.url("model [8]/a[0].bin")).read_text() == "model [8]"
