@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 from rich.console import Console
 
@@ -130,22 +130,22 @@ def parser() -> argparse.ArgumentParser:
     score = commands.add_parser(
         "score", help="filter scores and verdict for a TSV of source, target, nllb_code"
     )
-    score.add_argument("pairs", type=Path, metavar="PAIRS.tsv", help="header line; - reads standard input")
+    score.add_argument("pairs", type=_filled, metavar="PAIRS.tsv", help="header line; - reads standard input")
     _model_options(score)
     _filter_options(score)
-    score.add_argument("--thresholds", type=Path, metavar="FILE", help="a table that calibrate wrote")
+    score.add_argument("--thresholds", type=_filled, metavar="FILE", help="a table that calibrate wrote")
     score.set_defaults(call=_score)
 
     calibrate = commands.add_parser(
         "calibrate", help="fit thresholds on reference translations (another detector, model, kind of text)"
     )
     calibrate.add_argument(
-        "pairs", type=Path, metavar="PAIRS.tsv", help="source, target, nllb_code; - reads stdin"
+        "pairs", type=_filled, metavar="PAIRS.tsv", help="source, target, nllb_code; - reads stdin"
     )
     calibrate.add_argument(
         "--output",
-        type=Path,
-        default=Path("thresholds.tsv"),
+        type=_filled,
+        default="thresholds.tsv",
         metavar="FILE",
         help="where they go (thresholds.tsv)",
     )
@@ -158,7 +158,7 @@ def parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument(
         "references",
-        type=Path,
+        type=_local,
         metavar="REFERENCES",
         help="NTREX, FLORES, or a TSV of references",
     )
@@ -171,13 +171,18 @@ def parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--mix", action="append", default=[], metavar="DIR", help="a finished mix")
     evaluate.add_argument(
-        "--translations", action="append", default=[], type=Path, metavar="FILE.tsv", help="made elsewhere"
+        "--translations",
+        action="append",
+        default=[],
+        type=_local,
+        metavar="FILE.tsv",
+        help="made elsewhere",
     )
     evaluate.add_argument(
         "--languages", default="", metavar="CODES", help="only these: deu_Latn,swh_Latn,..."
     )
     evaluate.add_argument("--lines", type=_line_range, metavar="1001-1997", help="only these of the set")
-    evaluate.add_argument("--output", type=Path, metavar="FILE.json", help="and .md, .html, translations")
+    evaluate.add_argument("--output", type=_local, metavar="FILE.json", help="and .md, .html, translations")
     evaluate.add_argument(
         "--beam-size", type=positive, default=4, metavar="N", help="hypotheses followed (4)"
     )
@@ -186,7 +191,7 @@ def parser() -> argparse.ArgumentParser:
         "--identification", default=OFFLINE, metavar="LID", help="shipped, cld, a fastText file or hub name"
     )
     evaluate.add_argument("--quality", metavar="JUDGE", help="labse, metricx, comet_kiwi:DIR: another column")
-    evaluate.add_argument("--pieces", type=Path, metavar="FILE", help="SentencePiece model for spBLEU")
+    evaluate.add_argument("--pieces", type=_local, metavar="FILE", help="SentencePiece model for spBLEU")
     evaluate.add_argument(
         "--resamples", type=positive, default=1000, metavar="N", help="for intervals (1000)"
     )
@@ -204,22 +209,25 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument(
         "--quantization", default="int8", metavar="TYPE", help="int8, int8_float16, float16, float32, ..."
     )
-    add.add_argument("--output", type=Path, metavar="DIR", help="default: models/NAME-QUANTIZATION")
+    add.add_argument("--output", type=_local, metavar="DIR", help="default: models/NAME-QUANTIZATION")
     add.set_defaults(call=_model_add)
     lists = model_commands.add_parser(
         "shortlist", help="which part of the vocabulary each language needs: twice as fast on a CPU"
     )
-    lists.add_argument("directory", type=Path, metavar="DIR", help="of the converted model")
+    lists.add_argument("directory", type=_local, metavar="DIR", help="of the converted model")
     lists.add_argument(
         "--texts",
-        type=Path,
+        type=_local,
         nargs="+",
         default=[],
         metavar="PATH",
         help="deu_Latn.txt, TSV or Parquet with languages and texts, folders of them, a mix or its memory",
     )
     lists.add_argument(
-        "--sample", type=Path, metavar="FILE", help="English texts to compare with; default: those of --texts"
+        "--sample",
+        type=_local,
+        metavar="FILE",
+        help="English texts to compare with; default: those of --texts",
     )
     lists.add_argument("--threads", type=_threads, metavar="N", help="as `run` has it")
     lists.set_defaults(call=_model_shortlist)
@@ -245,7 +253,7 @@ def parser() -> argparse.ArgumentParser:
         "import", help="translations out of English that runs on the mix prefer to the model's"
     )
     imported.add_argument("directory", type=_filled, metavar="DIR", help="of the mix, or a new one")
-    imported.add_argument("file", type=Path, metavar="FILE", help="name.tmx or name.tsv")
+    imported.add_argument("file", type=_filled, metavar="FILE", help="name.tmx or name.tsv")
     imported.set_defaults(call=_memory_import)
 
     table = commands.add_parser("languages", help="the table of languages")
@@ -294,6 +302,15 @@ def _filled(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("must not be empty")
     return text
+
+
+def _local(text: str) -> Path:
+    from pipelines.inputs import is_url
+
+    if is_url(text):
+        # A path would lose one of its slashes, and be a folder of this machine.
+        raise argparse.ArgumentTypeError(f"{text}: must lie on this machine; copy it")
+    return Path(text)
 
 
 def _line_range(text: str) -> tuple[int, int]:
@@ -583,26 +600,38 @@ def _flags(translation: object) -> str:
 
 def _score(parsed: argparse.Namespace) -> int:
     from pipelines.scoring import score_file
+    from pipelines.staging import StagingError, staged
     from translation.filters import load_thresholds
     from translation.model import ModelError
-    from translation.pair_table import PairError
 
     _check_model_option(parsed)
-    thresholds = load_thresholds(parsed.thresholds)
     try:
-        data = sys.stdin.buffer if str(parsed.pairs) == "-" else parsed.pairs.open("rb")
-    except OSError as error:
-        raise PairError(f"{parsed.pairs}: {error.strerror}") from error
+        thresholds = load_thresholds(None if parsed.thresholds is None else staged(parsed.thresholds))
+    except StagingError as error:
+        raise ValueError(f"--thresholds {error}") from error
     try:
-        with data:
+        with _opened_pairs(parsed.pairs) as data:
             results = score_file(
-                data, str(parsed.pairs), parsed.model, parsed.round_trip, parsed.identification, thresholds
+                data, parsed.pairs, parsed.model, parsed.round_trip, parsed.identification, thresholds
             )
             for line in results:
                 print(json.dumps(line, ensure_ascii=False))
     except ModelError as error:
         return _told(error)
     return DONE
+
+
+def _opened_pairs(place: str) -> BinaryIO:
+    """A table of pairs, here or far away; `-` is standard input. Raises PairError."""
+    from pipelines.inputs import open_input
+    from translation.pair_table import PairError
+
+    if place == "-":
+        return sys.stdin.buffer
+    try:
+        return open_input(place)
+    except OSError as error:
+        raise PairError(f"{place}: {error.strerror}") from error
 
 
 def _check_model_option(parsed: argparse.Namespace) -> None:
@@ -616,17 +645,12 @@ def _calibrate(parsed: argparse.Namespace) -> int:
     from pipelines.scoring import calibrate_file
     from pipelines.summary import render_thresholds
     from translation.model import ModelError
-    from translation.pair_table import PairError
 
     _check_model_option(parsed)
     try:
-        data = sys.stdin.buffer if str(parsed.pairs) == "-" else parsed.pairs.open("rb")
-    except OSError as error:
-        raise PairError(f"{parsed.pairs}: {error.strerror}") from error
-    try:
-        with data:
+        with _opened_pairs(parsed.pairs) as data:
             thresholds, problems = calibrate_file(
-                data, str(parsed.pairs), parsed.model, parsed.round_trip, parsed.identification
+                data, parsed.pairs, parsed.model, parsed.round_trip, parsed.identification
             )
     except ModelError as error:
         return _told(error)
@@ -635,11 +659,11 @@ def _calibrate(parsed: argparse.Namespace) -> int:
     if len(problems) > 5:
         _complain(f"{parsed.pairs}: {len(problems) - 5:,} more lines left out")
     try:
-        write_text(str(parsed.output), thresholds.text())
+        write_text(parsed.output, thresholds.text())
     except OutputError as error:
         _complain(error)
         return FAILED
-    render_thresholds(thresholds, str(parsed.output), TerminalConsole())
+    render_thresholds(thresholds, parsed.output, TerminalConsole())
     return DONE
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 from xml.sax.saxutils import escape
 
+from pipelines.inputs import open_input
 from translation.answers import unescaped
 from translation.languages import ENGLISH, UnknownLanguage, languages, resolve
 
@@ -128,8 +129,8 @@ def _attribute(text: str) -> str:
 # --- Reading --------------------------------------------------------------------------------------
 
 
-def read_pairs(path: Path) -> Iterator[Pair | LeftOut]:
-    """The translations out of English that a file holds, and what of it is left out and why.
+def read_pairs(path: str | Path) -> Iterator[Pair | LeftOut]:
+    """The translations out of English that a file, here or far away, holds; what is left out of it and why.
 
     Raises:
         ExchangeError: no file, another suffix or layout.
@@ -137,8 +138,8 @@ def read_pairs(path: Path) -> Iterator[Pair | LeftOut]:
     """
     kind = kind_of(str(path))
     try:
-        with path.open("rb") as file:
-            yield from _read_tsv(file, path) if kind == TSV else _read_tmx(file, path)
+        with open_input(path) as file:
+            yield from _read_tsv(file, str(path)) if kind == TSV else _read_tmx(file, str(path))
     except FileNotFoundError as error:
         raise ExchangeError(f"{path}: no such file") from error
     except OSError as error:
@@ -170,7 +171,7 @@ def _language(tag: str) -> str:
     return resolve(parts[0] if len(parts) > 1 else tag).nllb
 
 
-def _read_tsv(file: BinaryIO, path: Path) -> Iterator[Pair | LeftOut]:
+def _read_tsv(file: BinaryIO, path: str) -> Iterator[Pair | LeftOut]:
     header: list[str] = []
     for number, line in enumerate(file, start=1):
         place = f"{path}:{number}"
@@ -196,7 +197,7 @@ def _read_tsv(file: BinaryIO, path: Path) -> Iterator[Pair | LeftOut]:
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
-def _read_tmx(file: BinaryIO, path: Path) -> Iterator[Pair | LeftOut]:
+def _read_tmx(file: BinaryIO, path: str) -> Iterator[Pair | LeftOut]:
     number = 0
     root: ET.Element | None = None
     body: ET.Element | None = None

@@ -221,7 +221,7 @@ class Imported:
     """The first few of those."""
 
 
-def import_memory(directory: str, path: Path, show: int = 5) -> Imported:
+def import_memory(directory: str, path: str | Path, show: int = 5) -> Imported:
     """Adds the translations of a TMX or TSV file; runs on the mix use them before any engine's.
 
     The whole file is read before anything is added. Of several translations of a text the last one counts,

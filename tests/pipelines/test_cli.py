@@ -13,6 +13,7 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.options import split_arguments
+from tests.pipelines.remote_folder import RemoteFolder
 from translation.filters import load_thresholds
 from translation.identification import load_identifier
 
@@ -75,6 +76,8 @@ def test_options_of_beam_are_told_apart_with_their_values() -> None:
         (["show", "missing", "-n", "0"], "number from 1 up"),
         (["model", "add", "x", "--quantization", "int3"], "int3"),
         (["model", "add", "./nowhere"], "./nowhere: no such directory"),
+        (["model", "add", "x", "--output", "s3://b/x"], "s3://b/x: must lie on this machine"),
+        (["evaluate", "gs://b/x.tsv"], "gs://b/x.tsv: must lie on this machine"),
     ],
 )
 def test_a_wrong_command_line_is_one_message_and_exit_2(
@@ -281,6 +284,31 @@ class TestCalibrate:
         assert code == 2
         assert "nowhere" in err
         assert len(err.splitlines()) == 1
+
+
+def test_tables_may_lie_far_away(
+    capsys: pytest.CaptureFixture[str],
+    remote: RemoteFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_pairs(remote.folder / "pairs.tsv")
+    pairs, table = remote.url("pairs.tsv"), remote.url("new/thresholds.tsv")
+    code, out, err = call(capsys, "calibrate", pairs, "--output", table)
+    assert (code, err) == (0, "")
+    assert f"--set thresholds={table}" in out
+    assert load_thresholds(remote.folder / "new" / "thresholds.tsv").lines
+    code, out, _ = call(capsys, "score", pairs, "--thresholds", table)
+    assert code == 0
+    assert {json.loads(line)["verdict"] for line in out.splitlines()} == {"accept"}
+    for arguments in (["missing.tsv"], ["pairs.tsv", "--thresholds", "missing.tsv"]):
+        urls = [one if one.startswith("--") else remote.url(one) for one in arguments]
+        code, _, err = call(capsys, "score", *urls)
+        assert (code, len(err.splitlines())) == (2, 1)
+        assert remote.url("missing.tsv") in err
+    assert {path.name for path in tmp_path.iterdir()} == {"far", "cache"}
 
 
 def test_score_with_thresholds_of_another_identifier_keeps_to_safe_ones(

@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.exchange import Pair, read_pairs
+from tests.pipelines.remote_folder import RemoteFolder
 from translation.languages import languages
 from translation.memory import FOLDER, Memory, Origin, begin, finish, unfinished_number
 from translation.memory_segments import SegmentFolder
@@ -111,6 +112,16 @@ def test_export_and_import_keep_every_character(
     assert call("export", tmp_path / "new", tmp_path / f"again{suffix}") == 0
     assert pairs(tmp_path / f"again{suffix}") == EXPECTED
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [FOLDER]
+
+
+@pytest.mark.parametrize("suffix", [".tmx", ".tsv"])
+def test_a_file_far_away_is_written_and_read(remote: RemoteFolder, tmp_path: Path, suffix: str) -> None:
+    fill(tmp_path / "mix")
+    assert call("export", tmp_path / "mix", remote.url(f"memory{suffix}")) == 0
+    assert call("import", tmp_path / "new", remote.url(f"memory{suffix}")) == 0
+    assert call("export", tmp_path / "new", tmp_path / f"again{suffix}") == 0
+    assert pairs(tmp_path / f"again{suffix}") == EXPECTED
+    assert call("import", tmp_path / "new", remote.url(f"missing{suffix}")) == 2
 
 
 def test_broken_translations_are_not_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
