@@ -8,15 +8,20 @@ import os
 import resource
 import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import Synced
 from translation.engine import Engine
 from translation.memory import (
     GIVEN,
@@ -29,7 +34,7 @@ from translation.memory import (
     with_shortlists,
 )
 from translation.memory_compaction import compact
-from translation.memory_segments import MemoryFolderError, SegmentFolder, table_of
+from translation.memory_segments import ROW_GROUP_ROWS, MemoryFolderError, SegmentFolder, rows, table_of
 from translation.model import model_directory
 from translation.translations import Decoding, Request, Translation
 
@@ -83,6 +88,14 @@ def test_half_a_surrogate_pair_is_left_out(tmp_path: Path) -> None:
     assert recall(tmp_path, ["a cat", "\ud83d"]) == [translations(["a cat"])[0], None]
 
 
+def test_a_translation_with_half_a_surrogate_pair_is_left_out(tmp_path: Path) -> None:
+    broken, whole = translations(["a cat", "a dog"])
+    broken = replace(broken, text="\ud83d")
+    with Memory(str(tmp_path)) as memory:
+        memory.add(ORIGIN, CALL, requests(["a cat", "a dog"]), [broken, whole], whole=False)
+    assert recall(tmp_path, ["a cat", "a dog"]) == [None, whole]
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -112,6 +125,107 @@ def test_rows_are_found_in_every_row_group(tmp_path: Path) -> None:
     remember(tmp_path, texts)
     assert pq.ParquetFile(segment_files(tmp_path)[0]).metadata.num_row_groups == 3
     assert recall(tmp_path, texts[::-1]) == translations(texts)[::-1]
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[pa.Table]:
+    """The row groups that are read, in order."""
+    read: list[pa.Table] = []
+    read_row_group = pq.ParquetFile.read_row_group
+
+    def noted(file: pq.ParquetFile, *arguments: Any, **named: Any) -> pa.Table:
+        read.append(read_row_group(file, *arguments, **named))
+        return read[-1]
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", noted)
+    return read
+
+
+def test_as_many_row_groups_are_kept_as_the_cache_has_bytes_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[pa.Table]
+) -> None:
+    # All of one size.
+    texts = [f"text {number:05}" for number in range(8 * ROW_GROUP_ROWS)]
+    remember(tmp_path, texts)
+    with Memory(str(tmp_path)) as memory:
+
+        def reads_for(*groups: int) -> int:
+            before = len(reads)
+            for group in groups:
+                text = texts[group * ROW_GROUP_ROWS]
+                assert None not in memory.find(ORIGIN.keys(requests([text]), whole=False), CALL)
+            return len(reads) - before
+
+        assert reads_for(0) == 1
+        monkeypatch.setattr("translation.memory.CACHE_BYTES", 3 * reads[0].nbytes)
+        assert reads_for(0, 1, 2) == 2
+        assert reads_for(0, 1, 2) == 0
+        assert reads_for(*range(3, 8)) == 5
+        assert reads_for(6, 7, 5) == 0
+        # What was asked for longest ago goes first.
+        assert reads_for(0) == 1
+        assert reads_for(5, 7) == 0
+        assert reads_for(6) == 1
+
+
+def test_the_files_that_were_asked_for_last_stay_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("translation.memory.OPEN_FILES", 2)
+    texts = ["a cat", "a dog", "a cow"]
+    for text in texts:
+        remember(tmp_path, [text])
+    opened = []
+    read = SegmentFolder.read
+
+    def noted(self: SegmentFolder, name: str) -> pa.Buffer:
+        opened.append(name)
+        return read(self, name)
+
+    with Memory(str(tmp_path)) as memory:
+        monkeypatch.setattr(SegmentFolder, "read", noted)
+
+        def opens(number: int) -> bool:
+            opened.clear()
+            assert None not in memory.find(ORIGIN.keys(requests([texts[number]]), whole=False), CALL)
+            return bool(opened)
+
+        assert [opens(number) for number in (0, 1, 0, 1)] == [True, True, False, False]
+        assert [opens(number) for number in (0, 2, 0, 1)] == [False, True, False, True]
+
+
+class WithMeeting(Memory):
+    """Two threads that read at once meet."""
+
+    met = False
+
+    def _read(self, segment: int, numbers: Sequence[int]) -> list[tuple[Any, ...]]:
+        try:
+            self.barrier.wait(timeout=0.3)
+            self.met = True
+        except threading.BrokenBarrierError:
+            pass
+        return super()._read(segment, numbers)
+
+
+def test_threads_read_one_after_another(tmp_path: Path) -> None:
+    remember(tmp_path, ["a cat"])
+    keys = ORIGIN.keys(requests(["a cat"]), whole=False)
+    with WithMeeting(str(tmp_path)) as memory, ThreadPoolExecutor(2) as pool:
+        memory.barrier = threading.Barrier(2)
+        found = [pool.submit(memory.find, keys, CALL) for _ in range(2)]
+        assert [one.result() for one in found] == [translations(["a cat"])] * 2
+        assert not memory.met
+
+
+def test_a_segment_is_on_disk_before_it_has_its_name_and_the_name_before_it_is_told(
+    tmp_path: Path, synced: list[Synced]
+) -> None:
+    written = SegmentFolder(str(tmp_path)).write_encoded(pa.py_buffer(b"content"), 1)
+    (file, size), (folder, names) = synced
+    assert file.name.startswith(f".{written.name}.")
+    assert size == 7
+    assert (folder, names) == (tmp_path, (written.name,))
 
 
 # --- Runs -----------------------------------------------------------------------------------------
@@ -385,6 +499,28 @@ def test_of_imported_translations_the_last_counts_and_has_its_digest(tmp_path: P
         assert memory.given_digest() == digests[1]
 
 
+def test_the_entry_that_is_found_is_the_last_import_or_the_first_of_an_engine(tmp_path: Path) -> None:
+    for generation, translation in enumerate(["Kater", "Katze", "Mieze"], start=1):
+        give(tmp_path, "a cat", translation, generation)
+        begin(str(tmp_path), translation)
+        remember(tmp_path, ["a cat", "a dog"], bytes([generation]) * 16, score=-float(generation))
+        finish(str(tmp_path))
+    with Memory(str(tmp_path)) as memory:
+        entries = [
+            entry
+            for segment in memory.segments
+            for entry in rows(SegmentFolder(str(tmp_path)).read(segment.name)).to_pylist()
+        ]
+        winners = [entry for entry, wins in zip(entries, memory.winners(), strict=True) if wins]
+    assert len(entries) == 9
+    assert {(one["engine"], one["translation"], one["score"]) for one in winners} == {
+        (GIVEN.engine, "Mieze", 0.0),
+        (ORIGIN.engine, "A CAT", -1.0),
+        (ORIGIN.engine, "A DOG", -1.0),
+    }
+    assert len(winners) == 3
+
+
 @pytest.mark.parametrize("moment", range(5))
 def test_the_last_import_counts_after_an_interrupted_compaction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
@@ -446,6 +582,17 @@ def test_the_engine_is_asked_once_and_only_for_what_is_new(tmp_path: Path, engin
     assert translate(NAMES, whole=True).known == 0
     assert len(engine.calls) == 3
     assert translate([]).translations == []
+
+
+def test_the_same_texts_in_another_order_are_the_same_call(tmp_path: Path, engine: CountingEngine) -> None:
+    found = []
+    for texts in (NAMES, NAMES[::-1]):
+        # Killed at first; the same run goes on.
+        begin(str(tmp_path), "run")
+        with Memory(str(tmp_path)) as memory:
+            found.append(RememberingEngine(engine, memory, ORIGIN).recall(requests(texts)))
+    assert found[1].translations == found[0].translations[::-1]
+    assert [one.known for one in found] == [0, 5]
 
 
 def test_the_whole_vocabulary_and_shortlists_are_remembered_apart(
