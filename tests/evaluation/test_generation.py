@@ -29,6 +29,7 @@ from evaluation.items import Expected
 from evaluation.pictures import AbsentPicture, PictureStore
 from evaluation.predictions import read_predictions
 from evaluation.questions import Question
+from tests.conftest import Synced
 from tests.evaluation.official import Rule, put_picture
 from training.asking import BadPrompt, Generation, Request
 
@@ -360,6 +361,21 @@ def test_the_first_process_waits_for_what_others_ask_again(questions: list[Quest
         thread.join(60)
     assert found[0] is not None
     assert all(line["prediction"] for line in lines(found[0]))
+
+
+def test_answers_are_on_disk_before_they_are_told_of(
+    questions: list[Question], output: Path, synced: list[Synced]
+) -> None:
+    told = []
+
+    def progress(done: int, total: int) -> None:
+        written = {(path, path.stat().st_size) for path in parts_folder(output).glob("part-*")}
+        told.append((done, sum(size for _, size in written)))
+        assert not done or written <= set(synced)
+
+    generate(Rule(echo), questions, RUN, output, progress=progress, at_once=8)
+    assert [done for done, _ in told] == [0, 8, 16, 20]
+    assert 0 == told[0][1] < told[1][1] < told[2][1] < told[3][1]
 
 
 def test_progress_is_that_of_all_processes(questions: list[Question], output: Path) -> None:

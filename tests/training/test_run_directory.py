@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.conftest import Synced
 from training.configuration import Configuration, load_configuration
 from training.run_directory import (
     CHECKPOINTS,
@@ -183,6 +184,44 @@ def test_a_write_that_fails_leaves_nothing_that_looks_finished(configuration: Co
         with pytest.raises(RunError, match="No space left on device"):
             run.save(Progress(step=2), state(), full)
         assert names(configuration) == ["step-00000001"]
+
+
+def test_a_checkpoint_is_on_disk_before_it_has_its_name(
+    configuration: Configuration, synced: list[Synced]
+) -> None:
+    with RunDirectory(configuration) as run:
+        synced.clear()
+        run.save(Progress(step=1), state(), weights)
+    folder = configuration.run_directory / CHECKPOINTS
+    new = folder / ".unfinished-step-00000001"
+    *content, last = synced
+    assert {path for path, _ in content} == {
+        new,
+        new / "config.json",
+        new / TRAINING_STATE,
+        new / TRAINING_STATE / OPTIMISER,
+        new / TRAINING_STATE / STATE,
+    }
+    assert last == (folder, ("step-00000001",))
+
+
+def test_what_a_kill_leaves_of_a_checkpoint_that_was_over_does_not_look_finished(
+    configuration: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(folder: Path) -> None:
+        (folder / "config.json").unlink()
+        raise KeyboardInterrupt
+
+    with RunDirectory(configuration) as run:
+        for step in (1, 2):
+            run.save(Progress(step=step), state(), weights)
+        with monkeypatch.context() as patched:
+            patched.setattr(shutil, "rmtree", killed)
+            with pytest.raises(KeyboardInterrupt):
+                run.save(Progress(step=3), state(), weights)
+        assert [path.name for path in run.checkpoints()] == ["step-00000002", "step-00000003"]
+    with RunDirectory(configuration):
+        assert names(configuration) == ["step-00000002", "step-00000003"]
 
 
 def test_a_kill_while_writing_leaves_the_checkpoint_before(configuration: Configuration) -> None:
