@@ -51,6 +51,7 @@ from training.weight_files import (
     read_json,
     with_weights,
 )
+from translation.disk import sync_folder, sync_tree
 
 DESCRIPTION = "realign.json"
 FORMAT = 1
@@ -155,9 +156,8 @@ def save_weights(
     _write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": files})
     if loaded.has_adapter:
         save_adapter(model, folder / ADAPTER, dict(trained) if trained is not None else None)  # type: ignore[arg-type]
-        _flush(folder / ADAPTER)
     save_description(loaded, folder)
-    _flush(folder)
+    sync_tree(folder)
 
 
 def save_frozen(loaded: Loaded, folder: Path, parts: Collection[str] | None = None) -> dict[str, Any]:
@@ -292,8 +292,10 @@ def _write_frozen(folder: Path, tensors: Mapping[str, Tensor], shapes: Mapping[s
     index = {"weight_map": weight_map, "files": files, "total_size": total, "tensors": dict(shapes)}
     temporary = folder / f"{FROZEN_INDEX}.part"
     _write_json(temporary, index)
+    # Whoever finds the index finds all that it names.
+    sync_tree(folder)
     temporary.replace(folder / FROZEN_INDEX)
-    _flush(folder)
+    sync_folder(folder)
     return index
 
 
@@ -343,16 +345,6 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def _flush(folder: Path) -> None:
-    """Everything in a folder to disk."""
-    for path in (*(path for path in folder.iterdir() if path.is_file()), folder):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def load_trained(model: nn.Module, folder: Path) -> None:

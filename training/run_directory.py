@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from training.configuration import Configuration, MixSection, differences, digest_of
-from translation.disk import sync_folder
+from translation.disk import sync_folder, sync_tree
 
 CHECKPOINTS = "checkpoints"
 FROZEN = "frozen"
@@ -255,7 +255,7 @@ class RunDirectory:
             content = {"progress": asdict(progress), "stage": stage, "best": best,
                        "configuration": self._identity}  # fmt: skip
             (state / STATE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-            _sync_tree(new)
+            sync_tree(new)
             target = folder / name
             if target.exists():
                 # A run that was interrupted at its very end; what is there is the same.
@@ -362,14 +362,3 @@ def _write_whole(path: Path, text: str) -> None:
         os.fsync(file.fileno())
     new.replace(path)
     sync_folder(path.parent)
-
-
-def _sync_tree(folder: Path) -> None:
-    """Every file and folder below outlasts a power failure."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_dir():
-            sync_folder(path)
-        else:
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-    sync_folder(folder)

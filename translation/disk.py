@@ -26,3 +26,18 @@ def sync_folder(folder: str | Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Puts every file and folder below on disk, and the folder itself.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    sync_folder(folder)

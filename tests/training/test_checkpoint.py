@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -245,6 +247,30 @@ def test_frozen_weights_that_were_cut_short_are_written_again(hub: Path, tmp_pat
     save_weights(ours, tmp_path / "again", tmp_path / "frozen")
     assert frozen.read_bytes() == whole
     assert (tmp_path / "again" / frozen.name).read_bytes() == whole
+
+
+def test_the_index_of_frozen_weights_is_on_disk_before_it_has_its_name(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a filesystem that does not sync folders is borne."""
+    fsync, replace, done = os.fsync, Path.replace, list[Any]()
+
+    def noted_fsync(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        done.append(found.st_ino)
+        if stat.S_ISDIR(found.st_mode):
+            raise OSError(errno.EINVAL, "no folders here")
+        fsync(descriptor)
+
+    def noted_replace(path: Path, target: Path) -> Path:
+        done.append((path.stat().st_ino, target.name))
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    written(trained(blip2_parts(hub, "bloom")), tmp_path)
+    index = (tmp_path / "frozen/frozen.json").stat().st_ino
+    assert index in done[: done.index((index, "frozen.json"))]
 
 
 def test_frozen_weights_of_another_model_are_told(hub: Path, tmp_path: Path) -> None:
