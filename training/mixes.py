@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from translation.row import IMAGE_COLUMNS, PAIRED, row_schema
+from translation.store_urls import arrow_uri
 
 TRAIN, VALIDATION = "train", "validation"
 
@@ -392,9 +392,9 @@ def filesystem_at(location: str) -> tuple[pafs.FileSystem, str]:
     scheme = location.split("://", 1)[0]
     try:
         if scheme in _NATIVE:
-            # Arrow wants the letters encoded that a URL cannot have; it has options of its own after `?`.
-            encoded = quote(location.replace("gcs://", "gs://", 1), safe="/:@%?&=+,;~!$'()*")
-            filesystem, path = pafs.FileSystem.from_uri(encoded)
+            # Arrow has options of its own behind a question mark.
+            place, mark, options = location.partition("?")
+            filesystem, path = pafs.FileSystem.from_uri(arrow_uri(place) + mark + options)
         else:
             from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 

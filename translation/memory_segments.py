@@ -18,13 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
 from translation.disk import sync_folder
+from translation.store_urls import arrow_uri
 
 SCHEMA = pa.schema(
     [
@@ -65,7 +65,7 @@ _OBJECT_STORES = ("gcs", "s3", "abfs")
 """Arrow's names of filesystems without folders, where a file appears once all of it has arrived."""
 
 _GCS_PATIENCE_S = 120
-"""For which a request that fails is repeated; left to itself Arrow goes on for a quarter of an hour."""
+"""See `arrow_uri`."""
 
 
 class MemoryFolderError(RuntimeError):
@@ -114,7 +114,7 @@ class SegmentFolder:
             self._files, self._path = fs.LocalFileSystem(), str(Path(folder).absolute())
             return
         try:
-            self._files, self._path = fs.FileSystem.from_uri(_uri(folder))
+            self._files, self._path = fs.FileSystem.from_uri(arrow_uri(folder, _GCS_PATIENCE_S))
             self._flat = self._files.type_name in _OBJECT_STORES
         except pa.ArrowInvalid:
             try:
@@ -367,13 +367,6 @@ def _salvaged(data: pa.Buffer, digest: str) -> pa.Table | None:
         except (OSError, pa.ArrowException):
             continue
     return pa.concat_tables(whole) if whole else None
-
-
-def _uri(folder: str) -> str:
-    """As Arrow wants it: URLs of this program are not encoded."""
-    scheme, _, path = folder.partition("://")
-    patience = f"?retry_limit_seconds={_GCS_PATIENCE_S}" if scheme in ("gs", "gcs") else ""
-    return f"{scheme}://{quote(path, safe='/@:')}{patience}"
 
 
 def _cause(error: OSError) -> str:

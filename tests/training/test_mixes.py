@@ -62,7 +62,11 @@ def test_a_mix_elsewhere_is_read_through_fsspec(make_mix: MakeMix) -> None:
 
 
 def test_a_file_url_is_a_directory(make_mix: MakeMix) -> None:
-    assert Mix(make_mix({"deu_Latn": 12}).as_uri()).rows == 12
+    folder = make_mix({"deu_Latn": 12})
+    assert Mix(folder.as_uri()).rows == 12
+    spaced = folder.rename(folder.parent / "a mix")
+    assert Mix(f"file://{spaced}").rows == 12
+    assert Mix(spaced.as_uri()).rows == 12
 
 
 def test_the_digest_tells_other_data(make_mix: MakeMix) -> None:
