@@ -312,10 +312,11 @@ class TaskFile:
             SettingsError: there is none.
         """
         path = Path(pattern).expanduser()
-        whole = path if path.is_absolute() else self.root / path
+        whole = self.root / path
         if whole.exists():
             return [whole]
-        anchor = Path(whole.anchor)
+        # The root is a folder, and a bracket in its name no pattern.
+        anchor = self.root if self.root in whole.parents else Path(whole.anchor)
         # Copies from a Mac have a file `._NAME` beside every file.
         found = sorted(
             path for path in anchor.glob(str(whole.relative_to(anchor))) if not path.name.startswith("._")

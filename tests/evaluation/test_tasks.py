@@ -81,6 +81,16 @@ def test_paths_start_at_the_task_file(tmp_path: Path) -> None:
     assert task.paths(("files",), "questions.jsonl") == [tmp_path / "questions.jsonl"]
 
 
+def test_brackets_in_the_name_of_the_root_are_no_pattern(tmp_path: Path) -> None:
+    root = tmp_path / "data [v2]*"
+    root.mkdir()
+    for name in ("a.jsonl", "b.jsonl"):
+        (root / name).write_text("{}")
+    task = read_task(task_yaml(tmp_path / "mine.yaml", **VALUES), [f"root={str(root)!r}"])
+    assert task.paths(("files",), "*.jsonl") == [root / "a.jsonl", root / "b.jsonl"]
+    assert task.paths(("files",), f"{root}/*.jsonl") == [root / "a.jsonl", root / "b.jsonl"]
+
+
 def test_a_root_on_the_command_line_starts_at_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +181,9 @@ def test_a_path_that_is_not_there_is_said(tmp_path: Path) -> None:
     task = read_task(task_yaml(tmp_path / "mine.yaml", **VALUES))
     with pytest.raises(SettingsError, match=r"files is .* there is no .*questions\.jsonl; say where"):
         task.paths(("files",), "questions.jsonl")
+    task = read_task(task_yaml(tmp_path / "mine.yaml", **VALUES), [f"root={tmp_path}/nowhere"])
+    with pytest.raises(SettingsError, match=r"there is no .*nowhere; say where"):
+        task.paths(("files",), ".")
 
 
 def test_numbers_of_languages_that_are_not_asked_may_stay(tmp_path: Path) -> None:
