@@ -22,9 +22,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 
 MAX_BYTES = 100 * 2**20
 MAX_PIXELS = 40_000_000
+"""What a recipe's `max_image_pixels` is by default."""
 MOST_PIXELS = 178_956_970
 """Pillow itself decodes no more."""
-"""What a recipe's `max_image_pixels` is by default."""
 
 BLIP2_MEAN = (0.48145466, 0.4578275, 0.40821073)
 BLIP2_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -66,8 +66,8 @@ class PictureSettings:
 def decode(data: bytes, settings: PictureSettings) -> Tensor:
     """A picture as it is meant to be seen: (height, width, 3), RGB, uint8, not to be written to.
 
-    Turned as its EXIF says; of an animation the first frame; transparent parts over white; 16-bit grey by its
-    upper 8 bits; CMYK by Pillow's plain formula, without colour profiles.
+    Turned as its EXIF says; of an animation the first frame; transparent parts over white; 16-bit grey
+    from 0 to 65,535 as from 0 to 255; CMYK by Pillow's plain formula, without colour profiles.
 
     Raises:
         BadPicture: too large, of another format, broken or truncated.
@@ -104,13 +104,10 @@ def _as_rgb(picture: Image.Image) -> Image.Image:
         for metadata in ("exif", "Raw profile type exif"):
             picture.info.pop(metadata, None)
         picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I;16"):
-        # Pillow would clip these at 255.
-        grey = np.asarray(picture, dtype=np.uint16)
-        picture = Image.fromarray((grey >> 8).astype(np.uint8))
-    elif picture.mode == "I":
-        wide = np.asarray(picture)
-        picture = Image.fromarray((np.clip(wide, 0, 65535) >> 8).astype(np.uint8))
+    if picture.mode.startswith("I") or picture.mode == "F":
+        # Pillow would clip these at 255. The formula is that of `pipelines.images.eight_bits`.
+        levels = np.asarray(picture, dtype=np.float32) / 257
+        picture = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
     if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture
     if picture.has_transparency_data:
