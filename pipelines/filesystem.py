@@ -367,7 +367,10 @@ def cause_of(error: BaseException) -> str:
     details = getattr(error, "exception_details", None)
     if details:
         return "; ".join(f"{path}: {cause}" for path, cause in details.items())
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    if not isinstance(error, OSError):
+        return str(error)
+    # Arrow says first what it was about to do.
+    return re.sub(r"^.*\. Detail: \[errno \d+\] ", "", error.strerror or str(error), flags=re.DOTALL)
 
 
 def failed_write(error: BaseException, path: str, size: int = 0) -> OutputError:

@@ -29,6 +29,7 @@ from pipelines.card import CARD, dataset_card
 from pipelines.filesystem import (
     OutputError,
     exists,
+    failed_write,
     file_size,
     is_local,
     join,
@@ -136,7 +137,7 @@ def _alone(directory: str) -> Iterator[None]:
     except OutputError as error:
         raise RefilterFailed(str(error)) from error
     except OSError as error:
-        raise RefilterFailed(f"cannot write to {directory}: {error.strerror or error}") from error
+        raise RefilterFailed(str(failed_write(error, directory))) from error
 
 
 def _refilter(

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines.filesystem import OutputError, is_local, join, make_directory, open_binary
+from pipelines.filesystem import OutputError, failed_write, is_local, join, make_directory, open_binary
 from pipelines.images import EMBED
 from pipelines.journal import staged
 from pipelines.ownership import WORK
@@ -257,10 +257,13 @@ def _spill(
     folder: Path,
     embed: bool,
 ) -> Mapping[str, Path]:
-    """Writes the rows that leave their file to a file for each shard they go to, to be mapped to memory."""
-    paths: dict[str, Path] = {}
+    """Writes the rows that leave their file to a file for each shard they go to, to be mapped to memory.
+
+    Raises:
+        RefilterFailed, OutputError: as `stage_language`.
+    """
+    spilled: dict[str, _Spilled] = {}
     with ExitStack() as stack:
-        writers: dict[str, pa.RecordBatchFileWriter] = {}
         for one, of_rows in zip(judged, places.of_rows, strict=True):
             goes = np.array([shard.name != one.file.path for shard in shards], np.bool_)[of_rows]
             if not goes.any():
@@ -274,12 +277,44 @@ def _spill(
                         table = rows.filter(pa.array(leaving & (here == index)))
                         if embed and shards[index].part[0] == DATA:
                             _check_pictures(table, one.file)
-                        if name not in writers:
-                            paths[name] = folder / f"{index}.arrow"
-                            sink = stack.enter_context(pa.OSFile(str(paths[name]), "wb"))
-                            writers[name] = stack.enter_context(pa.ipc.new_file(sink, row_schema()))
-                        writers[name].write_table(table)
-    return paths
+                        if name not in spilled:
+                            spilled[name] = _Spilled(folder / f"{index}.arrow")
+                            stack.callback(spilled[name].close)
+                        spilled[name].add(table)
+        for file in spilled.values():
+            file.finish()
+    return {name: file.path for name, file in spilled.items()}
+
+
+class _Spilled:
+    """Rows on their way to another shard, in a file; each step raises OutputError where the disk refuses."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._written():
+            self._file = pa.OSFile(str(path), "wb")
+            self._writer = pa.ipc.new_file(self._file, row_schema())
+
+    def add(self, table: pa.Table) -> None:
+        with self._written():
+            self._writer.write_table(table)
+
+    def finish(self) -> None:
+        with self._written():
+            self._writer.close()
+
+    def close(self) -> None:
+        """Gives the file back, finished or not."""
+        with self._written():
+            self._file.close()
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            size = self.path.stat().st_size if self.path.exists() else 0
+            raise failed_write(error, str(self.path), size) from error
 
 
 def _judged_groups(

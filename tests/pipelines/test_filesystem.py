@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pyarrow as pa
 import pytest
 from apache_beam.io.filesystem import BeamIOError, FileSystem
 from apache_beam.io.localfilesystem import LocalFileSystem
@@ -19,6 +20,7 @@ from apache_beam.io.localfilesystem import LocalFileSystem
 from pipelines.filesystem import (
     OutputError,
     Written,
+    cause_of,
     exists,
     make_directory,
     move,
@@ -136,6 +138,13 @@ def test_a_limit_of_the_process_is_an_error_with_the_size_that_was_reached(tmp_p
     )
     assert f"cannot write {tmp_path}/file: File too large: a limit" in result.stdout
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no device that is always full")
+def test_what_arrow_says_of_a_full_disk_is_the_cause_alone() -> None:
+    with pa.OSFile("/dev/full", "wb") as file, pytest.raises(OSError, match="Detail") as caught:
+        file.write(b"text")
+    assert cause_of(caught.value) == "No space left on device"
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import os
+import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -581,6 +583,28 @@ def test_a_directory_that_is_no_mix_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such directory"):
         again(tmp_path / "missing")
     assert not (tmp_path / "missing").exists()
+
+
+def test_a_disk_that_takes_no_moving_rows_is_named_with_the_file(
+    small: tuple[Path, dict[str, str], dict[str, str]], tmp_path: Path
+) -> None:
+    mix = copy_of(small[0], tmp_path)
+    before = content(mix)
+    settings = [argument for override in LOOSE for argument in ("--set", override)]
+    result = subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", "refilter", str(mix), "--quiet", *settings],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert re.fullmatch(
+        rf"translate-mix: cannot write {re.escape(str(mix))}/.work/moving-\w+/\d+.arrow: File too large: a "
+        r"limit of this process or of the filesystem, reached after [\d,]+ bytes\n",
+        result.stderr,
+    )
+    assert content(mix) == before
+    again(mix, *LOOSE)
+    assert content(mix) == small[2]
 
 
 def test_a_damaged_shard_stops_the_refilter(
