@@ -9,6 +9,7 @@ import pickle
 import re
 import shutil
 import sys
+import tempfile
 import time
 import traceback
 import uuid
@@ -153,10 +154,10 @@ def run_mix(
     for line in (*fruitless(planned), *not_held_out(recipe, planned)):
         console.print(f"warning: {line}", style="yellow", soft_wrap=True, markup=False)
     started = time.monotonic()
-    with _owned(output, overwrite, options):
+    with _owned(output, overwrite, options), _logs(output) as logs:
         try:
             plan = _with_memory(plan, wanted, cores, console, quiet)
-            ended, done = _run_to_the_end(plan, planned, options, console, quiet)
+            ended, done = _run_to_the_end(plan, planned, options, logs / WORKERS_LOG, console, quiet)
             if not ended:
                 return None
             _close_memory(plan.engine.memory, console)
@@ -164,7 +165,8 @@ def run_mix(
             text = "".join(traceback.format_exception(error))
             if "KeyboardInterrupt" in text:
                 raise KeyboardInterrupt from error
-            raise RunFailed(_explain(text, Path(output, ERROR_LOG) if is_local(output) else None)) from error
+            log = Path(output) if is_local(output) else logs
+            raise RunFailed(_explain(text, log / ERROR_LOG)) from error
     if not quiet:
         remembered = f"; {done.remembered:,} of {done.texts:,} texts came from the memory" if done else ""
         console.print(f"done in {time.monotonic() - started:,.1f} s{remembered}")
@@ -172,20 +174,24 @@ def run_mix(
 
 
 def _run_to_the_end(
-    plan: MixPlan, planned: Plan, options: PipelineOptions, console: Console, quiet: bool
+    plan: MixPlan, planned: Plan, options: PipelineOptions, log: Path, console: Console, quiet: bool
 ) -> tuple[bool, Finished | None]:
     """Runs the graph, again if a worker was killed; what `run_graph` says, and how far it came, if known.
 
     Beam's own runners end with the first worker that they lose. What it had translated stands in the memory.
+
+    Args:
+        log: for what workers print.
     """
     build = partial(translate_mix, plan=plan)
     for left in reversed(range(TRIES)):
         try:
             if not is_local(plan.directory):
-                return run_graph(options, build, console, quiet), None
-            work = Path(plan.directory, WORK)
-            display = ProgressDisplay(work / PROGRESS, planned, plan.text_buckets, console, quiet)
-            with display, _workers_output_in(work / WORKERS_LOG):
+                with _workers_output_in(log):
+                    return run_graph(options, build, console, quiet), None
+            progress = Path(plan.directory, WORK, PROGRESS)
+            display = ProgressDisplay(progress, planned, plan.text_buckets, console, quiet)
+            with display, _workers_output_in(log):
                 ended = run_graph(options, build, console, quiet)
             return ended, display.finished
         except Exception as error:
@@ -559,6 +565,23 @@ def _shards_of_earlier_runs(directory: Path) -> list[Path]:
 
 
 @contextmanager
+def _logs(output: str) -> Iterator[Path]:
+    """A folder of this machine for logs; of an output far away it stays if the run fails, and no longer."""
+    if is_local(output):
+        yield Path(output, WORK)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="translate-mix-"))
+    try:
+        yield folder
+    except RunFailed:
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def _workers_output_in(log: Path) -> Iterator[None]:
     """What Beam and its worker processes print on standard error goes to a file while a run lasts."""
     sys.stderr.flush()
@@ -589,7 +612,7 @@ _IN_WORDS = {
 }
 
 
-def _explain(text: str, log: Path | None) -> str:
+def _explain(text: str, log: Path) -> str:
     """The first cause of a traceback in one line; the whole of it goes to `log`."""
     text = _DATAFLOW_FAILED.sub(r"the job ended in state \1: ", text)
     # Beam hands an exception of a worker over as the text of its traceback, innermost first.
@@ -597,8 +620,6 @@ def _explain(text: str, log: Path | None) -> str:
     cause = next((cause for cause in causes if not cause.startswith("[Errno")), None)
     cause = re.sub(r" \[while running '.*", "", cause or next(iter(causes), text.strip().splitlines()[-1]))
     cause = _IN_WORDS.get(cause, cause).rstrip(": ")
-    if log is None:
-        return cause
     try:
         log.write_text(text, encoding="utf-8")
     except OSError:

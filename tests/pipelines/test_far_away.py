@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,10 +13,10 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
-from pipelines import inputs
+from pipelines import inputs, run
 from pipelines.manifest import read_manifest
 from pipelines.recipe import SettingsError, load_recipe
-from pipelines.run import make_plan, run_mix
+from pipelines.run import RunFailed, make_plan, run_mix
 from pipelines.verify import problems
 from tests.pipelines.remote_folder import FOLDER, KeptFileSystem, StoreFault, forget, url_of
 
@@ -50,6 +52,34 @@ def test_a_mix_is_the_same_far_away(tmp_path: Path, make_recipe: Callable[[Path]
     assert rows(tmp_path / "bucket" / "mix") == rows(tmp_path / "here") != {}
     here, there = read_manifest(str(tmp_path / "here")), read_manifest("kept://bucket/mix")
     assert (here.signature, here.counts) == (there.signature, there.counts)
+
+
+def test_what_workers_print_of_an_error_goes_to_a_log_of_this_machine(
+    tmp_path: Path,
+    make_recipe: Callable[[Path], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    recipe, logs = make_recipe(tmp_path / "bucket" / "tiny"), tmp_path / "logs"
+    logs.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(logs))
+
+    def fail(*arguments: object) -> bool:
+        os.write(2, b"Traceback of a worker\n")
+        raise RuntimeError("the disk is on fire")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "run_graph", fail)
+        with pytest.raises(RunFailed) as failed:
+            build(recipe, "kept://bucket/mix")
+    assert capfd.readouterr().err == ""
+    (folder,) = logs.glob("translate-mix-*")
+    assert str(failed.value) == f"the disk is on fire (details in {folder}/run-error.txt)"
+    assert (folder / "workers.log").read_text() == "Traceback of a worker\n"
+    assert "the disk is on fire" in (folder / "run-error.txt").read_text()
+    shutil.rmtree(folder)
+    build(recipe, "kept://bucket/mix")
+    assert not list(logs.glob("translate-mix-*"))
 
 
 def test_recipe_and_data_may_lie_apart(tmp_path: Path, make_recipe: Callable[[Path], Path]) -> None:
