@@ -510,6 +510,7 @@ def _refilter(parsed: argparse.Namespace) -> int:
 
 
 def _verify(parsed: argparse.Namespace) -> int:
+    from pipelines.filesystem import NoFilesystem
     from pipelines.manifest import read_manifest
     from pipelines.verify import problems
     from translation.progress import CountProgress
@@ -520,6 +521,8 @@ def _verify(parsed: argparse.Namespace) -> int:
         console = Console(stderr=True, highlight=False)
         with CountProgress("verify", rows, console, parsed.quiet) as progress:
             found = list(problems(parsed.directory, progress.advance))
+    except NoFilesystem:
+        raise
     except ValueError as error:
         _complain(error)
         return FAILED

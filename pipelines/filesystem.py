@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata, FileSystem
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -52,8 +52,41 @@ def is_local(path: str) -> bool:
     return FileSystems.get_scheme(path) is None
 
 
-def join(*parts: str) -> str:
-    return str(FileSystems.join(*parts))
+class NoFilesystem(ValueError):
+    """None is installed for URLs of this scheme."""
+
+    def __init__(self, path: str, cause: str) -> None:
+        super().__init__(f"{path}: {cause}")
+        self.cause = cause
+
+
+def system_of(path: str) -> FileSystem:
+    """The filesystem that a file or folder is in.
+
+    Raises:
+        NoFilesystem: there is none, it lacks its client, or (`hdfs://`) options that it needs.
+    """
+    try:
+        return beam_filesystems().get_filesystem(path)
+    except BeamIOError as error:
+        cause = f"no filesystem for {FileSystems.get_scheme(path)}:// is installed: {_without_path(error)}"
+        raise NoFilesystem(path, cause) from error
+    except ValueError as error:
+        scheme = FileSystems.get_scheme(path)
+        if any(one.scheme() == scheme for one in FileSystem.get_all_subclasses()):
+            raise NoFilesystem(path, str(error)) from error
+        # Beam advises its extra `gcp` for any.
+        cause = f"no filesystem for {scheme}:// is installed (gs:// needs the extra `gcp`, s3:// `aws`)"
+        raise NoFilesystem(path, cause) from error
+
+
+def _without_path(error: BeamIOError) -> str:
+    return "; ".join(str(one) for one in (error.exception_details or {}).values()) or str(error)
+
+
+def join(path: str, *parts: str) -> str:
+    """Raises `NoFilesystem`."""
+    return str(system_of(path).join(path, *parts))
 
 
 def beam_filesystems() -> type[FileSystems]:
@@ -152,7 +185,7 @@ def write_atomically(
         OutputError: disk full, no permission, failed rename, other bytes arrived than were written, ...; an
             earlier file of that name stays as it was, and no new one is left behind.
     """
-    folder, name = FileSystems.split(path)
+    folder, name = system_of(path).split(path)
     temporary = join(folder, f".{name}.{attempt}{PARTIAL}")
     size = 0
     try:

@@ -364,14 +364,12 @@ class RemoteFile(io.RawIOBase):
 
 def _system(place: str) -> FileSystem:
     # Here, because importing Beam takes seconds, which a process that reads the disk alone need not wait for.
-    from pipelines.filesystem import beam_filesystems
+    from pipelines.filesystem import NoFilesystem, system_of
 
     try:
-        return beam_filesystems().get_filesystem(place)
-    except ValueError as error:
-        scheme = place.partition("://")[0]
-        remedy = f"no filesystem for {scheme}:// is installed (gs:// needs the extra `gcp`, s3:// `aws`)"
-        raise StoreError(errno.EPROTONOSUPPORT, remedy, place) from error
+        return system_of(place)
+    except NoFilesystem as error:
+        raise StoreError(errno.EPROTONOSUPPORT, error.cause, place) from error
 
 
 def _opened(place: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -188,14 +189,15 @@ def is_finished(directory: str) -> bool:
     """Whether a manifest stands there.
 
     Raises:
-        OutputError: a remote store refuses to say, or does not answer.
+        ValueError: no file of this machine can have such a name.
+        OutputError: a remote store refuses to say, or does not answer; no permission.
     """
     path = join(directory, MANIFEST)
-    if is_local(path):
-        return Path(path).is_file()
     try:
-        return exists(path)
+        return Path(path).is_file() if is_local(path) else exists(path)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ValueError(f"{directory}: {error.strerror}") from error
         raise OutputError(f"cannot read {path}: {cause_of(error)}") from error
 
 

@@ -91,8 +91,12 @@ def _runner(options: PipelineOptions) -> PipelineRunner:
     name = options.view_as(StandardOptions).runner
     try:
         return create_runner(name)
-    except ImportError as error:
-        raise ValueError(f"--runner {name} needs more packages: pip install 'translate-mix[gcp]'") from error
+    except (ImportError, AttributeError) as error:
+        # For Dataflow's, Beam raises another error while it handles that of the import.
+        if is_dataflow(options) and isinstance(error.__context__ or error, ModuleNotFoundError):
+            remedy = f"--runner {name} needs more packages: pip install 'translate-mix[gcp]'"
+            raise ValueError(remedy) from error
+        raise ValueError(f"--runner {name} cannot be used here: {error}") from error
 
 
 def check_runner_options(options: PipelineOptions) -> None:

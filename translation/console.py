@@ -59,8 +59,12 @@ def exit_with(program: str, call: Callable[[], int], interrupted: str = "interru
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = DONE
     except OSError as error:
+        if error.filename is not None:
+            complain(program, f"{error.filename}: {error.strerror or error}")
+            sys.exit(FAILED)
         if error.errno != errno.ENOSPC:
             raise
+        # Of what is printed.
         complain(program, error.strerror)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = FAILED
