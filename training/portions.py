@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import Generic, TypeVar
 import torch
 
 from training.pictures import BadPicture
+from translation.machine import available_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -132,6 +132,6 @@ def outcomes(
         results = iter(compute(good) if good else ())
         return [one if isinstance(one, BadPicture) else next(results) for one in found]
 
-    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as threads:
+    with ThreadPoolExecutor(min(THREADS, available_cores())) as threads:
         ahead = Ahead(order, prepared, threads)
         yield from zip(order, portions.results(range(len(order)), computed), strict=True)

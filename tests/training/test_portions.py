@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from training import portions
 from training.pictures import BadPicture
 from training.portions import Ahead, OutOfMemory, Portions, out_of_memory, outcomes
 
@@ -93,3 +94,19 @@ def test_an_error_of_preparing_comes_through() -> None:
 
     with pytest.raises(KeyError, match="unexpected"):
         list(outcomes([0], prepare, lambda prepared: [0], Portions(1)))
+
+
+def test_pictures_are_decoded_by_no_more_threads_than_the_process_has_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[int] = []
+
+    class Counted(ThreadPoolExecutor):
+        def __init__(self, threads: int) -> None:
+            started.append(threads)
+            super().__init__(threads)
+
+    monkeypatch.setattr(portions, "ThreadPoolExecutor", Counted)
+    monkeypatch.setattr(portions, "available_cores", lambda: 2)
+    assert list(outcomes([0], lambda number: number, lambda found: [5], Portions(1))) == [(0, 5)]
+    assert started == [2]
