@@ -124,10 +124,16 @@ def first_error(
     written: SettingsFile, details: Sequence[ErrorDetails], model: type[BaseModel], wording: Wording = GENERAL
 ) -> SettingsError:
     """The error that stands first in the file, and how many more."""
-    # A bound is of several types, each with an error of its own.
-    found = (_error(written, detail, model, wording) for detail in details)
-    errors = list({error.key: error for error in found}.values())
-    errors = _without_consequences(errors)
+    # A value may be of several kinds, and a bound of several types: each has an error of its own.
+    by_key: dict[str, SettingsError] = {}
+    for detail in details:
+        error = _error(written, detail, model, wording)
+        other = by_key.get(error.key)
+        if other is not None and _is_of_kinds(written, detail, wording):
+            remedy = f"{other.remedy} or {error.remedy.removeprefix('must be ')}"
+            error = SettingsError(error.file, error.line, error.key, error.value, remedy)
+        by_key[error.key] = error
+    errors = _without_consequences(list(by_key.values()))
     first = min(errors, key=lambda error: (error.line is None, error.line or 0))
     if len(errors) == 1:
         return first
@@ -152,10 +158,40 @@ def _without_consequences(errors: list[SettingsError]) -> list[SettingsError]:
     ]
 
 
+def _place(written: SettingsFile, detail: ErrorDetails, wording: Wording) -> Key:
+    """Where the value of an error stands in the file.
+
+    Of a value that may be of several kinds, pydantic puts the kind that it was held against behind its key:
+    `targets.literal['all-linear']`.
+    """
+    key: list[int | str] = []
+    value: Any = written.values
+    steps = wording.location(detail["loc"])
+    for number, step in enumerate(steps):
+        last = number + 1 == len(steps)
+        inside = isinstance(value, Mapping) and step in value
+        inside |= isinstance(value, list) and isinstance(step, int) and step < len(value)
+        missing = last and detail["type"] in _OF_MISSING
+        if inside:
+            value = value[step]
+        elif not missing and step != "[key]":
+            continue
+        key.append(step)
+    return tuple(key)
+
+
+_OF_MISSING = ("missing", "missing_argument")
+
+
+def _is_of_kinds(written: SettingsFile, detail: ErrorDetails, wording: Wording) -> bool:
+    """Whether a value was held against several kinds."""
+    return _place(written, detail, wording) != tuple(wording.location(detail["loc"]))
+
+
 def _error(
     written: SettingsFile, detail: ErrorDetails, model: type[BaseModel], wording: Wording
 ) -> SettingsError:
-    key = wording.location(detail["loc"])
+    key = _place(written, detail, wording)
     if key[-1:] == ("[key]",):
         # Of a mapping whose keys are checked: pydantic puts this behind the key itself.
         key = key[:-1]
@@ -167,7 +203,7 @@ def _error(
         return written.error(
             key, unknown(str(key[-1]), _valid_keys(model, detail["loc"][:-1], wording)), show=False
         )
-    if kind in ("missing", "missing_argument"):
+    if kind in _OF_MISSING:
         return written.error(key, _MISSING, show=False)
     cause = context.get("error")
     if isinstance(cause, Misfit):
@@ -197,7 +233,8 @@ def _valid_keys(model: type[BaseModel], location: tuple[int | str, ...], wording
     """The keys of the mapping at an error's location, where that has fixed ones."""
     kind: Any = model
     for step in location:
-        if not isinstance(step, int):
+        # pydantic names the section that one of several kinds of value is.
+        if not isinstance(step, int) and step != getattr(kind, "__name__", None):
             kind = wording.step(kind, step)
     return list(types_of_keys(kind))
 
@@ -211,12 +248,15 @@ def types_of_keys(kind: Any) -> Mapping[str, Any]:
 
 
 def _bare(kind: Any) -> Any:
-    """The type of a key without null and checks; of a list of sections, the section."""
+    """The type of a key without null and checks; of a list of sections, the section, also where it may be
+    something else that has no keys."""
     if get_origin(kind) is Annotated:
         return _bare(get_args(kind)[0])
     if get_origin(kind) in (Union, UnionType):
         others = [one for one in get_args(kind) if one is not NoneType]
-        return _bare(others[0]) if len(others) == 1 else kind
+        sections = [one for one in others if isinstance(one, type) and issubclass(one, BaseModel)]
+        bare = others if len(others) == 1 else sections
+        return _bare(bare[0]) if len(bare) == 1 else kind
     if get_origin(kind) is tuple:
         inner = _bare(get_args(kind)[0])
         return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else kind
@@ -226,7 +266,8 @@ def _bare(kind: Any) -> Any:
 def _remedy(kind: str, message: str, context: Mapping[str, Any]) -> str:
     """What would be right, from pydantic's own words."""
     if kind == "literal_error":
-        return f"must be one of {str(context['expected']).replace(' or ', ', ')}"
+        names = str(context["expected"]).replace(" or ", ", ")
+        return f"must be one of {names}" if len(_QUOTED.findall(names)) > 1 else f"must be {names}"
     if kind in ("model_type", "dataclass_type", "model_attributes_type"):
         return "must be a mapping of keys"
     if kind == "tuple_type":

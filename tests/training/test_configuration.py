@@ -76,6 +76,21 @@ def test_paths_start_at_the_configurations_folder(file: Path) -> None:
         ("precision=half", "precision", "bfloat16"),
         ("seed=a", "seed", "whole number"),
         ("sharding=half", "sharding", "full"),
+        (
+            "model.lora.targets=q_proj",
+            "model.lora.targets",
+            "must be 'all-linear' or a list: [A, B]",
+        ),
+        ("model.lora.targets=[q_proj, 1]", "model.lora.targets.1", "is 1: must be a string"),
+        ("data.workers=few", "data.workers", "is \"few\": must be a whole number or 'auto'"),
+        (
+            "texts.chat_options={a: [1]}",
+            "texts.chat_options.a",
+            "must be a boolean or a whole number",
+        ),
+        ("data.mixes=[5]", "data.mixes.0", "is 5: must be a string or a mapping of keys"),
+        ("data.mixes=[{times: 2}]", "data.mixes.0.path", "this key is missing"),
+        ("data.mixes=[{path: a, tims: 2}]", "data.mixes.0.tims", "did you mean `times`? Valid: path, times"),
     ],
 )
 def test_what_is_wrong_is_named(file: Path, override: str, key: str, words: str) -> None:
