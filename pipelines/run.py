@@ -163,7 +163,7 @@ def run_mix(
             _close_memory(plan.engine.memory, console)
         except Exception as error:
             text = "".join(traceback.format_exception(error))
-            if "KeyboardInterrupt" in text:
+            if _INTERRUPTED.search(text):
                 raise KeyboardInterrupt from error
             log = Path(output) if is_local(output) else logs
             raise RunFailed(_explain(text, log / ERROR_LOG)) from error
@@ -596,6 +596,8 @@ def _workers_output_in(log: Path) -> Iterator[None]:
             os.close(kept)
 
 
+_INTERRUPTED = re.compile(r"^KeyboardInterrupt(?:$|: | \[while running)", re.MULTILINE)
+"""The last line of a traceback, of this process or a worker; messages that only speak of it do not match."""
 _OUTPUT = re.compile(
     r"^(?:\w+\.)*(?:OutputError|MemoryFolderError|JobRefused): (?P<message>.+)$", re.MULTILINE
 )

@@ -96,3 +96,15 @@ def test_another_failure_is_not_tried_again(
     message, tries, _ = failing_run("the disk is full")
     assert "the disk is full" in message
     assert tries == 1
+
+
+def test_an_error_that_speaks_of_an_interruption_is_none(
+    failing_run: Callable[[str], tuple[str, int, str]],
+) -> None:
+    message, _, _ = failing_run("no KeyboardInterrupt came")
+    assert "no KeyboardInterrupt came" in message
+
+
+def test_an_interrupted_worker_is_an_interruption(failing_run: Callable[[str], tuple[str, int, str]]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        failing_run("Traceback (most recent call last):\n  File x\nKeyboardInterrupt\n")
