@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from rich.console import Console
@@ -46,8 +49,48 @@ def complain(program: str, message: object) -> None:
     print(f"{program}: {message}", file=sys.stderr)
 
 
+@contextmanager
+def _ended_as_interrupted() -> Iterator[list[int]]:
+    """Signals that ask the process to end interrupt it as Ctrl-C does; their numbers, as they come.
+
+    Those that somebody ignores or handles stay as they are: `nohup` lets a run outlive its terminal.
+    """
+    came: list[int] = []
+    process = os.getpid()
+
+    def interrupt(number: int, frame: object) -> None:
+        if os.getpid() != process:
+            # A child that was forked has this handler too, and is to end as it would without.
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        came.append(number)
+        raise KeyboardInterrupt
+
+    names = ("SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        # Python lets no other set handlers.
+        numbers = []
+    taken = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, interrupt)
+    try:
+        yield came
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def exit_with(program: str, call: Callable[[], int], interrupted: str = "interrupted") -> NoReturn:
     """Ends the process with a command's exit code; a ValueError that it raises is a wrong command line."""
+    with _ended_as_interrupted() as signals:
+        code = _exit_code(program, call, interrupted)
+    # As shells have it for processes that a signal ended.
+    sys.exit(128 + signals[0] if code == INTERRUPTED and signals else code)
+
+
+def _exit_code(program: str, call: Callable[[], int], interrupted: str) -> int:
     try:
         code = call()
         sys.stdout.flush()
@@ -61,7 +104,7 @@ def exit_with(program: str, call: Callable[[], int], interrupted: str = "interru
     except OSError as error:
         if error.filename is not None:
             complain(program, f"{error.filename}: {error.strerror or error}")
-            sys.exit(FAILED)
+            return FAILED
         if error.errno != errno.ENOSPC:
             raise
         # Of what is printed.
@@ -71,4 +114,4 @@ def exit_with(program: str, call: Callable[[], int], interrupted: str = "interru
     except ValueError as error:
         complain(program, error)
         code = WRONG
-    sys.exit(code)
+    return code

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -151,6 +152,35 @@ def test_a_run_of_two_worker_processes_is_killed_with_them_and_goes_on(
     assert not (killed / "manifest.json").exists()
     subprocess.run([*command, str(killed), *workers], check=True, capture_output=True)
     assert files_of(killed) == files_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_told_to_end_says_so_ends_its_workers_and_goes_on(
+    tmp_path: Path, make_recipe: Callable[[Path], Path], number: signal.Signals
+) -> None:
+    recipe = make_recipe(tmp_path / "tiny")
+    command = [sys.executable, "-m", "pipelines.cli", "run", str(recipe), *SETTINGS, "--output"]
+    workers = ["--direct_num_workers", "2"]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
+    ended = tmp_path / "ended"
+    process = subprocess.Popen(
+        [*command, str(ended), *workers], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    limit = time.monotonic() + 200
+    while not segments(1)(ended):
+        assert process.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.001)
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 128 + number
+    assert errors == "translate-mix: interrupted; the same command goes on from here\n"
+    _, alive = psutil.wait_procs(started, timeout=60)
+    assert not alive
+    assert not (ended / "manifest.json").exists()
+    subprocess.run([*command, str(ended), *workers], check=True, capture_output=True)
+    assert files_of(ended) == files_of(tmp_path / "whole")
 
 
 def test_a_rerun_translates_nothing_and_gives_the_same_bytes(

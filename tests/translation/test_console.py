@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -17,3 +21,44 @@ def test_an_error_of_a_file_that_nobody_expected_is_one_line(capsys: pytest.Capt
         exit_with("program", call)
     assert stopped.value.code == FAILED
     assert capsys.readouterr().err == "program: /data/file: Input/output error\n"
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_to_end_is_told_as_an_interruption(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+
+    def call() -> int:
+        os.kill(os.getpid(), number)
+        raise AssertionError("unreachable")
+
+    with pytest.raises(SystemExit) as stopped:
+        exit_with("program", call, "interrupted; again")
+    assert stopped.value.code == 128 + number
+    assert capsys.readouterr().err == "program: interrupted; again\n"
+    assert signal.getsignal(number) == before
+
+
+def test_a_forked_child_ends_by_a_signal_as_it_would_without(capsys: pytest.CaptureFixture[str]) -> None:
+    def call() -> int:
+        child = os.fork()
+        if not child:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+        return 0
+
+    with pytest.raises(SystemExit) as stopped:
+        exit_with("program", call)
+    assert stopped.value.code == 0
+    assert not capsys.readouterr().err
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    code = (
+        "import os, signal\n"
+        "from translation.console import exit_with\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "exit_with('program', lambda: os.kill(os.getpid(), signal.SIGHUP) or 0)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
