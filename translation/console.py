@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import signal
 import sys
@@ -82,8 +83,16 @@ def _ended_as_interrupted() -> Iterator[list[int]]:
             signal.signal(number, signal.SIG_DFL)
 
 
+def _print_anything() -> None:
+    """Letters that the terminal's encoding lacks are printed as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def exit_with(program: str, call: Callable[[], int], interrupted: str = "interrupted") -> NoReturn:
     """Ends the process with a command's exit code; a ValueError that it raises is a wrong command line."""
+    _print_anything()
     with _ended_as_interrupted() as signals:
         code = _exit_code(program, call, interrupted)
     # As shells have it for processes that a signal ended.

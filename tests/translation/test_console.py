@@ -62,3 +62,12 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
         "exit_with('program', lambda: os.kill(os.getpid(), signal.SIGHUP) or 0)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_letters_that_the_terminal_lacks_are_escapes() -> None:
+    code = "from translation.console import exit_with\nexit_with('program', lambda: print('größe') or 0)\n"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "gr\\xf6\\xdfe\n")
