@@ -22,6 +22,9 @@ from apache_beam.runners.runner import PipelineRunner, create_runner
 LOCAL_RUNNER = "FnApiRunner"
 """Beam's name of the runner that works on this machine alone."""
 
+_ALSO_HERE = ("BundleBasedDirectRunner", "PrismRunner")
+"""Others whose workers are on this machine unless an environment is named."""
+
 DATAFLOW = "DataflowRunner"
 
 CONNECT_S = 10.0
@@ -155,10 +158,11 @@ def is_local_runner(options: PipelineOptions) -> bool:
 
 def workers_elsewhere(options: PipelineOptions) -> bool:
     """Whether the workers surely do not see the files of this machine: in containers, or in a cloud."""
-    if is_local_runner(options):
-        return False
     runner = options.view_as(StandardOptions).runner
-    return runner == DATAFLOW or options.view_as(PortableOptions).environment_type not in _OWN_PROCESSES
+    environment = options.view_as(PortableOptions).environment_type
+    if is_local_runner(options) or (runner in _ALSO_HERE and environment is None):
+        return False
+    return runner == DATAFLOW or environment not in _OWN_PROCESSES
 
 
 def has_accelerators(options: PipelineOptions) -> bool:

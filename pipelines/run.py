@@ -607,6 +607,9 @@ _CAUSE = re.compile(
 )
 
 
+_UNFETCHED = re.compile(r"^RuntimeError: (?P<message>Unable to fetch remote prism binary .+)$", re.MULTILINE)
+"""Prism's runner tries Beam's filesystems first, none of which knows the address."""
+
 _DATAFLOW_FAILED = re.compile(r"Dataflow pipeline failed\. State: (\w+), Error:\n(?:None$)?", re.MULTILINE)
 _IN_WORDS = {
     LOST_WORKER: "a worker process ended before its work did: it was killed, as the system "
@@ -618,7 +621,9 @@ def _explain(text: str, log: Path) -> str:
     """The first cause of a traceback in one line; the whole of it goes to `log`."""
     text = _DATAFLOW_FAILED.sub(r"the job ended in state \1: ", text)
     # Beam hands an exception of a worker over as the text of its traceback, innermost first.
-    causes = [match["message"] for pattern in (_OUTPUT, _CAUSE) for match in pattern.finditer(text)]
+    causes = [
+        match["message"] for pattern in (_OUTPUT, _UNFETCHED, _CAUSE) for match in pattern.finditer(text)
+    ]
     cause = next((cause for cause in causes if not cause.startswith("[Errno")), None)
     cause = re.sub(r" \[while running '.*", "", cause or next(iter(causes), text.strip().splitlines()[-1]))
     cause = _IN_WORDS.get(cause, cause).rstrip(": ")

@@ -98,6 +98,17 @@ def test_another_failure_is_not_tried_again(
     assert tries == 1
 
 
+def test_a_runner_that_cannot_be_fetched_says_why(
+    failing_run: Callable[[str], tuple[str, int, str]],
+) -> None:
+    message, _, _ = failing_run(
+        "Traceback:\nValueError: Unable to get filesystem from specified path\n\n"
+        "During handling of the above exception, another exception occurred:\n\n"
+        "RuntimeError: Unable to fetch remote prism binary at https://x/y.zip: <urlopen error no network>"
+    )
+    assert message.startswith("Unable to fetch remote prism binary at https://x/y.zip: <urlopen error no")
+
+
 def test_an_error_that_speaks_of_an_interruption_is_none(
     failing_run: Callable[[str], tuple[str, int, str]],
 ) -> None:

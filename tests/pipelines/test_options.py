@@ -44,6 +44,9 @@ def test_a_worker_process_has_its_share_of_the_cores(arguments: list[str], cores
         ([], False),
         (["--direct_num_workers", "2"], False),
         (["--runner", "DataflowRunner"], True),
+        (["--runner", "BundleBasedDirectRunner"], False),
+        (["--runner", "PrismRunner"], False),
+        (["--runner", "PrismRunner", "--environment_type", "DOCKER"], True),
         # Docker, if nothing is said.
         (["--runner", "PortableRunner", "--job_endpoint", "localhost:1"], True),
         (["--runner", "PortableRunner", "--environment_type", "LOOPBACK"], False),
