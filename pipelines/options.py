@@ -14,6 +14,7 @@ from apache_beam.options.pipeline_options import (
     PortableOptions,
     SetupOptions,
     StandardOptions,
+    TypeOptions,
     WorkerOptions,
 )
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
@@ -73,9 +74,13 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     """Options as Beam reads them, with this project's default runner.
 
     Raises:
-        ValueError: there is no such runner, or a number of workers below 0.
+        ValueError: there is no such runner, a number of workers below 0, or an option that no run would
+            survive.
     """
     options = PipelineOptions(list(arguments))
+    if options.view_as(TypeOptions).performance_runtime_type_check:
+        # It holds every output of a step, such as counts, to the type of the one that is grouped.
+        raise ValueError("--performance_runtime_type_check: takes counts for examples; leave it out")
     standard = options.view_as(StandardOptions)
     if standard.runner in (None, "DirectRunner"):
         # Beam's DirectRunner may first try to download another runner; this is the one it falls back to.

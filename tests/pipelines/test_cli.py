@@ -62,6 +62,7 @@ def test_options_of_beam_are_told_apart_with_their_values() -> None:
         (["run", "--output", "memory://x"], "memory://x: no filesystem for memory:// is installed (gs://"),
         (["run", "--output", "hdfs://h/x"], "hdfs://h/x: no filesystem for hdfs:// is installed: Failed to"),
         (["verify", "hdfs://h/x"], "hdfs://h/x: no filesystem for hdfs:// is installed: Failed to"),
+        (["run", "--output", "x", "--performance_runtime_type_check"], "--performance_runtime_type_check:"),
         (["run", "--output", "x" * 300], "File name too long"),
         (["run", "--output", "x", "--runner", "InteractiveRunner"], "--runner InteractiveRunner cannot be"),
         (["run", "--output", "x", "--runner", "no.such.Runner"], "cannot be used here: No module named"),
