@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,16 @@ from hypothesis import settings
 
 settings.register_profile("same cases", derandomize=True)
 settings.load_profile("same cases")
+
+
+@pytest.fixture
+def default_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end processes, though whoever started the tests ignores them, as `nohup` does."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
 
 Synced = tuple[Path, int | tuple[str, ...]]
 """A file and its size, or a folder and the names in it, when it was put on disk."""

@@ -154,6 +154,7 @@ def test_a_run_of_two_worker_processes_is_killed_with_them_and_goes_on(
     assert files_of(killed) == files_of(tmp_path / "whole")
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_told_to_end_says_so_ends_its_workers_and_goes_on(
     tmp_path: Path, make_recipe: Callable[[Path], Path], number: signal.Signals

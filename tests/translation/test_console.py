@@ -23,6 +23,7 @@ def test_an_error_of_a_file_that_nobody_expected_is_one_line(capsys: pytest.Capt
     assert capsys.readouterr().err == "program: /data/file: Input/output error\n"
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_to_end_is_told_as_an_interruption(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     number = getattr(signal, name)
@@ -39,6 +40,7 @@ def test_a_signal_to_end_is_told_as_an_interruption(name: str, capsys: pytest.Ca
     assert signal.getsignal(number) == before
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_a_forked_child_ends_by_a_signal_as_it_would_without(capsys: pytest.CaptureFixture[str]) -> None:
     def call() -> int:
         child = os.fork()
