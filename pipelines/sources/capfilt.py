@@ -50,7 +50,9 @@ def read(recipe: Recipe, source: CapfiltSource, piece: Piece) -> Iterator[Record
                 continue
             place = piece.place("byte", position)
             try:
-                captions = _captions(cell(value, "caption"))
+                said = cell(value, "caption")
+                # Nearly all records have one.
+                captions = (caption_text(said, "caption"),) if isinstance(said, str) else _captions(said)
                 name = cell(value, column)
                 if not isinstance(name, str):
                     raise BadRecord(f"`{column}` is {kind(name)}, must be text")
@@ -60,7 +62,7 @@ def read(recipe: Recipe, source: CapfiltSource, piece: Piece) -> Iterator[Record
                         f"`{column}` is {shown(name)}; ids are made of it: at most {MAX_ID - 20} printable "
                         "characters"
                     )
-                yield Captioned(place, found, tuple((_id(found, one), one) for one in captions))
+                yield Captioned(place, found, tuple([(_id(found, one), one) for one in captions]))
             except Unusable as error:
                 yield rejected(source, place, value, "id", error)
 
@@ -68,7 +70,7 @@ def read(recipe: Recipe, source: CapfiltSource, piece: Piece) -> Iterator[Record
 def _captions(value: object) -> tuple[str, ...]:
     """The caption, or several, as in BLIP's files of COCO's parts for validation and test."""
     if not isinstance(value, list):
-        return (caption_text(value, "caption"),)
+        raise BadRecord(f"caption is {kind(value)}, must be text")
     if not value:
         raise BadRecord("`caption` is an empty list")
     return tuple(dict.fromkeys(caption_text(one, f"caption {index}") for index, one in enumerate(value)))

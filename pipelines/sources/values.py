@@ -97,6 +97,18 @@ _CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1f\x7f\ufeff]")
 
 def caption_text(value: object, what: str) -> str:
     """A caption: a text in one line that says something. Raises `BadRecord` as `clean_text`."""
+    # Nearly all captions; there is nothing to clean in those.
+    if (
+        isinstance(value, str)
+        and value.isascii()
+        and value.isprintable()
+        and value[:1].isalpha()
+        and value[-1] != " "
+        and "  " not in value
+        and "&" not in value
+        and len(value) <= MAX_TEXT
+    ):
+        return value
     text = clean_text(value, what)
     if not text.isprintable() or "  " in text:
         text = " ".join(text.split())
