@@ -30,6 +30,14 @@ Task = Literal[
 Tasks = Annotated[tuple[Task, ...], AfterValidator(not_empty), AfterValidator(distinct)]
 
 _NEGATIVE_TASKS = frozenset({"matching", "classify_yes_no"})
+_KEYS_OF_TASKS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "negatives": _NEGATIVE_TASKS,
+        "english_answers": frozenset({"vqa"}),
+        "turns": frozenset({"instruct"}),
+        "phrases": frozenset({"caption"}),
+    }
+)
 _TASKS_WITHOUT_SLOT = frozenset({"caption", "classify", "classify_yes_no"})
 """Their prompts are templates alone, or hold names that stand in a table."""
 
@@ -50,6 +58,8 @@ class _Source(Section):
     """The key of the files that are read piece by piece."""
     possible: ClassVar[tuple[Task, ...]] = ()
     """Tasks that the format's records can serve."""
+    keys_of_tasks: ClassVar[Mapping[str, frozenset[str]]] = _KEYS_OF_TASKS
+    """Keys that have an effect on some tasks alone."""
 
     name: Name
     """First part of every row's id, and the column `dataset`."""
@@ -83,12 +93,7 @@ class _Source(Section):
                 raise Misfit(f"tasks.{index}", f"this format's records do not serve it; they serve {right}")
         if self.changed("prompt") and set(self.tasks) <= _TASKS_WITHOUT_SLOT:
             raise Misfit("prompt", "these tasks have no text in their prompts; take the key out")
-        for key, wanted in (
-            ("negatives", _NEGATIVE_TASKS),
-            ("english_answers", {"vqa"}),
-            ("turns", {"instruct"}),
-            ("phrases", {"caption"}),
-        ):
+        for key, wanted in self.keys_of_tasks.items():
             if self.changed(key) and not wanted & set(self.tasks):
                 right = " or ".join(f"`{one}`" for one in sorted(wanted))
                 raise Misfit(key, f"has no effect without the task {right}; take it out")
@@ -420,6 +425,15 @@ class WebdatasetSource(_Source):
     """WebDataset shards, as img2dataset writes them: `000.jpg`, `000.txt`, `000.json` in a tar file."""
 
     possible: ClassVar[tuple[Task, ...]] = ("caption", "matching", "vqa", "vqg", "instruct")
+    keys_of_tasks: ClassVar[Mapping[str, frozenset[str]]] = MappingProxyType(
+        {
+            **_KEYS_OF_TASKS,
+            "caption": frozenset({"caption", "matching"}),
+            "question": frozenset({"vqa", "vqg"}),
+            "answer": frozenset({"vqa", "vqg"}),
+            "conversation": frozenset({"instruct"}),
+        }
+    )
 
     format: Literal["webdataset"]
     path: Files
@@ -432,19 +446,6 @@ class WebdatasetSource(_Source):
     """Extension or `json:KEY` of the answer (`vqa`, `vqg`)."""
     conversation: Filled = "json:conversations"
     """`json:KEY` of the turns (`instruct`)."""
-
-    @model_validator(mode="after")
-    def _places_of_the_tasks(self) -> WebdatasetSource:
-        for key, wanted in (
-            ("caption", {"caption", "matching"}),
-            ("question", {"vqa", "vqg"}),
-            ("answer", {"vqa", "vqg"}),
-            ("conversation", {"instruct"}),
-        ):
-            if self.changed(key) and not wanted & set(self.tasks):
-                right = " or ".join(f"`{one}`" for one in sorted(wanted))
-                raise Misfit(key, f"has no effect without the task {right}; take it out")
-        return self
 
 
 class TextSource(_Source):

@@ -21,7 +21,8 @@ _LEAD = 0.5
 _HEAD = 1_000
 """Characters that are looked at."""
 
-_REMEMBERED = 50_000
+_REMEMBERED = 4_096
+"""Texts: a caption comes for each task of its source."""
 
 _ENGLISH_WORDS = frozenset({"the", "with", "and", "what", "are", "this", "there", "which", "from"})
 _ENOUGH = 0.12
@@ -33,14 +34,18 @@ _LETTER = regex.compile(r"\p{L}")
 _LATIN = regex.compile(r"[\p{L}&&\p{Latin}]", regex.V1)
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def foreign_language(text: str) -> str | None:
     """The NLLB code, or else a detector's own, of the language of a text that is surely not English.
 
     Code, URLs and `{placeholders}` are not looked at. None for short texts in Latin letters, whatever they
     are, and where detectors do not agree.
     """
-    head = text[:_HEAD]
+    # Before it is remembered: articles would fill the memory.
+    return _language_of(text[:_HEAD])
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _language_of(head: str) -> str | None:
     if not head.isascii():
         letters = _LETTER.findall(head)
         if len(letters) > 1 and 2 * len(_LATIN.findall(head)) < len(letters):

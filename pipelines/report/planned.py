@@ -6,15 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from pipelines.recipe import Recipe
-from pipelines.recipe_sources import (
-    CsvSource,
-    JsonlSource,
-    JsonSource,
-    Nlvr2Source,
-    ParquetSource,
-    Source,
-    TextSource,
-)
+from pipelines.recipe_sources import Nlvr2Source, RecordSource, Source, TextSource
 from translation.row import UNDETERMINED
 
 
@@ -44,7 +36,7 @@ def _is_given(source: Source) -> bool:
 
     That is the texts' own language, or a share of answers that stay English.
     """
-    if isinstance(source, JsonlSource | JsonSource | CsvSource | ParquetSource) and source.language:
+    if isinstance(source, RecordSource) and source.language:
         return True
     if isinstance(source, TextSource):
         return source.language is not None or "{language}" in source.path
