@@ -27,7 +27,7 @@ from evaluation.predictions import OF_MODEL, OF_PICTURE, OF_PROMPT
 from evaluation.questions import Question
 from training.asking import Answerer, BadPrompt, Generation, Request
 from training.pictures import BadPicture
-from translation.disk import sync_folder
+from translation.disk import sync_folder, whole_or_absent, write_whole
 
 AT_ONCE = 64
 """Questions between two writes to disk: what a kill can lose. The model cuts them into batches of its own."""
@@ -195,9 +195,8 @@ def take_up(predictions: Path, run: Run, output: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _agree(folder, run, ALONE)
-        partial = folder / f"before.{os.getpid()}.partial"
-        shutil.copyfile(predictions, partial)
-        partial.replace(folder / _BEFORE)
+        with whole_or_absent(folder / _BEFORE, attempt=str(os.getpid())) as before:
+            shutil.copyfile(predictions, before)
     except OSError as error:
         raise GenerationError(f"{error.filename or folder}: {error.strerror or error}") from error
 
@@ -214,10 +213,9 @@ def _agree(folder: Path, run: Run, process: Process) -> None:
     if not path.exists():
         if begun:
             raise GenerationError(f"{path} is missing, and with it what was asked; remove {folder}")
-        partial = folder / f"run.json.{process.rank}.{os.getpid()}.partial"
-        partial.write_text(json.dumps(ours, indent=1) + "\n", encoding="utf-8")
         # Processes that start together write the same; the last one wins.
-        partial.replace(path)
+        attempt = f"{process.rank}.{os.getpid()}"
+        write_whole(path, (json.dumps(ours, indent=1) + "\n").encode(), attempt)
     try:
         theirs = json.loads(path.read_text(encoding="utf-8"))
         different = [key for key in ours if theirs[key] != ours[key]]
@@ -440,13 +438,7 @@ def _wait(
 def _merged(
     folder: Path, questions: Sequence[Question], found: Mapping[tuple[str, str], bytes], path: Path
 ) -> Path:
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.writelines(found[question.key] for question in questions)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    sync_folder(folder.parent)
+    write_whole(path, b"".join(found[question.key] for question in questions))
     return path
 
 

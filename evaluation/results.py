@@ -28,6 +28,7 @@ from evaluation.predictions import Predictions, Problem
 from evaluation.scores import Scores, score
 from evaluation.signature import package_version
 from evaluation.values import WIDTHS, Floats
+from translation.disk import write_whole
 
 FORMAT = 1
 ITEMS_SUFFIX = ".items.parquet"
@@ -245,10 +246,7 @@ def _read(path: Path) -> bytes:
 
 def write_file(path: Path, data: bytes) -> None:
     """Writes a file in one step; raises ResultError if it cannot."""
-    partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_bytes(data)
-        partial.replace(path)
+        write_whole(path, data)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ResultError(f"{path}: cannot be written ({error.strerror})") from error

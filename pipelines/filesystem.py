@@ -18,15 +18,12 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.store_errors import StoreError, http_status
-from translation.disk import sync_folder
+from translation.disk import PARTIAL, rename, sync_folder
 
 BLOCK = 2**20
 """Bytes that are read at once."""
 
 _OBJECT_STORES = ("gs", "s3", "azfs")
-
-PARTIAL = ".partial"
-"""How the name of a file ends that is being written."""
 
 _MAGIC = re.compile(r"[*?[]")
 """What Beam takes for a part of a pattern."""
@@ -322,8 +319,7 @@ def move(source: str, path: str) -> None:
     try:
         make_directory(FileSystems.split(path)[0])
         if is_local(path):
-            os.replace(source, path)
-            sync_folder(Path(path).absolute().parent)
+            rename(Path(source), Path(path))
         else:
             with errors_of_store(path):
                 beam_filesystems().rename([source], [path])

@@ -15,11 +15,12 @@ from apache_beam.io.filesystem import FileMetadata
 
 from pipelines.filesystem import cause_of, exists, files_matching, is_local, metadata_of
 from pipelines.inputs import open_input
+from translation.disk import whole_or_absent
 
 BLOCK = 2**24
 """Bytes that are copied at once."""
 
-_LOCK, _NEW = "lock", "new"
+_LOCK = "lock"
 
 
 class StagingError(RuntimeError):
@@ -47,8 +48,8 @@ def staged(place: str | Path) -> Path:
     copy = folder / PurePosixPath(url).name
     with _alone(folder):
         if not copy.exists():
-            _fetch(url, files, folder / _NEW)
-            os.replace(folder / _NEW, copy)
+            with whole_or_absent(copy) as new:
+                _fetch(url, files, new)
     return copy
 
 
@@ -86,9 +87,6 @@ def _stamp(file: FileMetadata) -> str:
 
 def _fetch(url: str, files: Sequence[FileMetadata], new: Path) -> None:
     """Copies everything to `new`, a file or a folder."""
-    if new.is_dir():
-        # What a process that was killed had begun.
-        shutil.rmtree(new)
     for file in files:
         target = new / str(file.path)[len(url) + 1 :] if file.path != url else new
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,6 @@ from apache_beam.io.filesystem import BeamIOError
 
 from pipelines.card import CARD
 from pipelines.filesystem import (
-    PARTIAL,
     cause_of,
     digest_of,
     exists,
@@ -34,6 +33,7 @@ from pipelines.manifest import (
 )
 from pipelines.shared_images import IMAGE_SCHEMA, IMAGES, ImageFile
 from pipelines.sink import DATA, REJECTED, ShardFile, schema_of
+from translation.disk import PARTIAL
 from translation.machine import available_cores
 
 FOLDERS = (DATA, REJECTED, IMAGES)

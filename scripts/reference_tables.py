@@ -35,6 +35,7 @@ from scripts.identifier.labels import script_of
 from scripts.identifier.sources import UDHR, paragraphs
 from scripts.pair_statistics import annotated
 from scripts.small_model.names import EMOJI
+from translation.disk import whole_or_absent
 from translation.languages import ENGLISH, UnknownLanguage, default_languages, languages, resolve
 
 OUTPUT = Path("build/references")
@@ -240,9 +241,8 @@ def _table(columns: pa.Schema, rows: list[dict[str, object]]) -> pa.Table:
 def write(path: Path, table: pa.Table) -> None:
     """Writes a table, which has its name only when it is whole, and says how large it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    pq.write_table(table, partial, compression="zstd")
-    partial.replace(path)
+    with whole_or_absent(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
     codes = table.column("nllb_code").unique()
     print(f"{path}: {table.num_rows:,} rows, {len(codes)} languages")
 

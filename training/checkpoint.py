@@ -51,7 +51,7 @@ from training.weight_files import (
     read_json,
     with_weights,
 )
-from translation.disk import sync_folder, sync_tree
+from translation.disk import sync_tree, whole_or_absent
 
 DESCRIPTION = "realign.json"
 FORMAT = 1
@@ -290,12 +290,10 @@ def _write_frozen(folder: Path, tensors: Mapping[str, Tensor], shapes: Mapping[s
         files[file] = (folder / file).stat().st_size
     total = sum(_bytes(tensor) for tensor in tensors.values())
     index = {"weight_map": weight_map, "files": files, "total_size": total, "tensors": dict(shapes)}
-    temporary = folder / f"{FROZEN_INDEX}.part"
-    _write_json(temporary, index)
     # Whoever finds the index finds all that it names.
     sync_tree(folder)
-    temporary.replace(folder / FROZEN_INDEX)
-    sync_folder(folder)
+    with whole_or_absent(folder / FROZEN_INDEX) as temporary:
+        _write_json(temporary, index)
     return index
 
 
@@ -317,14 +315,10 @@ def _bytes(tensor: Tensor) -> int:
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes a weight file to disk, under another name until it is whole."""
-    temporary = path.with_name(f"{path.name}.part")
     # Clones of views, since safetensors refuses shared memory.
     values = {name: _own(tensor) for name, tensor in tensors.items()}
-    save_file(values, temporary, metadata={"format": "pt"})
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with whole_or_absent(path) as temporary:
+        save_file(values, temporary, metadata={"format": "pt"})
 
 
 def _own(tensor: Tensor) -> Tensor:

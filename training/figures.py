@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from training.configuration import LogSection
-from translation.disk import sync_folder
+from translation.disk import write_whole
 
 METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
@@ -99,13 +99,8 @@ def _keep(path: Path, step: int) -> None:
     if not path.exists():
         return
     lines = [line for line in read_figures(path) if line["step"] <= step]
-    new = path.with_suffix(".new")
-    with new.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    sync_folder(path.parent)
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    write_whole(path, text.encode())
 
 
 def _finite(value: Any) -> Any:

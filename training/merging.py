@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from safetensors import SafetensorError
 
 from training.checkpoint import FROZEN_INDEX, Loaded, load, load_trained_base, save_weights
 from training.weight_files import CheckpointError, located
-from translation.disk import sync_folder
+from translation.disk import whole_or_absent
 
 
 def merged(
@@ -61,20 +60,15 @@ def merged(
         raise CheckpointError(f"{checkpoint}: the adapter cannot be merged: {error}") from error
     base.requires_grad_(False)
     whole = replace(loaded, model=base, unquantised=None)
-    temporary = output.with_name(f".{output.name}.{uuid4().hex[:8]}")
     told(f"writing {output}")
     # Nothing is trained here, so all weights are written as frozen ones, and there is no other checkpoint to
     # share them with.
     try:
-        save_weights(whole, temporary, temporary)
-        (temporary / FROZEN_INDEX).unlink()
-        temporary.rename(output)
-    except BaseException as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, OSError | SafetensorError):
-            raise _unwritable(output, error) from error
-        raise
-    sync_folder(output.parent)
+        with whole_or_absent(output, attempt=uuid4().hex) as folder:
+            save_weights(whole, folder, folder)
+            (folder / FROZEN_INDEX).unlink()
+    except (OSError, SafetensorError) as error:
+        raise _unwritable(output, error) from error
     return whole
 
 

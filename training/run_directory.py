@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from training.configuration import Configuration, MixSection, differences, digest_of
-from translation.disk import sync_folder, sync_tree
+from translation.disk import rename, sync_tree, write_whole
 
 CHECKPOINTS = "checkpoints"
 FROZEN = "frozen"
@@ -148,7 +147,7 @@ class RunDirectory:
         if self._main:
             whole = self._configuration.model_dump(mode="json")
             text = json.dumps({"digest": self.digest, **whole}, indent=1, ensure_ascii=False)
-            _write_whole(self.path / CONFIGURATION, text + "\n")
+            write_whole(self.path / CONFIGURATION, (text + "\n").encode())
 
     def _first_to_come(self, state: Mapping[str, Any]) -> int | None:
         """The first of the stages that have not begun, which may change; None where none may.
@@ -198,7 +197,7 @@ class RunDirectory:
         """Writes the first examples that were left out, and why, to `skipped.jsonl`."""
         if skipped:
             lines = [json.dumps(asdict(one), ensure_ascii=False) for one in skipped]
-            _write_whole(self.path / SKIPPED, "\n".join(lines) + "\n")
+            write_whole(self.path / SKIPPED, ("\n".join(lines) + "\n").encode())
 
     def optimiser_of(self, checkpoint: Path) -> dict[str, Tensor]:
         """The optimiser's tensors by `parameter/name`; raises RunError where their file is damaged."""
@@ -255,13 +254,13 @@ class RunDirectory:
             content = {"progress": asdict(progress), "stage": stage, "best": best,
                        "configuration": self._identity}  # fmt: skip
             (state / STATE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+            # Not `whole_or_absent`: what a kill leaves must have the name that the next start looks for.
             sync_tree(new)
             target = folder / name
             if target.exists():
                 # A run that was interrupted at its very end; what is there is the same.
                 _remove(target)
-            new.rename(target)
-            sync_folder(folder)
+            rename(new, target)
             self._prune()
         except OSError as error:
             shutil.rmtree(new, ignore_errors=True)
@@ -352,13 +351,3 @@ def _remove(checkpoint: Path) -> None:
 def _with_mixes(identity: Mapping[str, Any], number: int) -> dict[str, Any]:
     """With the digests of the first mixes alone."""
     return {**identity, "mixes": identity.get("mixes", [])[:number]}
-
-
-def _write_whole(path: Path, text: str) -> None:
-    new = path.with_name(f".{path.name}.new")
-    with new.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    sync_folder(path.parent)

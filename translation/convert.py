@@ -6,12 +6,13 @@ Needs the extra `convert` (torch, transformers); translating later does not.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+from translation.disk import whole_or_absent
 from translation.languages import languages
 from translation.model import SENTENCEPIECE, ModelDescription, ModelError, NoSuchModel, write_description
 from translation.model_weights import order_vocabulary
@@ -58,15 +59,13 @@ def add_model(model: str, output: Path, quantization: str = "int8") -> ModelDesc
     transformers.logging.set_verbosity_error()
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
-            directory = Path(scratch) / "model"
+        with whole_or_absent(output, attempt=uuid4().hex) as directory:
             try:
                 converter = ctranslate2.converters.TransformersConverter(str(source))
                 converter.convert(str(directory), quantization=quantization)
             except (OSError, ValueError, RuntimeError) as error:
                 raise ModelError(f"{model}: CTranslate2 cannot convert it: {error}") from error
             description = _completed(directory, model, source, config, quantization)
-            os.replace(directory, output)
     except OSError as error:
         raise ModelError(
             f"{output}: cannot be written: {error.strerror or error}; name another --output, or make room"
@@ -80,11 +79,11 @@ def _completed(
     """Puts the tokenizer and a description beside converted weights, and these into our order."""
     shutil.copyfile(source / SENTENCEPIECE, directory / SENTENCEPIECE)
     # So that shortlists can be added later without another digest.
-    ordered = directory.with_name("ordered")
-    ordered.mkdir()
-    codes = set(order_vocabulary(directory, ordered)) & languages().keys()
-    for file in ordered.iterdir():
-        os.replace(file, directory / file.name)
+    with tempfile.TemporaryDirectory(dir=directory) as scratch:
+        ordered = Path(scratch)
+        codes = set(order_vocabulary(directory, ordered)) & languages().keys()
+        for file in ordered.iterdir():
+            file.replace(directory / file.name)
     if not codes:
         raise ModelError(f"{model}: its vocabulary holds no NLLB language code; not an NLLB-format model")
     known = config.get("languages") or codes

@@ -27,9 +27,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from translation.disk import PARTIAL
 from translation.engine import Engine
 from translation.memory_segments import (
-    PARTIAL,
     MemoryFolderError,
     Segment,
     SegmentFolder,

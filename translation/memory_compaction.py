@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from translation.disk import PARTIAL
 from translation.memory import unfinished_number
-from translation.memory_segments import DAMAGED, PARTIAL, Segment, SegmentFolder, batches, encoded, rows
+from translation.memory_segments import DAMAGED, Segment, SegmentFolder, batches, encoded, rows
 
 SEGMENT_BYTES = 64 * 2**20
 

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from translation.disk import sync_folder
+from translation.disk import PARTIAL, write_whole
 from translation.store_urls import arrow_uri
 
 SCHEMA = pa.schema(
@@ -50,7 +50,7 @@ translated with it, whose number and lengths change the last digits of scores.""
 ROW_GROUP_ROWS = 512
 """What is read at once to look up one text."""
 
-DAMAGED, PARTIAL = ".damaged", ".partial"
+DAMAGED = ".damaged"
 
 _REPEATED = ["call", "engine", "model", "decoding", "source", "target"]
 _COMPRESSION = {name: "none" if name == "key" else "zstd" for name in SCHEMA.names}
@@ -214,25 +214,22 @@ class SegmentFolder:
 
     def write_bytes(self, name: str, data: bytes | pa.Buffer) -> None:
         """Writes a file in one step; see `write`."""
-        temporary = name if self._flat else f".{name}.{uuid.uuid4().hex}{PARTIAL}"
+        attempt = uuid.uuid4().hex
+        # Stores of objects have a whole file or none.
+        temporary = name if self._flat else f".{name}.{attempt}{PARTIAL}"
         try:
             if self.local or not (self._made or self._flat):
                 self._files.create_dir(self._path, recursive=True)
                 self._made = True
             if self.local:
-                with open(self._join(temporary), "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-            else:
-                with self._files.open_output_stream(self._join(temporary)) as stream:
-                    stream.write(data)
+                write_whole(Path(self._join(name)), data, attempt)
+                return
+            with self._files.open_output_stream(self._join(temporary)) as stream:
+                stream.write(data)
             if temporary != name:
                 self._files.move(self._join(temporary), self._join(name))
-            if self.local:
-                sync_folder(self._path)
         except OSError as error:
-            if temporary != name:
+            if temporary != name and not self.local:
                 self._discard(temporary)
             no_bucket = self._flat and isinstance(error, FileNotFoundError)
             cause = "there is no such bucket" if no_bucket else _cause(error)

@@ -8,7 +8,6 @@ uses; with the other half the translations with and without the list are compare
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from sacrebleu.metrics.chrf import CHRF
 
 from translation.decoder import Threads
+from translation.disk import rename, sync_tree
 from translation.engine import Engine
 from translation.languages import ENGLISH, languages
 from translation.model import (
@@ -146,10 +146,11 @@ def build_shortlists(
             kept = {one.language: lists[one.language] for one in compared if one.tokens}
             report = write_shortlists(made, vocabulary, kept, replace(report, lists=compared))
             _describe(made, description)
+            sync_tree(made)
             # What says whether the others are whole comes last.
             for name in (WEIGHTS, VOCABULARY, VOCABULARY_MAP, SHORTLISTS, DESCRIPTION):
                 if not (made / name).is_symlink():
-                    os.replace(made / name, directory / name)
+                    rename(made / name, directory / name)
     except OSError as error:
         raise ModelError(f"{directory}: the lists cannot be written: {error}") from error
     return report

@@ -27,6 +27,7 @@ from evaluation.references import LEARN, article_part, part_of
 from scripts.identifier.cleaning import clean, keep, letters
 from scripts.identifier.labels import label_of
 from scripts.identifier.sources import SOURCES, Pair, Source, fetch, read_tatoeba
+from translation.disk import whole_or_absent
 from translation.languages import ENGLISH, languages
 
 SPLIT_BY_ENGLISH = {"cldr-names", "cldr-locales", "tatoeba"}
@@ -132,11 +133,12 @@ def main() -> None:
     if arguments.data and (arguments.data / "tatoeba.parquet").exists():
         found += lines("tatoeba", read_tatoeba(arguments.data / "tatoeba.parquet"))
     corpus = settle(found)
-    partial_file = arguments.output / "corpus.partial"
-    with partial_file.open("w", encoding="utf-8") as file:
+    with (
+        whole_or_absent(arguments.output / "corpus.tsv") as temporary,
+        temporary.open("w", encoding="utf-8") as file,
+    ):
         for line in corpus:
             file.write(f"{line.label}\t{line.source}\t{line.split}\t{line.text}\n")
-    partial_file.replace(arguments.output / "corpus.tsv")
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for line in corpus:
         counts[line.label][f"{line.source}:{line.split}"] += 1

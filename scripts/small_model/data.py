@@ -33,6 +33,7 @@ from scripts.identifier.sources import SOURCES, Pair, fetch, read_presets, read_
 from scripts.miniature import stamps
 from scripts.small_model import emoji_names, names
 from scripts.small_model.cleaning import Clean, clean_pair, key_of
+from translation.disk import whole_or_absent
 from translation.identification import SHIPPED, Identifier, load_identifier
 from translation.languages import ENGLISH, default_languages, languages
 
@@ -417,9 +418,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     # Only a whole file gets the name that the training looks for.
-    partial = arguments.output / "pairs.partial"
-    pq.write_table(table_of(rows), partial, compression="zstd")
-    partial.replace(arguments.output / "pairs.parquet")
+    with whole_or_absent(arguments.output / "pairs.parquet") as temporary:
+        pq.write_table(table_of(rows), temporary, compression="zstd")
     (arguments.output / "counts.md").write_text(counts(rows, refusals), encoding="utf-8")
     splits = Counter(split for _, split in rows)
     print(f"{splits[TRAIN]:,} pairs to train on, {splits[HELD_OUT]:,} held out, in "

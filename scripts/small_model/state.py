@@ -5,7 +5,6 @@ and snapshots of the weights, the last of which are averaged.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+
+from translation.disk import whole_or_absent
 
 STATE = "state.safetensors"
 SNAPSHOTS = "snapshots"
@@ -129,7 +130,6 @@ def averaged(folder: Path, keep: int) -> dict[str, torch.Tensor]:
 
 
 def _write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    partial = path.with_suffix(".partial")
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    save_file(plain, partial, metadata)
-    os.replace(partial, path)
+    with whole_or_absent(path) as temporary:
+        save_file(plain, temporary, metadata)

@@ -25,6 +25,7 @@ from evaluation.results import (
     write_result,
 )
 from evaluation.values import VALUES, WIDTHS
+from tests.conftest import Synced
 from tests.evaluation.conftest import item
 
 ITEMS = (
@@ -136,6 +137,14 @@ def test_items_that_are_missing_or_another_results_are_an_error(path: Path) -> N
     beside.unlink()
     with pytest.raises(ResultError, match=r"result\.items\.parquet: cannot be read"):
         read_items(path, result)
+
+
+def test_a_result_is_on_disk_after_its_items(path: Path, synced: list[Synced]) -> None:
+    write_result(path, *made())
+    names = [tuple(sorted(one.name for one in path.parent.iterdir()))[:number] for number in (1, 2)]
+    assert [found for place, found in synced if place == path.parent] == names
+    sizes = [found for place, found in synced if place != path.parent]
+    assert sizes == [path.with_name(name).stat().st_size for name in names[1]]
 
 
 def test_a_file_that_is_not_there_or_cannot_be_written_is_named(path: Path) -> None:

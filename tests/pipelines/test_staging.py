@@ -60,9 +60,9 @@ def test_what_a_killed_process_had_begun_is_fetched_anew(remote: RemoteFolder, c
     (remote.folder / "model").mkdir()
     (remote.folder / "model" / "model.bin").write_bytes(b"whole")
     copy = staged(remote.url("model"))
-    copy.rename(copy.parent / "new")
-    (copy.parent / "new" / "model.bin").write_bytes(b"half")
-    (copy.parent / "new" / "left over").write_bytes(b"")
+    begun = copy.rename(copy.with_name(".model.partial"))
+    (begun / "model.bin").write_bytes(b"half")
+    (begun / "left over").write_bytes(b"")
     again = staged(remote.url("model"))
     assert [path.name for path in again.iterdir()] == ["model.bin"]
     assert (again / "model.bin").read_bytes() == b"whole"

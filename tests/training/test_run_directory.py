@@ -273,13 +273,13 @@ def test_a_checkpoint_is_the_best_one_as_soon_as_it_exists(
 ) -> None:
     with RunDirectory(configuration) as run:
         run.save(Progress(step=1), state(), weights, best=2.5)
-        rename = Path.rename
+        rename = Path.replace
 
         def killed(path: Path, target: Path) -> None:
             rename(path, target)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(Path, "rename", killed)
+        monkeypatch.setattr(Path, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
             run.save(Progress(step=2), state(), weights, best=1.5)
         monkeypatch.undo()

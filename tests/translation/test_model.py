@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Synced
 from translation.convert import add_model
 from translation.engine import Engine
 from translation.model import ModelError, model_directory, read_description
@@ -30,6 +31,15 @@ def test_a_hugging_face_directory_is_converted(checkpoint: Path, tmp_path: Path)
     assert description.quantization == "int8"
     with Engine(tmp_path / "int8", Decoding(max_output_tokens=10)) as engine:
         assert engine.translate([Request("a red apple", "eng_Latn", "deu_Latn")])[0].text
+
+
+def test_a_converted_model_is_on_disk_before_it_has_its_name(
+    checkpoint: Path, tmp_path: Path, synced: list[Synced]
+) -> None:
+    add_model(str(checkpoint), tmp_path / "int8", "int8")
+    *content, last = synced
+    assert {place.name for place, _ in content[:-1]} == {path.name for path in (tmp_path / "int8").iterdir()}
+    assert last == (tmp_path, ("int8",))
 
 
 def test_the_digest_names_the_weights(checkpoint: Path, converted: Path, tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import ctranslate2
 import pytest
 
+from tests.conftest import Synced
 from translation.decoder import Threads
 from translation.engine import Engine
-from translation.model import SENTENCEPIECE, ModelError, read_description, write_description
+from translation.model import DESCRIPTION, SENTENCEPIECE, ModelError, read_description, write_description
 from translation.shortlist_building import LEAST_SAMPLE, LEAST_TEXTS, build_shortlists
 from translation.shortlists import (
     VOCABULARY_MAP,
@@ -105,6 +106,19 @@ def test_the_weights_stay_and_so_does_the_digest(model: Path, built: tuple[Path,
     directory, _ = built
     assert read_description(directory).digest == read_description(model).digest
     assert read_description(directory).shortlist_digest
+
+
+def test_lists_are_on_disk_before_they_replace_others(
+    built: tuple[Path, ShortlistReport], tmp_path: Path, synced: list[Synced]
+) -> None:
+    directory = tmp_path / "model"
+    shutil.copytree(built[0], directory)
+    before = read_description(directory).files
+    build(directory)
+    places = [place for place, _ in synced]
+    first = places.index(directory)
+    assert {place.name for place in places[:first]} >= {*before, DESCRIPTION}
+    assert places[-1] == directory
 
 
 def test_building_again_gives_the_same_bytes(built: tuple[Path, ShortlistReport], tmp_path: Path) -> None:
