@@ -27,7 +27,6 @@ from pipelines.manifest import Manifest, Signature, merge_counts, write_manifest
 from pipelines.recipe import load_recipe, sample_recipe
 from pipelines.refilter import refilter
 from pipelines.sink import (
-    DATA,
     ROW_BYTES,
     ROW_GROUP_ROWS,
     ShardFile,
@@ -38,6 +37,7 @@ from pipelines.sink import (
     write_tables,
 )
 from translation.filters import load_thresholds
+from translation.mix_folder import DATA
 from translation.row import PROMPT_PREFIX, ROW_SCORES, row_schema
 
 LANGUAGES = ("deu_Latn", "fra_Latn", "hin_Deva", "jpn_Jpan", "rus_Cyrl", "swh_Latn", "tha_Thai", "zho_Hans")

@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evaluation.reference_sets import ReferenceText, known_sources
-from training.mixes import MANIFEST, Mix
+from training.mixes import Mix
 from translation.engine import Engine
 from translation.languages import ENGLISH
+from translation.mix_folder import DATA, MANIFEST, REJECTED
 from translation.pair_table import pair_rows, text_pair
 from translation.row import ACCEPT
 from translation.translations import Request, Translation
@@ -152,7 +153,7 @@ def _rows(mix: Mix, sources: Collection[str]) -> Iterator[tuple[str, str, str, s
     """Language, English, target and verdict of the rows whose English is one of these."""
     wanted = pa.array(sorted(sources), pa.string())
     columns = ["language", "source_target", "target", "verdict"]
-    for path in sorted((*mix.files_below("data"), *mix.files_below("rejected"))):
+    for path in sorted((*mix.files_below(DATA), *mix.files_below(REJECTED))):
         try:
             with mix.open_file(path) as file:
                 for batch in pq.ParquetFile(file).iter_batches(columns=columns):

@@ -15,17 +15,16 @@ import yaml
 from pipelines.images import REFERENCE
 from pipelines.preview import PreviewRow, markdown
 from pipelines.shares import PROPORTIONAL
-from pipelines.split import TRAIN, VALIDATION
 from pipelines.summary import LanguageCounts, counted, language_name, left_out_line, total
 from translation.filters.policy import CALIBRATED
 from translation.languages import ENGLISH, languages
+from translation.mix_folder import DATA, TRAIN, VALIDATION
 from translation.model import SMALL
 from translation.row import UNDETERMINED
 
 if TYPE_CHECKING:
     from pipelines.manifest import Manifest
 
-CARD = "README.md"
 """Its name in a mix."""
 
 ALL = "all"
@@ -154,7 +153,7 @@ def _categories(manifest: Manifest) -> list[str]:
 def _data_files(folder: str, splits: set[str]) -> list[dict[str, str]]:
     """Patterns of the splits that exist; a pattern that matches nothing would make `datasets` fail."""
     return [
-        {"split": split, "path": f"data/{folder}/{split}-*.parquet"}
+        {"split": split, "path": f"{DATA}/{folder}/{split}-*.parquet"}
         for split in (TRAIN, VALIDATION)
         if split in splits
     ]

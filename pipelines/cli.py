@@ -369,12 +369,12 @@ def _told(error: Exception) -> int:
 def _run(parsed: argparse.Namespace) -> int:
     from pipelines.examples import TRUNCATED
     from pipelines.filesystem import OutputError, join, set_filesystem_options
-    from pipelines.manifest import ANSWERS_FILE, MANIFEST
     from pipelines.options import beam_options
     from pipelines.recipe import SettingsError, load_recipe, sample_recipe
     from pipelines.run import RunFailed, run_mix
     from pipelines.staging import StagingError
     from pipelines.summary import answers_line, left_out_line, render_summary
+    from translation.mix_folder import ANSWERS, MANIFEST
     from translation.model import ModelError
 
     console = TerminalConsole()
@@ -405,7 +405,7 @@ def _run(parsed: argparse.Namespace) -> int:
     if manifest.left_out:
         console.print(left_out_line(manifest.left_out), soft_wrap=True)
     if manifest.answers:
-        path = join(parsed.output, ANSWERS_FILE)
+        path = join(parsed.output, ANSWERS)
         line = answers_line(manifest.answers.entries, manifest.answers.failed, path)
         console.print(line, soft_wrap=True)
     if any(TRUNCATED in count.reasons for count in manifest.counts):

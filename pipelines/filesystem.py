@@ -327,15 +327,19 @@ def move(source: str, path: str) -> None:
         raise failed_write(error, path) from error
 
 
-def remove_matching(directory: str, folders: Iterable[str], name: re.Pattern[str]) -> None:
-    """Deletes the files of such a name in some folders of a directory far away; `data/*` is all in `data`.
+def remove_matching(directory: str, folders: Iterable[str], path: re.Pattern[str]) -> None:
+    """Deletes the files in some folders of a directory far away; `data/*` is all folders in `data`.
+
+    Args:
+        path: of a file that is deleted, relative to the directory.
 
     Raises:
         OutputError: no permission, ...
     """
     try:
         found = [str(one.path) for one in files_matching(directory, [f"{folder}/*" for folder in folders])]
-        old = [path for path in found if name.fullmatch(FileSystems.split(path)[1])]
+        start = len(join(directory, ""))
+        old = [one for one in found if path.fullmatch(one[start:])]
         if old:
             _delete(old)
     except OSError as error:

@@ -23,11 +23,7 @@ from pipelines.filesystem import (
     remove,
     write_text,
 )
-from pipelines.ownership import WORK
-
-STAGED = "refilter"
-"""In the working directory: new files at the places that they will have in the mix."""
-JOURNAL = "journal.json"
+from translation.mix_folder import JOURNAL, STAGED, WORK
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,8 @@ from pipelines.journal import check_not_interrupted
 from pipelines.shared_images import ImageFile
 from pipelines.sink import ShardFile
 from pipelines.summary import LanguageCounts
+from translation.mix_folder import MANIFEST
 
-MANIFEST = "manifest.json"
-ANSWERS_FILE = "answers.tsv"
-"""The table of short answers, for review; see `translation.answers`."""
-REPORT_FILE = "report.html"
-"""What `translate-mix report` writes; the manifest does not name it."""
 FORMAT = 1
 """Of `manifest.json`; a version that changes it so that this one would misread it counts up."""
 

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-WORK = ".work"
-"""In the mix while something works on it: the lock, progress, logs, new files. Gone when it is finished."""
-LOCK = "lock"
+from translation.mix_folder import LOCK, WORK
 
 
 @contextmanager

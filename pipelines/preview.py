@@ -13,8 +13,8 @@ import regex
 
 from pipelines.filesystem import open_binary
 from pipelines.sink import ShardFile
-from pipelines.split import TRAIN
 from translation.languages import ENGLISH
+from translation.mix_folder import TRAIN
 
 LANGUAGES = 8
 """That are shown at least, if the mix has as many; more where they have more scripts."""

@@ -7,7 +7,6 @@ names it all at once. A repository without `manifest.json` holds an unfinished p
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,15 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from pipelines.card import CARD
 from pipelines.filesystem import is_local
 from pipelines.images import REFERENCE
-from pipelines.manifest import ANSWERS_FILE, MANIFEST, REPORT_FILE, Manifest, read_manifest
+from pipelines.manifest import Manifest, read_manifest
 from pipelines.report import is_outdated
 from pipelines.summary import counted
-from pipelines.verify import FOLDERS, problems
-from translation.memory import FOLDER as MEMORY
+from pipelines.verify import problems
 from translation.memory_segments import parse_name
+from translation.mix_folder import ANSWERS, CARD, FOLDERS, MANIFEST, MEMORY, REPORT, SHARD
 from translation.progress import CountProgress
 
 if TYPE_CHECKING:
@@ -39,12 +37,6 @@ COMMIT_FILES = 500
 """Files of one commit; the hub needs longer than its own time limit for thousands."""
 GROUP_FILES, GROUP_BYTES = 20, 10**9
 """What is uploaded between two steps of the progress."""
-
-_OURS = re.compile(
-    r"data/\w+/(train|validation)-\d{5}-of-\d{5}\.parquet|rejected/\w+/rejected-\d{5}-of-\d{5}\.parquet"
-    r"|images/images-\d{5}-of-\d{5}\.parquet"
-)
-"""Files that only a mix has, and that an earlier one may have left in the repository."""
 
 
 class PushError(RuntimeError):
@@ -120,7 +112,7 @@ def push(
     console = console or Console(stderr=True, highlight=False)
     if is_outdated(directory):
         raise PushError(
-            f"{directory}: {REPORT_FILE} is of the mix before it changed; `translate-mix report` makes it "
+            f"{directory}: {REPORT} is of the mix before it changed; `translate-mix report` makes it "
             "again, or delete it"
         )
     if manifest.recipe.get("images") == REFERENCE:
@@ -167,8 +159,8 @@ def mix_files(directory: str, manifest: Manifest, with_memory: bool = False) -> 
         # Not what was set aside as damaged, and not what a killed run left half written.
         segments = sorted(path.name for path in (root / MEMORY).glob("*") if parse_name(path.name))
         names += [f"{MEMORY}/{name}" for name in segments]
-    others = [ANSWERS_FILE] if manifest.answers is not None else []
-    others += [REPORT_FILE, CARD, MANIFEST]
+    others = [ANSWERS] if manifest.answers is not None else []
+    others += [REPORT, CARD, MANIFEST]
     names += [name for name in others if (root / name).is_file()]
     return [LocalFile(name, root / name, (root / name).stat().st_size, digests.get(name)) for name in names]
 
@@ -183,7 +175,7 @@ class _Target:
     def send(self, files: Sequence[LocalFile], message: str, console: Console, quiet: bool) -> None:
         # The commit first: one that comes while the files are listed is then told of.
         head, there = self.head(), self.files()
-        foreign = [name for name in there if name.split("/")[0] in FOLDERS and not _OURS.fullmatch(name)]
+        foreign = [name for name in there if name.split("/")[0] in FOLDERS and not SHARD.fullmatch(name)]
         if foreign:
             raise PushError(
                 f"{self.repository}: holds data of something else ({foreign[0]}), which `datasets` would mix "
@@ -201,7 +193,7 @@ class _Target:
         folder, _, rest = name.partition("/")
         if folder == MEMORY:
             return self.with_memory and parse_name(rest) is not None
-        return bool(_OURS.fullmatch(name)) or name in (ANSWERS_FILE, REPORT_FILE)
+        return bool(SHARD.fullmatch(name)) or name in (ANSWERS, REPORT)
 
     def files(self) -> dict[str, RemoteFile]:
         """Name -> what stands there now."""

@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines import journal
-from pipelines.card import CARD, dataset_card
+from pipelines.card import dataset_card
 from pipelines.filesystem import (
     OutputError,
     exists,
@@ -38,8 +38,6 @@ from pipelines.filesystem import (
     write_text,
 )
 from pipelines.manifest import (
-    ANSWERS_FILE,
-    MANIFEST,
     Manifest,
     check_nothing_lost,
     is_finished,
@@ -47,7 +45,7 @@ from pipelines.manifest import (
     merge_counts,
     read_manifest,
 )
-from pipelines.ownership import WORK, locked
+from pipelines.ownership import locked
 from pipelines.preview import preview_rows
 from pipelines.reading import PROMPT, TARGET
 from pipelines.reasons import are_judged, short_reasons
@@ -63,6 +61,7 @@ from translation.answers import unescaped
 from translation.filters import Policy, ScoreTable, Thresholds, load_thresholds, verdicts
 from translation.filters.thresholds import ThresholdsError
 from translation.languages import ENGLISH, languages
+from translation.mix_folder import ANSWERS, CARD, MANIFEST, WORK
 from translation.progress import CountProgress
 from translation.row import PROMPT_PREFIX
 from translation.settings_file import override_values
@@ -400,8 +399,8 @@ def _replace(
         digest = hashlib.sha256(table.encode()).hexdigest()
         after = replace(after, answers=replace(after.answers, failed=failed, sha256=digest))
         if after.answers != before.answers:
-            write_text(journal.staged(directory, ANSWERS_FILE), table)
-            others.insert(0, ANSWERS_FILE)
+            write_text(journal.staged(directory, ANSWERS), table)
+            others.insert(0, ANSWERS)
     unchanged = frozenset(before.files)
 
     def place(file: ShardFile) -> str:
@@ -433,7 +432,7 @@ def _answer_table(directory: str, manifest: Manifest, answers: Answers) -> tuple
 
     None where there is none, or where somebody has changed it, whose work it is then.
     """
-    path = join(directory, ANSWERS_FILE)
+    path = join(directory, ANSWERS)
     if manifest.answers is None or not exists(path):
         return None
     text = read_text(path)

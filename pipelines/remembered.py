@@ -20,11 +20,12 @@ from rich.table import Table
 from pipelines.exchange import LeftOut, Pair, fits, kind_of, read_pairs, write_pairs
 from pipelines.filesystem import is_local, join, remove, write_atomically
 from pipelines.manifest import is_finished
-from pipelines.ownership import WORK, locked
+from pipelines.ownership import locked
 from translation.languages import ENGLISH
-from translation.memory import FOLDER, GIVEN, Memory, finish, is_utf8, unfinished_number
+from translation.memory import GIVEN, Memory, finish, is_utf8, unfinished_number
 from translation.memory_compaction import Compacted, compact
 from translation.memory_segments import DAMAGED, SegmentFolder, batches, table_of
+from translation.mix_folder import MEMORY, WORK
 from translation.translations import Request
 
 IMPORT_ROWS = 50_000
@@ -37,7 +38,7 @@ def memory_folder(directory: str) -> str:
     Raises:
         ValueError: there is none.
     """
-    folder = join(directory, FOLDER)
+    folder = join(directory, MEMORY)
     if not SegmentFolder(folder).names():
         raise ValueError(f"{directory}: no translation memory ({folder} is missing or empty); name a mix")
     return folder
@@ -244,7 +245,7 @@ def import_memory(directory: str, path: str | Path, show: int = 5) -> Imported:
     if not done.pairs:
         return done
     with _alone(directory):
-        files = SegmentFolder(join(directory, FOLDER))
+        files = SegmentFolder(join(directory, MEMORY))
         generations = [segment.generation for segment in files.segments()]
         number = max([0, unfinished_number(files) or 0, *generations]) + 1
         pairs = (

@@ -22,10 +22,7 @@ from numpy.typing import NDArray
 from pipelines.filesystem import OutputError, failed_write, is_local, join, make_directory, open_binary
 from pipelines.images import EMBED
 from pipelines.journal import staged
-from pipelines.ownership import WORK
 from pipelines.sink import (
-    DATA,
-    REJECTED,
     ROW_BYTES,
     Part,
     ShardFile,
@@ -38,7 +35,7 @@ from pipelines.sink import (
     slot_of,
     write_shard,
 )
-from pipelines.split import TRAIN
+from translation.mix_folder import DATA, REJECTED, TRAIN, WORK
 from translation.row import ACCEPT, IMAGE_COLUMNS, REJECT, row_schema
 
 

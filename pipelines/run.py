@@ -26,7 +26,6 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from rich.console import Console
 
 from pipelines.blocks import buckets_for
-from pipelines.card import CARD
 from pipelines.downloading import DownloadSettings, allow_downloads
 from pipelines.engines import EngineOptions, computed_by, cores_per_worker, workers_here
 from pipelines.filesystem import (
@@ -43,15 +42,7 @@ from pipelines.jobs import run_graph
 from pipelines.journal import discard
 from pipelines.judging import Judging, local_spec
 from pipelines.likeness import MissingLibraryError, check_library
-from pipelines.manifest import (
-    ANSWERS_FILE,
-    MANIFEST,
-    REPORT_FILE,
-    Manifest,
-    Signature,
-    is_finished,
-    read_manifest,
-)
+from pipelines.manifest import Manifest, Signature, is_finished, read_manifest
 from pipelines.options import (
     beam_options,
     check_runner_options,
@@ -59,7 +50,7 @@ from pipelines.options import (
     is_local_runner,
     workers_elsewhere,
 )
-from pipelines.ownership import LOCK, WORK, locked
+from pipelines.ownership import locked
 from pipelines.plan_progress import ReadingProgress
 from pipelines.plan_table import fruitless, not_held_out, plan_line
 from pipelines.planning import Plan, plan_mix
@@ -68,8 +59,6 @@ from pipelines.progress import Finished, ProgressDisplay
 from pipelines.recipe import Download, Recipe
 from pipelines.recipe_values import places_of
 from pipelines.rows import Provenance
-from pipelines.shared_images import IMAGES
-from pipelines.sink import DATA, REJECTED
 from pipelines.sources import Piece, SourceError, pieces
 from pipelines.staging import staged
 from pipelines.summary import counted
@@ -77,13 +66,30 @@ from pipelines.translate_mix import MixPlan, translate_mix
 from pipelines.uses import TextBuckets
 from translation.answers import read_answers
 from translation.decoder import Threads, usual_compute_type
+from translation.disk import PARTIAL
 from translation.engine import Engine
 from translation.filters import load_thresholds
 from translation.identification import load_identifier
 from translation.languages import ENGLISH
-from translation.memory import FOLDER, Memory, Origin, begin, finish, with_shortlists
+from translation.memory import Memory, Origin, begin, finish, with_shortlists
 from translation.memory_compaction import compact
 from translation.memory_segments import MemoryFolderError, SegmentFolder
+from translation.mix_folder import (
+    ANSWERS,
+    CARD,
+    DATA,
+    ERROR_LOG,
+    IMAGES,
+    LOCK,
+    MANIFEST,
+    MEMORY,
+    PROGRESS,
+    REJECTED,
+    REPORT,
+    SHARD,
+    WORK,
+    WORKERS_LOG,
+)
 from translation.model import SMALL, ModelDescription, read_description
 from translation.quality import load_quality
 from translation.tuning import asked_threads, measure, parse_threads
@@ -95,8 +101,6 @@ TRIES = 3
 """Of a run that loses workers: what kills them once, such as a lack of memory, may do so again."""
 LOST_WORKER = "Channel closed prematurely."
 """What Beam's runners say of it."""
-PROGRESS, WORKERS_LOG = "progress", "workers.log"
-ERROR_LOG = "run-error.txt"
 
 
 class RunFailed(RuntimeError):
@@ -242,7 +246,7 @@ def make_plan(
         decoding=decoding,
         device=device,
         threads=Threads(),
-        memory=join(output, FOLDER),
+        memory=join(output, MEMORY),
         origin=Origin("", "", ""),
         shortlist=recipe.shortlists,
         computed="",
@@ -496,13 +500,13 @@ def _owned(output: str, overwrite: bool, options: PipelineOptions) -> Iterator[N
 def _clear(output: str) -> None:
     """Takes away what earlier runs wrote but for the memory; raises OSError or OutputError."""
     # The manifest goes first: without it the rest is an unfinished run.
-    for name in (MANIFEST, ANSWERS_FILE, REPORT_FILE, CARD):
+    for name in (MANIFEST, ANSWERS, REPORT, CARD):
         remove(join(output, name))
     make_directory(output)
     # A journal would put the files of the mix that was there over the new ones.
     discard(output)
     if not is_local(output):
-        remove_matching(output, (f"{DATA}/*", f"{REJECTED}/*", IMAGES), _SHARD)
+        remove_matching(output, (f"{DATA}/*", f"{REJECTED}/*", IMAGES), _WRITTEN)
         return
     for path in _shards_of_earlier_runs(Path(output)):
         path.unlink()
@@ -516,7 +520,7 @@ def _check_answers(recipe: Recipe, output: str) -> None:
     """Refuses to replace the reviewed table that the recipe names; raises `SettingsError`."""
     if recipe.answers_file is None:
         return
-    replaced = join(output, ANSWERS_FILE)
+    replaced = join(output, ANSWERS)
     same = recipe.answers_file == replaced
     if is_local(output) and is_local(recipe.answers_file):
         same = os.path.realpath(recipe.answers_file) == os.path.realpath(replaced)
@@ -545,7 +549,7 @@ def _check_output(output: str, overwrite: bool) -> None:
         return
     # A run that was killed at once leaves the first; a memory may be brought along. Of a directory that was
     # removed while a run wrote to it, the last may come back.
-    found = sorted({path.name for path in directory.iterdir()} - {WORK, FOLDER, ERROR_LOG})[:3]
+    found = sorted({path.name for path in directory.iterdir()} - {WORK, MEMORY, ERROR_LOG})[:3]
     if found:
         names = ", ".join(found)
         raise ValueError(f"{output}: holds files of something else ({names}); name an empty directory")
@@ -553,15 +557,19 @@ def _check_output(output: str, overwrite: bool) -> None:
 
 _MISSPELT_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
-_SHARD = re.compile(r"(train|validation|rejected|images)-\d{5}-of-\d{5}\.parquet|\..+\.partial")
+_WRITTEN = re.compile(rf"{SHARD.pattern}|(.+/)?\.[^/]+{re.escape(PARTIAL)}")
+"""The path in a mix of a file that only a run can have written."""
 
 
 def _shards_of_earlier_runs(directory: Path) -> list[Path]:
-    """Files that only a run can have written, by place and name."""
     found = [path for kind in (DATA, REJECTED) for path in (directory / kind).glob("*/*")]
     found += (directory / IMAGES).glob("*")
-    found += directory.glob(".*.partial")
-    return [path for path in found if path.is_file() and _SHARD.fullmatch(path.name)]
+    found += directory.glob(f".*{PARTIAL}")
+    return [
+        path
+        for path in found
+        if path.is_file() and _WRITTEN.fullmatch(path.relative_to(directory).as_posix())
+    ]
 
 
 @contextmanager

@@ -33,9 +33,7 @@ from pipelines.sink import (
     sizes_of_slots,
     write_tables,
 )
-
-IMAGES = "images"
-"""The folder, and how its files' names begin."""
+from translation.mix_folder import IMAGES, numbered
 
 PICTURES_PER_GROUP = 16
 """Rows of a row group: who wants one picture reads so many."""
@@ -196,7 +194,7 @@ class WriteImages(beam.DoFn):
     def process(self, element: tuple[int, Iterable[bytes]], cuts: Mapping[str, Cuts]) -> Iterator[ImageFile]:
         shard, blocks = element
         pictures = sorted(SHOWN.unpack_all(blocks), key=lambda one: one.image_id)
-        name = f"{IMAGES}/{IMAGES}-{shard:05d}-of-{len(cuts[IMAGES]) + 1:05d}.parquet"
+        name = f"{IMAGES}/{numbered(IMAGES, shard, len(cuts[IMAGES]) + 1)}"
 
         def write(file: BinaryIO) -> None:
             write_tables(file, map(_table, _groups(pictures)), IMAGE_SCHEMA)

@@ -27,10 +27,8 @@ from pipelines.filesystem import join, write_atomically
 from pipelines.images import EMBED, SHARED, image_bytes, picture_name, plain_path
 from pipelines.reasons import keep_pictures, short_reasons
 from pipelines.rows import pack, unpack_rows
-from pipelines.split import TRAIN
+from translation.mix_folder import DATA, REJECTED, TRAIN, numbered
 from translation.row import ACCEPT, IMAGE_COLUMNS, row_schema
-
-DATA, REJECTED = "data", "rejected"
 
 Renamed = Mapping[tuple[str, str], str]
 """Id and locator of pictures of a shared mix that another one has the id of -> what rows name them by."""
@@ -209,7 +207,7 @@ def shard_name(part: Part, shard: int, shards: int) -> str:
     """`data/deu_Latn/train-00000-of-00004.parquet`; rejects have no split."""
     kind, language, split = part
     stem = split if kind == DATA else REJECTED
-    return f"{kind}/{language}/{stem}-{shard:05d}-of-{shards:05d}.parquet"
+    return f"{kind}/{language}/{numbered(stem, shard, shards)}"
 
 
 class WriteShard(beam.DoFn):

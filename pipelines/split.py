@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from pipelines.hashing import Hashes, holds
 from pipelines.quotas import NEARLY_WHOLE, Integers
-
-TRAIN, VALIDATION = "train", "validation"
+from translation.mix_folder import TRAIN, VALIDATION
 
 
 def validation_images(

@@ -17,6 +17,7 @@ from pipelines.examples import TRUNCATED
 from pipelines.inputs import is_url
 from translation.filters.thresholds import ANY, LENGTHS, Threshold, Thresholds
 from translation.languages import ENGLISH, languages
+from translation.mix_folder import DATA, TRAIN
 from translation.row import UNDETERMINED
 
 UNREAD = "(unreadable)"
@@ -202,7 +203,7 @@ def _next(ordered: Sequence[LanguageCounts], directory: str | PurePath) -> list[
     if example is not None:
         here = f"datasets.load_dataset({str(directory)!r}, {example!r})"
         # `datasets` takes a folder far away for one of this machine, but not files.
-        files = f"{directory}/data/{example}/train-*.parquet"
+        files = f"{directory}/{DATA}/{example}/{TRAIN}-*.parquet"
         there = f"datasets.load_dataset('parquet', data_files={files!r})"
         lines.append(f"Load it:  {there if is_url(str(directory)) else here}")
     return lines

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from pipelines.assignment import Assignment
-from pipelines.card import CARD, dataset_card
+from pipelines.card import dataset_card
 from pipelines.engines import EngineOptions
 from pipelines.filesystem import join, write_text
 from pipelines.images import SHARED
 from pipelines.judging import Judging
 from pipelines.manifest import (
-    ANSWERS_FILE,
     AnswerTable,
     Manifest,
     Signature,
@@ -46,6 +45,7 @@ from pipelines.translating import ENTRIES, TranslateTexts
 from pipelines.uses import GatherUses, TextBuckets, TextKey
 from translation.answers import Entry, Given, format_answers
 from translation.languages import ENGLISH
+from translation.mix_folder import ANSWERS, CARD
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def _write_answers(directory: str, entries: Sequence[Entry]) -> AnswerTable | No
     if not entries:
         return None
     text = format_answers(entries)
-    write_text(join(directory, ANSWERS_FILE), text, within=directory)
+    write_text(join(directory, ANSWERS), text, within=directory)
     failed = sum(not entry.accepted for entry in entries)
     return AnswerTable(len(entries), failed, hashlib.sha256(text.encode()).hexdigest())
 

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError
 
-from pipelines.card import CARD
 from pipelines.filesystem import (
     cause_of,
     digest_of,
@@ -22,21 +21,13 @@ from pipelines.filesystem import (
     open_binary,
 )
 from pipelines.images import EMBED
-from pipelines.manifest import (
-    ANSWERS_FILE,
-    MANIFEST,
-    LostRows,
-    Manifest,
-    check_nothing_lost,
-    is_as_written,
-    read_manifest,
-)
-from pipelines.shared_images import IMAGE_SCHEMA, IMAGES, ImageFile
-from pipelines.sink import DATA, REJECTED, ShardFile, schema_of
+from pipelines.manifest import LostRows, Manifest, check_nothing_lost, is_as_written, read_manifest
+from pipelines.shared_images import IMAGE_SCHEMA, ImageFile
+from pipelines.sink import ShardFile, schema_of
 from translation.disk import PARTIAL
 from translation.machine import available_cores
+from translation.mix_folder import ANSWERS, CARD, FOLDERS, MANIFEST
 
-FOLDERS = (DATA, REJECTED, IMAGES)
 """Of a mix, with Parquet files that only a manifest may name."""
 
 READERS = 8
@@ -157,18 +148,18 @@ def _of_others(directory: str, manifest: Manifest) -> Iterator[str]:
     if not exists(join(directory, CARD)):
         yield f"{CARD}: missing"
     if manifest.answers is not None:
-        path = join(directory, ANSWERS_FILE)
+        path = join(directory, ANSWERS)
         try:
             if not exists(path):
-                yield f"{ANSWERS_FILE}: missing"
+                yield f"{ANSWERS}: missing"
                 return
             with open_binary(path) as stream:
                 digest = digest_of(stream).sha256
         except (OSError, BeamIOError) as error:
-            yield f"{ANSWERS_FILE}: cannot be read: {cause_of(error)}"
+            yield f"{ANSWERS}: cannot be read: {cause_of(error)}"
             return
         if digest != manifest.answers.sha256:
             yield (
-                f"{ANSWERS_FILE}: has changed; keep a reviewed table elsewhere, and name it in the recipe "
+                f"{ANSWERS}: has changed; keep a reviewed table elsewhere, and name it in the recipe "
                 "(answers.file)"
             )

@@ -18,12 +18,13 @@ from training.epochs import Epoch, plan_epoch
 from training.examples import Example, Skip
 from training.feeding import Feed, PlannedBatch, pictures_of, read_picture
 from training.loading_report import LoadingReport
-from training.mixes import TRAIN, Mix
+from training.mixes import Mix
 from training.mixture import Mixture, cells_of, check_times, times_of
 from training.order import OrderSettings
 from training.pictures import PictureSettings
 from training.texts import TextEncoder, TextSettings, Tokenizer
 from translation.languages import ENGLISH
+from translation.mix_folder import TRAIN
 
 SKIP_CHECK_AFTER = 500
 """Examples after which too many left out ones stop the run."""

@@ -22,25 +22,17 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from translation.mix_folder import DATA, IMAGES, MANIFEST, SHARD, TRAIN
 from translation.row import IMAGE_COLUMNS, PAIRED, row_schema
 from translation.store_urls import arrow_uri
-
-TRAIN, VALIDATION = "train", "validation"
-
-MANIFEST = "manifest.json"
 
 TEXT_COLUMNS = ("id", "task", "prompt_language", "language", "prompt", "target")
 COLUMNS = (*TEXT_COLUMNS, "image_id", *IMAGE_COLUMNS)
 """What training reads of a row; mixes of before there were two pictures have no `second_image`."""
 OPTIONAL = frozenset({"image_id", "second_image"})
 
-SHARED = "images"
-"""Folder of a mix's Parquet files with columns `image_id` and `image`: each picture once."""
-
 FOOTERS_AT_ONCE = 16
 """Footers of a bucket are waited for, not computed."""
-
-_SHARD = re.compile(r"(?P<split>train|validation)-(?P<number>\d{5})-of-(?P<count>\d{5})\.parquet")
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -55,7 +47,7 @@ class EmptySplit(MixError):
 
 
 def shared_id(column: str, cell: Mapping[str, Any], image_id: str | None) -> str | None:
-    """What the picture of a row's column is called under `SHARED`.
+    """What the picture of a row's column is called under `IMAGES`.
 
     Args:
         cell: `bytes` and `path` of the column. The path is the name; a first picture without one is named by
@@ -100,7 +92,7 @@ class Mix:
         self.left_out = 0
         """Rows of the split that are as if they were not there."""
         self.filesystem, self.root = filesystem_at(location)
-        present = self.files_below("data")
+        present = self.files_below(DATA)
         manifest = self._read_manifest()
         shards = self._shards(present, manifest)
         footers = _at_once(self._footer, shards)
@@ -247,8 +239,8 @@ class Mix:
 
     @cached_property
     def shared_files(self) -> list[str]:
-        """The files under `SHARED`, relative to the mix; raises `MixError`."""
-        return sorted(self.files_below(SHARED))
+        """The files under `IMAGES`, relative to the mix; raises `MixError`."""
+        return sorted(self.files_below(IMAGES))
 
     def open_file(self, path: str) -> pa.NativeFile:
         """A file of the mix for reading; raises OSError."""
@@ -290,9 +282,8 @@ class Mix:
         return [PurePosixPath(path).relative_to(PurePosixPath(self.root)).as_posix() for path in present]
 
     def _split_of(self, file: str) -> str | None:
-        path = PurePosixPath(file)
-        match = _SHARD.fullmatch(path.name)
-        return match["split"] if match and path.parts[0] == "data" and len(path.parts) == 3 else None
+        match = SHARD.fullmatch(file)
+        return match["split"] if match else None
 
     def _read_manifest(self) -> dict[str, int]:
         """Files of the split -> rows."""

@@ -14,10 +14,11 @@ from accelerate import Accelerator
 from training.checkpoint import Loaded
 from training.configuration import Configuration, DataSection, MixSection
 from training.loader import Loader, LoaderSettings, MixWeight, ShortEpoch
-from training.mixes import TRAIN, VALIDATION, EmptySplit, Mix
+from training.mixes import EmptySplit, Mix
 from training.mixture import Mixture, NoSuchTask, cells_of
 from training.order import OrderSettings
 from translation.machine import available_cores
+from translation.mix_folder import TRAIN, VALIDATION
 
 
 def training_loader(

@@ -20,8 +20,9 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from training.mixes import SHARED, Mix, MixError, filesystem_at
+from training.mixes import Mix, MixError, filesystem_at
 from training.pictures import MAX_BYTES, BadPicture
+from translation.mix_folder import IMAGES
 
 CACHED_GROUPS = 8
 """Row groups of `images/` that are kept, for their other pictures. One is read to get a picture, so files
@@ -161,7 +162,7 @@ class StoredPictures:
             ids, places = self._index
             at = int(np.searchsorted(ids, picture.encode()))
             if at == len(ids) or ids[at] != picture.encode():
-                raise BadPicture("missing", f"{SHARED}/ of the mix has no picture {picture!r}")
+                raise BadPicture("missing", f"{IMAGES}/ of the mix has no picture {picture!r}")
             number, group, row = (int(place) for place in places[at])
             key = (self.mix.shared_files[number], group)
             if key not in self._groups:

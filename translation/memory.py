@@ -38,9 +38,6 @@ from translation.memory_segments import (
 )
 from translation.translations import Request, Translation
 
-FOLDER = "memory"
-"""In the directory of a mix."""
-
 MARKER = "unfinished.json"
 """In the folder while a run lasts: its number and what it makes."""
 

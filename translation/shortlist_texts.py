@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from translation.languages import UnknownLanguage, resolve
+from translation.mix_folder import DATA, MANIFEST, MEMORY
 
 MOST_TEXTS = 100_000
 """Of a language: more add no pieces that are worth having in a list."""
@@ -45,7 +46,7 @@ def _files(path: Path) -> list[Path]:
             raise ValueError(f"{path}: not texts; give {', '.join(_READERS)}, or a folder of such files")
         return [path]
     # Of a mix what was accepted, and what the model said; not its table of answers, nor what was rejected.
-    folders = [path / "data", path / "memory"] if (path / "manifest.json").is_file() else [path]
+    folders = [path / DATA, path / MEMORY] if (path / MANIFEST).is_file() else [path]
     found = sorted(
         file
         for folder in folders

@@ -13,8 +13,9 @@ from evaluation.predictions import BROKEN_RECORD, UNREADABLE_LANGUAGE
 from evaluation.readers.records import DataError, LeftOut
 from evaluation.tasks import TaskFile
 from training.asking import Request
-from training.mixes import TEXT_COLUMNS, VALIDATION, Mix, MixError, RowGroup, shared_id
+from training.mixes import TEXT_COLUMNS, Mix, MixError, RowGroup, shared_id
 from translation.languages import UnknownLanguage, languages
+from translation.mix_folder import VALIDATION
 from translation.row import IMAGE_COLUMNS
 
 _CACHED_GROUPS = 4

@@ -9,7 +9,7 @@ from hashlib import sha256
 from rich.console import Console
 
 from pipelines.filesystem import exists, join, open_binary, read_text, write_text
-from pipelines.manifest import MANIFEST, REPORT_FILE, Manifest, read_manifest
+from pipelines.manifest import Manifest, read_manifest
 from pipelines.recipe import Recipe, SettingsError, checked_recipe
 from pipelines.report.bounds import bounds_of
 from pipelines.report.cards import Card, card
@@ -20,6 +20,7 @@ from pipelines.report.planned import planned_rows
 from pipelines.report.samples import Sample, read_samples
 from pipelines.report.tallies import DamagedMix, Tally, tally_file
 from pipelines.sink import ShardFile
+from translation.mix_folder import MANIFEST, REPORT
 from translation.progress import CountProgress
 from translation.settings_file import override_values
 
@@ -70,14 +71,14 @@ def write_report(
         None if recipe is None else planned_rows(recipe, read_by_source(tallies)),
         left_out,
     )
-    path = join(directory, REPORT_FILE) if output is None else output
+    path = join(directory, REPORT) if output is None else output
     write_text(path, page(content), within=directory if output is None else None)
     return path
 
 
 def is_outdated(directory: str) -> bool:
     """Whether the `report.html` of a mix was made from another manifest; not where there is none."""
-    path = join(directory, REPORT_FILE)
+    path = join(directory, REPORT)
     if not exists(path):
         return False
     with open_binary(path) as file:

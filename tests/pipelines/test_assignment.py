@@ -23,7 +23,7 @@ from pipelines.assignment import (
 )
 from pipelines.examples import Example, Text
 from pipelines.hashing import hash_of, hashes_of
-from pipelines.split import TRAIN, VALIDATION
+from translation.mix_folder import TRAIN, VALIDATION
 
 SEED = 17
 SHARES = {"eng_Latn": 0.4, "deu_Latn": 0.4, "swh_Latn": 0.2}

@@ -13,8 +13,9 @@ from pipelines.cli import main
 from pipelines.exchange import Pair, read_pairs
 from tests.pipelines.remote_folder import RemoteFolder
 from translation.languages import languages
-from translation.memory import FOLDER, Memory, Origin, begin, finish, unfinished_number
+from translation.memory import Memory, Origin, begin, finish, unfinished_number
 from translation.memory_segments import SegmentFolder
+from translation.mix_folder import MEMORY
 from translation.translations import Request, Translation
 
 ENGINE = Origin("ctranslate2-4", "0123456789abcdef", '{"beam_size": 4}')
@@ -27,7 +28,7 @@ TEXTS = [
 
 def fill(mix: Path, texts: Sequence[str] = TEXTS, run: str = "run", score: float = -0.5) -> None:
     """As a run with a round trip does, into two languages."""
-    folder = str(mix / FOLDER)
+    folder = str(mix / MEMORY)
     begin(folder, run)
     with Memory(folder) as memory:
         for number, (source, target) in enumerate(
@@ -67,7 +68,7 @@ def test_stats_count_by_model_and_languages(tmp_path: Path, capsys: pytest.Captu
     assert call("stats", tmp_path, "--json") == 0
     stats = json.loads(capsys.readouterr().out)
     assert (stats["entries"], stats["repeated"], stats["segments"]) == (3 * 8 + 1 + 3 * 2 + 1, 7, 8)
-    assert stats["size"] == sum(path.stat().st_size for path in (tmp_path / FOLDER).iterdir())
+    assert stats["size"] == sum(path.stat().st_size for path in (tmp_path / MEMORY).iterdir())
     german = [group for group in stats["groups"] if group["target"] == "deu_Latn"]
     assert german == [
         {
@@ -86,13 +87,13 @@ def test_compact_says_what_it_did_and_stats_tell_of_damage(
 ) -> None:
     fill(tmp_path)
     fill(tmp_path, TEXTS[:2], "again")
-    victim = next((tmp_path / FOLDER).glob("*.parquet"))
+    victim = next((tmp_path / MEMORY).glob("*.parquet"))
     victim.write_bytes(victim.read_bytes()[:-3])
     assert call("stats", tmp_path) == 1
     assert "1 damaged file" in capsys.readouterr().err
     assert call("compact", tmp_path) == 0
     assert "segments became 1;" in capsys.readouterr().out
-    assert len(list((tmp_path / FOLDER).iterdir())) == 1
+    assert len(list((tmp_path / MEMORY).iterdir())) == 1
     assert call("stats", tmp_path) == 0
     assert not (tmp_path / ".work").exists()
 
@@ -111,7 +112,7 @@ def test_export_and_import_keep_every_character(
     assert "16 translations imported" in capsys.readouterr().out
     assert call("export", tmp_path / "new", tmp_path / f"again{suffix}") == 0
     assert pairs(tmp_path / f"again{suffix}") == EXPECTED
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [FOLDER]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [MEMORY]
 
 
 @pytest.mark.parametrize("suffix", [".tmx", ".tsv"])
@@ -126,7 +127,7 @@ def test_a_file_far_away_is_written_and_read(remote: RemoteFolder, tmp_path: Pat
 
 def test_broken_translations_are_not_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(tmp_path / "mix", TEXTS[:1])
-    with Memory(str(tmp_path / "mix" / FOLDER)) as memory:
+    with Memory(str(tmp_path / "mix" / MEMORY)) as memory:
         texts = ["cut", "strange", "nothing"]
         made = [
             Translation("Ein ab", -1, cut_off=True, unknown=False, empty=False),
@@ -146,7 +147,7 @@ def test_the_mark_that_a_finished_run_could_not_take_away_is_no_obstacle(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(tmp_path)
-    folder = str(tmp_path / FOLDER)
+    folder = str(tmp_path / MEMORY)
     begin(folder, "killed at its end")
     assert call("compact", tmp_path) == 0
     assert unfinished_number(SegmentFolder(folder)) is not None
@@ -180,7 +181,7 @@ def test_an_exported_tmx_is_what_the_standard_asks_for(tmp_path: Path) -> None:
 
 
 def test_a_language_that_only_a_later_version_knows_is_exported_by_its_code(tmp_path: Path) -> None:
-    folder = str(tmp_path / "mix" / FOLDER)
+    folder = str(tmp_path / "mix" / MEMORY)
     begin(folder, "run")
     with Memory(folder) as memory:
         made = Translation("un gatu", -0.5, cut_off=False, unknown=False, empty=False)

@@ -27,8 +27,8 @@ from pipelines.planning import Plan, plan_mix
 from pipelines.reading import AssignedExample
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.sources import Piece, pieces, read_piece
-from pipelines.split import VALIDATION
 from translation.languages import ENGLISH, default_languages
+from translation.mix_folder import VALIDATION
 
 CODES = [language.nllb for language in default_languages() if not language.english]
 FEW = {"english_share": 0.4, "codes": CODES[:6]}

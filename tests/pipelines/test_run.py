@@ -22,11 +22,11 @@ from PIL import Image
 
 from pipelines.manifest import read_manifest
 from pipelines.options import beam_options
-from pipelines.ownership import LOCK, WORK
 from pipelines.planning import plan_mix
 from pipelines.recipe import load_recipe
 from pipelines.run import _owned
 from translation.filters import Thresholds, load_thresholds
+from translation.mix_folder import LOCK, WORK
 from translation.row import row_schema
 
 

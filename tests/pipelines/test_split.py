@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pipelines.hashing import Hashes
 from pipelines.quotas import Integers
-from pipelines.split import TRAIN, VALIDATION, side_of, validation_images
+from pipelines.split import side_of, validation_images
+from translation.mix_folder import TRAIN, VALIDATION
 
 
 def random_hashes(seed: int, size: int) -> Hashes:

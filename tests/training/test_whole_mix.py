@@ -12,9 +12,9 @@ import pytest
 
 from tests.pipelines.conftest import write_recipe
 from training.loader import Loader, LoaderSettings, MixWeight
-from training.mixes import TRAIN, VALIDATION
 from training.order import OrderSettings
 from training.pictures import PictureSettings
+from translation.mix_folder import TRAIN, VALIDATION
 
 ROOT = Path(__file__).parents[2]
 

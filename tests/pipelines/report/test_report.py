@@ -17,12 +17,12 @@ from rich.console import Console
 from pipelines.cli import main
 from pipelines.filesystem import OutputError
 from pipelines.images import REFERENCE, SHARED
-from pipelines.manifest import REPORT_FILE
 from pipelines.refilter import refilter
 from pipelines.report import DamagedMix, is_outdated, write_report
 from pipelines.report.cards import LONGEST_TEXT
 from pipelines.verify import problems
 from tests.pipelines.report.small_mix import LONG, TARGETS, picture, rejected, row, some_rows, write_mix
+from translation.mix_folder import REPORT
 
 QUIET = Console(file=io.StringIO())
 
@@ -183,7 +183,7 @@ def test_records_that_could_not_be_read_show_what_they_are(page: Page) -> None:
 def test_a_language_that_only_a_later_version_knows_goes_by_its_code(tmp_path: Path) -> None:
     mix = write_mix(tmp_path / "mix", [row("xyz_Latn", 1), rejected("xyz_Latn", 2), row("deu_Latn", 1)])
     write_report(str(mix), console=QUIET, quiet=True)
-    page = Page((mix / REPORT_FILE).read_text(encoding="utf-8"))
+    page = Page((mix / REPORT).read_text(encoding="utf-8"))
     (samples,) = [text for there, text in page.find("details") if there.get("data-code") == "xyz_Latn"]
     assert "1 accepted, 1 rejected" in samples
     assert ("boats/001" in samples, "boats/002" in samples) == (True, True)
@@ -330,7 +330,7 @@ def test_a_report_that_cannot_be_written_is_an_error_that_names_it(mix: Path, tm
 
 
 def test_a_report_says_which_manifest_it_is_of(mix: Path, tmp_path: Path) -> None:
-    other = shutil.copytree(mix, tmp_path / "mix", ignore=shutil.ignore_patterns(REPORT_FILE))
+    other = shutil.copytree(mix, tmp_path / "mix", ignore=shutil.ignore_patterns(REPORT))
     assert not is_outdated(str(other)), "there is none"
     report(other)
     assert not is_outdated(str(other))
@@ -339,12 +339,12 @@ def test_a_report_says_which_manifest_it_is_of(mix: Path, tmp_path: Path) -> Non
         manifest.read_text(encoding="utf-8").replace('"seed": 17', '"seed": 18'), encoding="utf-8"
     )
     assert is_outdated(str(other))
-    (other / REPORT_FILE).write_text("<p>Somebody's own.</p>", encoding="utf-8")
+    (other / REPORT).write_text("<p>Somebody's own.</p>", encoding="utf-8")
     assert is_outdated(str(other))
 
 
 def test_verify_does_not_stumble_over_a_report(mix: Path, text: str) -> None:
-    assert (mix / REPORT_FILE).read_text(encoding="utf-8") == text
+    assert (mix / REPORT).read_text(encoding="utf-8") == text
     assert list(problems(str(mix))) == []
 
 
