@@ -130,7 +130,7 @@ def _make(mix: Path, rows: int) -> None:
         tuple(merge_counts(language, rows, [(None, rows)]) for language in LANGUAGES),
         tuple(files),
     )  # fmt: skip
-    (mix / "README.md").write_text(dataset_card(manifest, recipe.name, {"none": "none"}), encoding="utf-8")
+    (mix / "README.md").write_text(dataset_card(manifest, recipe, {"none": "none"}), encoding="utf-8")
     write_manifest(str(mix), manifest)
 
 

@@ -14,6 +14,8 @@ import yaml
 
 from pipelines.images import REFERENCE
 from pipelines.preview import PreviewRow, markdown
+from pipelines.recipe import Recipe
+from pipelines.recipe_sources import ImagenetSource
 from pipelines.shares import PROPORTIONAL
 from pipelines.summary import LanguageCounts, counted, language_name, left_out_line, total
 from translation.filters.policy import CALIBRATED
@@ -78,28 +80,31 @@ _LICENCES = frozenset(
 
 
 def dataset_card(
-    manifest: Manifest, name: str, licences: Mapping[str, str], preview: Sequence[PreviewRow] = ()
+    manifest: Manifest, recipe: Recipe, licences: Mapping[str, str], preview: Sequence[PreviewRow] = ()
 ) -> str:
     """The README.md of a mix.
 
     Args:
         manifest: of the finished mix.
-        name: the recipe's.
+        recipe: that it was made by.
         licences: what it was made with and from (`model small`, `source coco`) -> its licence.
         preview: rows to show.
     """
     front = yaml.safe_dump(
-        _front_matter(manifest, name, licences), allow_unicode=True, sort_keys=False, default_flow_style=False
+        _front_matter(manifest, recipe.name, licences),
+        allow_unicode=True,
+        sort_keys=False,
+        default_flow_style=False,
     )
     sections = (
-        f"# {name}",
+        f"# {recipe.name}",
         _introduction(manifest),
         _preview(preview),
         _loading(manifest),
         _figures(manifest),
         left_out_line(manifest.left_out) if manifest.left_out else "",
         _making(manifest),
-        _limits(manifest),
+        _limits(manifest, recipe),
         _licences(manifest, licences),
         _citation(manifest),
     )
@@ -344,16 +349,10 @@ def _policy(policy: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _not_translated(recipe: Mapping[str, Any]) -> str:
+def _not_translated(recipe: Recipe) -> str:
     """What of the mix no machine translated, in a sentence; empty where that is nothing."""
-    sources = recipe.get("sources", ())
-    named = [source["name"] for source in sources if source.get("format") == "imagenet"]
-    own = [
-        source["name"]
-        for source in sources
-        if source.get("language")
-        or (source.get("format") == "text" and "{language}" in str(source.get("path")))
-    ]
+    named = [source.name for source in recipe.sources if isinstance(source, ImagenetSource)]
+    own = [source.name for source in recipe.sources if source.stays_in_own_language]
     parts = [
         f"the names of classes of {', '.join(named)}, which come from its table" if named else "",
         f"the texts of {', '.join(own)}, which are in their own language" if own else "",
@@ -374,10 +373,10 @@ def _bounds(filters: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[s
     return fitted, fixed
 
 
-def _limits(manifest: Manifest) -> str:
+def _limits(manifest: Manifest, recipe: Recipe) -> str:
     limits = [
         "Texts outside English are machine translations that passed automatic filters; no person read them."
-        f"{_not_translated(manifest.recipe)} "
+        f"{_not_translated(recipe)} "
         "Filters find wrong languages, copies, loops and lost text better than wrong words.",
         "Quality differs between languages, and scores of different languages cannot be compared. A share "
         "that was kept says what the filters saw, not how good the rest is.",

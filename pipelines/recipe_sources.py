@@ -104,13 +104,27 @@ class _Source(Section):
         """Whether records may name their picture by a URL."""
         return False
 
+    @property
+    def own_language(self) -> str | None:
+        """What all its texts are written in, and stay in; None where they are English, or a path says it."""
+        return None
 
-def _check_translated(source: _Source, language: str | None) -> None:
+    @property
+    def stays_in_own_language(self) -> bool:
+        """Whether the recipe says of its texts, by a key or in a path, that they are not translated."""
+        return self.own_language is not None
+
+
+def _check_translated(source: _Source) -> None:
     """That a source whose texts stay in their language says nothing about translating them."""
-    if language not in (None, ENGLISH):
+    if source.own_language is not None:
         for key in ("prompt", "languages"):
             if source.changed(key):
-                raise Misfit(key, f"has no effect on texts that stay in {language}; take it out")
+                raise Misfit(key, f"has no effect on texts that stay in {source.own_language}; take it out")
+
+
+def _other_than_english(language: str | None) -> str | None:
+    return None if language == ENGLISH else language
 
 
 class CocoSource(_Source):
@@ -357,10 +371,14 @@ class _RecordSource(_Source):
             raise Misfit("images", "has no effect where pictures are downloaded; take it out")
         if self.language is not None and "text" not in self.tasks:
             raise Misfit("language", "only `tasks: [text]` stay in their language; others must be English")
-        _check_translated(self, self.language)
+        _check_translated(self)
         if self.turns == "keep" and not self.in_turns:
             raise Misfit("turns", "a question and its answer are one turn; take it out")
         return self
+
+    @property
+    def own_language(self) -> str | None:
+        return _other_than_english(self.language)
 
     def column(self, role: str) -> str:
         """The name of the column for a role: `id`, `image`, `caption`, `question`, ..."""
@@ -448,6 +466,10 @@ class WebdatasetSource(_Source):
     """`json:KEY` of the turns (`instruct`)."""
 
 
+LANGUAGE_SLOT = "{language}"
+"""In the path of plain texts: stands for the code of what each file is written in."""
+
+
 class TextSource(_Source):
     """Plain text, one text a line, without pictures: keeps a language model's languages.
 
@@ -466,8 +488,16 @@ class TextSource(_Source):
 
     @model_validator(mode="after")
     def _keys_of_translated_texts(self) -> TextSource:
-        _check_translated(self, self.language)
+        _check_translated(self)
         return self
+
+    @property
+    def own_language(self) -> str | None:
+        return _other_than_english(self.language)
+
+    @property
+    def stays_in_own_language(self) -> bool:
+        return super().stays_in_own_language or LANGUAGE_SLOT in self.path
 
 
 RecordSource = JsonlSource | JsonSource | CsvSource | ParquetSource

@@ -413,7 +413,7 @@ def _replace(
 
     write_text(
         journal.staged(directory, CARD),
-        dataset_card(after, recipe.name, after.licences, preview_rows(after.files, place)),
+        dataset_card(after, recipe, after.licences, preview_rows(after.files, place)),
     )
     write_text(journal.staged(directory, MANIFEST), manifest_text(after))
     new = [file.path for file in after.files if file not in before.files]

@@ -209,7 +209,7 @@ def _write_card_and_manifest(
     check_nothing_lost(manifest)
     check_files_stand(plan.directory, manifest)
     shown = preview_rows(manifest.files, lambda file: join(plan.directory, *file.path.split("/")))
-    card = dataset_card(manifest, plan.recipe.name, plan.licences, shown)
+    card = dataset_card(manifest, plan.recipe, plan.licences, shown)
     write_text(join(plan.directory, CARD), card, within=plan.directory)
     write_manifest(plan.directory, manifest)
     yield from ()

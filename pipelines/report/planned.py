@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from pipelines.recipe import Recipe
-from pipelines.recipe_sources import Nlvr2Source, RecordSource, Source, TextSource
+from pipelines.recipe_sources import Nlvr2Source, Source
 from translation.row import UNDETERMINED
 
 
@@ -36,8 +36,6 @@ def _is_given(source: Source) -> bool:
 
     That is the texts' own language, or a share of answers that stay English.
     """
-    if isinstance(source, RecordSource) and source.language:
-        return True
-    if isinstance(source, TextSource):
-        return source.language is not None or "{language}" in source.path
-    return isinstance(source, Nlvr2Source) or source.english_answers > 0
+    # MaRVL says in its paths what it is written in.
+    by_records = isinstance(source, Nlvr2Source)
+    return by_records or source.stays_in_own_language or source.english_answers > 0

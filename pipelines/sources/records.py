@@ -28,7 +28,6 @@ from pipelines.sources.values import (
     identifier,
     kind,
 )
-from translation.languages import ENGLISH
 
 MAX_RECORD = 2_000
 """Characters of a raw record that a reject keeps."""
@@ -221,7 +220,7 @@ def _texts(
     if "text" in source.tasks:
         column = source.column("text")
         text = clean_text(cell(record, column), f"text {column!r}", verbatim=True, limit=None)
-        return Written(place, source_id, text, None if source.language == ENGLISH else source.language)
+        return Written(place, source_id, text, source.own_language)
     if source.in_turns:
         column = source.column("conversation")
         return _Items(tuple(turns(cell(record, column), column, together=source.turns == "keep")), turns=True)

@@ -8,14 +8,12 @@ from collections.abc import Iterator
 from pipelines.examples import Reject
 from pipelines.inputs import pattern_expression, with_folders_by_name
 from pipelines.recipe import Recipe
-from pipelines.recipe_sources import TextSource
+from pipelines.recipe_sources import LANGUAGE_SLOT, TextSource
 from pipelines.records import Record, Written
 from pipelines.sources.lines import byte_ranges, line_text, opened, plain_files, rejected_line, text_lines
 from pipelines.sources.pieces import Piece
 from pipelines.sources.values import BadRecord, clean_text
 from translation.languages import Language, UnknownLanguage, resolve
-
-_SLOT = "{language}"
 
 
 def pieces(recipe: Recipe, index: int, source: TextSource) -> list[Piece]:
@@ -28,8 +26,9 @@ def pieces(recipe: Recipe, index: int, source: TextSource) -> list[Piece]:
     found: list[Piece] = []
     for piece, _ in plain_files(recipe, index):
         language = _language_of_path(recipe, source, piece, ("sources", index, "path"))
-        if language and source.language and resolve(source.language) != language:
-            remedy = f"{piece.label} is in {language.nllb} by its path; take `language` or `{_SLOT}` out"
+        if language and source.language not in (None, language.nllb):
+            by_path = f"{piece.label} is in {language.nllb} by its path"
+            remedy = f"{by_path}; take `language` or `{LANGUAGE_SLOT}` out"
             raise recipe.error(("sources", index, "language"), remedy)
         found.extend(byte_ranges(piece))
     return found
@@ -39,9 +38,9 @@ def read(recipe: Recipe, source: TextSource, piece: Piece) -> Iterator[Record | 
     """One record per line that starts in the piece."""
     key = ("sources", piece.source, "path")
     language = _language_of_path(recipe, source, piece, key)
-    if language is None and source.language is not None:
-        language = resolve(source.language)
-    code = None if language is None or language.english else language.nllb
+    code = source.own_language
+    if language is not None:
+        code = None if language.english else language.nllb
     with opened(piece) as file:
         for offset, line, size in text_lines(file, piece.start, piece.end):
             place = piece.place("byte", offset)
@@ -56,12 +55,12 @@ def _language_of_path(
     recipe: Recipe, source: TextSource, piece: Piece, key: tuple[str | int, ...]
 ) -> Language | None:
     """The language that `{language}` stands for in the path of a file; None where the recipe has no slot."""
-    if _SLOT not in source.path:
+    if LANGUAGE_SLOT not in source.path:
         return None
     pattern = with_folders_by_name(recipe.source_path(source.path))
     found = re.fullmatch(_expression(pattern), piece.path, re.DOTALL)
     if found is None:
-        raise recipe.error(key, f"{piece.label}: `{_SLOT}` stands for different texts in its path")
+        raise recipe.error(key, f"{piece.label}: `{LANGUAGE_SLOT}` stands for different texts in its path")
     try:
         return resolve(found["language"])
     except UnknownLanguage as error:
@@ -73,5 +72,5 @@ def _expression(pattern: str) -> str:
 
     It is the longest text that fits: `{language}-*.txt` takes all of `sr-Latn` from `sr-Latn-00.txt`.
     """
-    parts = [pattern_expression(part) for part in pattern.split(_SLOT)]
+    parts = [pattern_expression(part) for part in pattern.split(LANGUAGE_SLOT)]
     return f"{parts[0]}(?P<language>[^/]+){'(?P=language)'.join(parts[1:])}"

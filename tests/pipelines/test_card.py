@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from PIL import Image
 from pipelines.card import dataset_card
 from pipelines.manifest import Manifest, Signature
 from pipelines.preview import PreviewRow
+from pipelines.recipe import Recipe, checked_recipe
 from pipelines.sink import ShardFile
 from pipelines.summary import LanguageCounts
 from translation.filters import NO_SCORES
 from translation.row import row_schema
+from translation.settings_file import override_values
 
 SIGNATURE = Signature(
     version="0.1.0",
@@ -86,6 +89,7 @@ def manifest_of(shards: tuple[tuple[str, str, str, int], ...], signature: Signat
     return Manifest(signature, {}, sum(count.read for count in counts), tuple(counts), files)
 
 
+COCO = {"format": "coco", "annotations": "captions.json", "images": "images"}
 RECIPE = {
     "languages": {"english_share": 0.4, "weights": "uniform"},
     "round_trip": "short",
@@ -105,6 +109,11 @@ PREVIEW = (
 )
 
 
+def named(name: str, *sources: Mapping[str, Any]) -> Recipe:
+    values = {"name": name, "sources": list(sources or [{"name": "coco", **COCO}])}
+    return checked_recipe(override_values(values, "recipe.yaml", ()))
+
+
 def recipe_of(shards: tuple[tuple[str, str, str, int], ...]) -> Manifest:
     return replace(manifest_of(shards), recipe=RECIPE)
 
@@ -116,7 +125,7 @@ def mix(tmp_path: Path) -> Path:
         path = directory / kind / code / f"{split}-00000-of-00001.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(rows(code, split, number), schema=row_schema()), path)
-    card = dataset_card(manifest_of(SHARDS), "my mix", LICENCES, PREVIEW)
+    card = dataset_card(manifest_of(SHARDS), named("my-mix"), LICENCES, PREVIEW)
     (directory / "README.md").write_text(card, encoding="utf-8")
     (directory / "manifest.json").write_text("{}", encoding="utf-8")
     return directory
@@ -171,12 +180,12 @@ def test_there_is_no_configuration_without_accepted_rows(mix: Path, load_dataset
 
 
 def test_the_front_matter_says_languages_size_and_licence() -> None:
-    front = front_matter(dataset_card(manifest_of(SHARDS), "my: mix", {}))
+    front = front_matter(dataset_card(manifest_of(SHARDS), named("1.0"), {}))
     assert front["language"] == ["de", "en", "zh"]
     assert front["language_details"] == ["de", "en", "zh-Hans"]
     assert front["multilinguality"] == ["multilingual", "translation"]
     assert front["annotations_creators"] == ["machine-generated"]
-    assert front["pretty_name"] == "my: mix"
+    assert front["pretty_name"] == "1.0"
     assert front["size_categories"] == ["n<1K"]
     assert front["license"] == "other"
     assert [config["config_name"] for config in front["configs"]] == [
@@ -189,7 +198,7 @@ def test_the_front_matter_says_languages_size_and_licence() -> None:
 
 
 def test_a_language_that_only_a_later_version_knows_has_a_configuration_but_no_tag() -> None:
-    card = dataset_card(manifest_of((*SHARDS, ("data", "xyz_Latn", "train", 2))), "mix", {})
+    card = dataset_card(manifest_of((*SHARDS, ("data", "xyz_Latn", "train", 2))), named("mix"), {})
     assert front_matter(card)["language"] == ["de", "en", "zh"]
     assert front_matter(card)["configs"][-2]["config_name"] == "xyz_Latn"
     assert "| xyz_Latn | xyz_Latn | 2 | 2 | 0 |" in card
@@ -200,12 +209,12 @@ def test_a_language_that_only_a_later_version_knows_has_a_configuration_but_no_t
     [(999, "n<1K"), (1000, "1K<n<10K"), (5_070_000, "1M<n<10M"), (100_000_000, "100M<n<1B")],
 )
 def test_the_size_is_in_the_hubs_words(number: int, size: str) -> None:
-    card = dataset_card(manifest_of((("data", "deu_Latn", "train", number),)), "mix", {})
+    card = dataset_card(manifest_of((("data", "deu_Latn", "train", number),)), named("mix"), {})
     assert front_matter(card)["size_categories"] == [size]
 
 
 def test_counts_signature_and_licences_stand_in_the_text() -> None:
-    card = dataset_card(manifest_of(SHARDS), "my mix", LICENCES)
+    card = dataset_card(manifest_of(SHARDS), named("my-mix"), LICENCES)
     assert "| deu_Latn | German | 4 | 4 | 0 | 100.0% |  |" in card
     assert "| swh_Latn | Swahili | 5 | 0 | 5 | 0.0% | language |" in card
     assert "| **total** |  | 15 | 10 | 5 | 66.7% | language |" in card
@@ -224,7 +233,7 @@ def test_every_configuration_loads(mix: Path, load_dataset: Any) -> None:
 
 def test_the_hubs_own_reader_takes_the_front_matter() -> None:
     hub = pytest.importorskip("huggingface_hub", reason="an extra")
-    card = dataset_card(recipe_of(SHARDS), "my mix", LICENCES, PREVIEW)
+    card = dataset_card(recipe_of(SHARDS), named("my-mix"), LICENCES, PREVIEW)
     data = hub.DatasetCard(card).data
     assert isinstance(data, hub.DatasetCardData)
     # What it does not know it takes as extra keys; these are the hub's, of its specification.
@@ -273,40 +282,40 @@ VALUES = {
 
 def test_one_licence_of_all_parts_is_the_data_sets() -> None:
     alike = {"model m": "CC-BY-4.0", "source coco": "cc by 4.0"}
-    front = front_matter(dataset_card(manifest_of(SHARDS), "mix", alike))
+    front = front_matter(dataset_card(manifest_of(SHARDS), named("mix"), alike))
     assert front["license"] == "cc-by-4.0"
     assert not {"license_name", "license_details"} & front.keys()
 
 
 @pytest.mark.parametrize("licence", ["CC-BY-NC-4.0", "not stated in the recipe"])
 def test_licences_that_differ_or_are_unknown_are_other(licence: str) -> None:
-    front = front_matter(dataset_card(manifest_of(SHARDS), "mix", {"a": "CC-BY-4.0", "b": licence}))
+    front = front_matter(dataset_card(manifest_of(SHARDS), named("mix"), {"a": "CC-BY-4.0", "b": licence}))
     assert (front["license"], front["license_name"]) == ("other", "see-licences")
-    front = front_matter(dataset_card(manifest_of(SHARDS), "mix", {"b": "not stated in the recipe"}))
+    front = front_matter(dataset_card(manifest_of(SHARDS), named("mix"), {"b": "not stated in the recipe"}))
     assert front["license"] == "other"
 
 
 def test_rows_are_shown_as_text_not_as_markup() -> None:
-    card = dataset_card(manifest_of(SHARDS), "mix", {}, PREVIEW)
+    card = dataset_card(manifest_of(SHARDS), named("mix"), {}, PREVIEW)
     assert "| deu_Latn | Beschreibe \\| das Bild. | a \\*red\\* &lt;b&gt; | rot \\[x\\](y) zwei |" in card
     assert '| heb_Hebr | Caption in Hebrew: | red | <span dir="rtl">אדום</span> |' in card
-    assert "## Preview" not in dataset_card(manifest_of(SHARDS), "mix", {})
+    assert "## Preview" not in dataset_card(manifest_of(SHARDS), named("mix"), {})
 
 
 @pytest.mark.parametrize(("images", "said"), [("embed", False), ("reference", True)])
 def test_pictures_that_are_elsewhere_are_told_of(images: str, said: bool) -> None:
-    card = dataset_card(replace(manifest_of(SHARDS), recipe={"images": images}), "mix", {})
+    card = dataset_card(replace(manifest_of(SHARDS), recipe={"images": images}), named("mix"), {})
     assert ("**The pictures are not in this data set.**" in card) == said
     assert '[0]["image"]  # a PIL image' in card
 
 
 def test_one_row_in_one_language_is_said_as_such() -> None:
-    card = dataset_card(manifest_of((("data", "deu_Latn", "train", 1),)), "mix", {})
+    card = dataset_card(manifest_of((("data", "deu_Latn", "train", 1),)), named("mix"), {})
     assert "target texts in 1 language: 1 row (0% of them English)." in card
 
 
 def test_how_it_was_made_names_round_trip_filters_and_bounds() -> None:
-    card = dataset_card(recipe_of(SHARDS), "mix", {})
+    card = dataset_card(recipe_of(SHARDS), named("mix"), {})
     assert "- round trip: short answers were translated back into English and compared" in card
     assert "- filters with bounds fitted per language on human translations: `lid`, `copy`" in card
     assert "- filters with one bound for all: `placeholders` ≥ 1, `length_ratio` ≤ 2.5" in card
@@ -316,29 +325,33 @@ def test_how_it_was_made_names_round_trip_filters_and_bounds() -> None:
 
 def test_what_no_machine_translated_and_sources_of_another_policy_are_told() -> None:
     shares = {"english_share": 0.4, "weights": "proportional", "alpha": 0.3, "cap": 0.05, "per_example": 2}
+    things = {"name": "things", "languages": {"english_share": 0.1, "weights": "uniform"}}
+    manifest = replace(manifest_of(SHARDS), recipe={"languages": shares, "sources": [things]})
     sources = [
-        {"name": "things", "format": "imagenet", "languages": {"english_share": 0.1, "weights": "uniform"}},
-        {"name": "wiki", "format": "text", "path": "wiki/{language}.txt", "language": None},
-        {"name": "told", "format": "jsonl", "languages": None},
+        {**things, "format": "imagenet", "images": "i", "classes": "c.txt", "labels": "l.json"},
+        {"name": "wiki", "format": "text", "path": "wiki/{language}.txt"},
+        {"name": "danish", "format": "text", "path": "x.txt", "language": "Danish"},
+        {"name": "english", "format": "text", "path": "x.txt", "language": "English"},
+        {"name": "german", "format": "jsonl", "path": "x.jsonl", "tasks": ["text"], "language": "de"},
+        {"name": "told", "format": "jsonl", "path": "x.jsonl", "tasks": ["text"]},
     ]
-    recipe = {"languages": shares, "sources": sources}
-    card = dataset_card(replace(manifest_of(SHARDS), recipe=recipe), "mix", {})
+    card = dataset_card(manifest, named("mix", *sources), {})
     common = "40% English, the rest proportional (alpha 0.3), at most 5% each, 2 for each example"
     assert f"- languages: {common}\n" in card
     assert "- languages of things: 10% English, the rest uniform\n" in card
     assert (
         "no person read them. Not so the names of classes of things, which come from its table, and the "
-        "texts of wiki, which are in their own language. Filters find"
+        "texts of wiki, danish, german, which are in their own language. Filters find"
     ) in card
 
 
 def test_nllb_is_cited_and_its_limits_are_named_only_where_it_translated() -> None:
     nllb = Signature(**{**SIGNATURE.__dict__, "model": "facebook/nllb-200-distilled-600M"})
-    with_nllb = dataset_card(manifest_of(SHARDS, nllb), "mix", {})
+    with_nllb = dataset_card(manifest_of(SHARDS, nllb), named("mix"), {})
     assert "@article{nllb2022," in with_nllb
     assert "not for commercial use" in with_nllb
     assert "NLLB's weights are CC-BY-NC-4.0." in with_nllb
-    without = dataset_card(manifest_of(SHARDS), "mix", {})
+    without = dataset_card(manifest_of(SHARDS), named("mix"), {})
     assert "nllb" not in without.lower().replace("build the mix with an nllb model", "")
     assert "@inproceedings{geigle2024mblip," in without
     assert "version = {0.1.0}" in without
@@ -346,12 +359,12 @@ def test_nllb_is_cited_and_its_limits_are_named_only_where_it_translated() -> No
 
 def test_the_small_model_is_named_as_a_stand_in_and_only_then() -> None:
     nllb = Signature(**{**SIGNATURE.__dict__, "model": "facebook/nllb-200-distilled-600M"})
-    assert "stand-in" in dataset_card(manifest_of(SHARDS), "mix", {})
-    assert "stand-in" not in dataset_card(manifest_of(SHARDS, nllb), "mix", {})
+    assert "stand-in" in dataset_card(manifest_of(SHARDS), named("mix"), {})
+    assert "stand-in" not in dataset_card(manifest_of(SHARDS, nllb), named("mix"), {})
 
 
 def test_a_mix_without_accepted_rows_has_a_card_too() -> None:
-    card = dataset_card(manifest_of((("rejected", "swh_Latn", "rejected", 5),)), "mix", {})
+    card = dataset_card(manifest_of((("rejected", "swh_Latn", "rejected", 5),)), named("mix"), {})
     assert "nothing to load" in card
     assert "language" not in front_matter(card)
 
@@ -366,7 +379,7 @@ def test_of_a_mix_without_accepted_rows_nothing_is_loaded(
         path = mix / kind / code / f"{split}-00000-of-00001.parquet"
         path.parent.mkdir(parents=True)
         pq.write_table(pa.Table.from_pylist(rows(code, split, number), schema=row_schema()), path)
-    (mix / "README.md").write_text(dataset_card(manifest_of(shards), "mix", {}), encoding="utf-8")
+    (mix / "README.md").write_text(dataset_card(manifest_of(shards), named("mix"), {}), encoding="utf-8")
     (mix / "manifest.json").write_text('{"format": 1}', encoding="utf-8")
     # Without a configuration `datasets` would take the rejected rows, or the manifest, for training data.
     with pytest.raises(FileNotFoundError, match="data files found"):
@@ -375,7 +388,7 @@ def test_of_a_mix_without_accepted_rows_nothing_is_loaded(
 
 def test_the_same_mix_has_the_same_card() -> None:
     cards = {
-        hashlib.sha256(dataset_card(manifest_of(SHARDS), "mix", LICENCES).encode()).hexdigest()
+        hashlib.sha256(dataset_card(manifest_of(SHARDS), named("mix"), LICENCES).encode()).hexdigest()
         for _ in range(3)
     }
     assert len(cards) == 1

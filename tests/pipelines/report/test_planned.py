@@ -58,6 +58,14 @@ def test_where_something_else_decides_on_the_language_it_is_as_planned(source: d
     assert planned_rows(recipe(*sources), {"b": {"zul_Latn": 7}}) == {"zul_Latn": 7}
 
 
+@pytest.mark.parametrize("own", [{"format": "text"}, {"format": "jsonl", "tasks": ["text"]}])
+def test_texts_that_are_said_to_be_english_are_translated(own: dict[str, Any]) -> None:
+    source = {"name": "b", "path": "wiki", "language": "English", **own}
+    assert planned_rows(recipe({"name": "a", **COCO}, source), {"b": {"eng_Latn": 8}}) == {
+        "eng_Latn": 4, "deu_Latn": 2, "fra_Latn": 2,
+    }  # fmt: skip
+
+
 def test_records_that_could_not_be_read_have_no_language() -> None:
     assert planned_rows(recipe({"name": "a", **COCO}), {"a": {"und": 10}}) == {
         "eng_Latn": 0, "deu_Latn": 0, "fra_Latn": 0,
