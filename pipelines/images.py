@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import os
 import posixpath
 import re
@@ -27,11 +26,8 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.ExifTags import Base
 
 from pipelines.archives import BadArchive, BadMember, tar_bytes, zip_bytes
 from pipelines.downloading import DownloadError, downloaded
@@ -43,10 +39,8 @@ from pipelines.inputs import (
     open_input,
     recent_stamp,
 )
+from translation.picture_decoding import BROKEN, Undecodable, opened
 from translation.surrogates import SURROGATE
-
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-"""Pillow's names of the formats that are opened; its other decoders never see the data."""
 
 MAX_BYTES = 45 * 1024 * 1024
 """Of an encoded picture: two of them fit into a row group of 100 MB; captioning data has no larger ones."""
@@ -343,43 +337,11 @@ def check_image(data: bytes, max_pixels: int) -> None:
         BadImage: unknown format, more than `max_pixels`, or broken or truncated data.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            width, height = picture.size
-            if width * height <= max_pixels:
-                picture.load()
-                return
-    except MemoryError:
-        raise
-    except UnidentifiedImageError as error:
-        start = data[:8].hex(" ")
-        raise BadImage(
-            f"unknown format: {len(data):,} bytes starting {start}; known: {', '.join(FORMATS)}"
-        ) from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadImage(f"too many pixels, at most {max_pixels:,}: {error}") from error
-    except Exception as error:
-        # Pillow's decoders raise nearly anything on broken data: OSError, SyntaxError, struct.error, ...
-        raise BadImage(f"broken or truncated: {type(error).__name__}: {error}") from error
-    raise BadImage(f"too many pixels: {width} x {height} = {width * height:,}, at most {max_pixels:,}")
-
-
-def upright(picture: Image.Image) -> Image.Image:
-    """A picture turned as its EXIF says; the same one where that says nothing, or cannot be read."""
-    if picture.getexif().get(Base.Orientation, 1) == 1:
-        return picture
-    # Pillow would write the EXIF anew, which fails where another tag of it is broken.
-    for metadata in ("exif", "Raw profile type exif"):
-        picture.info.pop(metadata, None)
-    turned: Image.Image = ImageOps.exif_transpose(picture)
-    return turned
-
-
-def eight_bits(picture: Image.Image) -> Image.Image:
-    """A picture of 16 bits with its upper 8, where Pillow's conversion cuts all above 255; others stay."""
-    if picture.mode.startswith("I") or picture.mode == "F":
-        levels = np.asarray(picture, dtype=np.float32) / 257
-        return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
-    return picture
+        with opened(data, max_pixels) as picture:
+            picture.load()
+    except Undecodable as error:
+        reason = "broken or truncated" if error.reason == BROKEN else error.reason
+        raise BadImage(f"{reason}: {error.detail}") from error
 
 
 def _shown(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from pipelines.images import FORMATS, eight_bits, upright
+from translation.picture_decoding import FORMATS, eight_bits, over_white, upright
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,10 +82,7 @@ def likeness(data: bytes) -> int | str:
 def _luminance(data: bytes) -> Image.Image:
     with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
         opened.draft("L", (_READ_SIDE, _READ_SIDE))
-        picture = eight_bits(upright(opened))
-        if picture.has_transparency_data:
-            shown = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown)
+        picture = over_white(eight_bits(upright(opened)))
         return picture.convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 

@@ -5,7 +5,6 @@ Everything that cannot be decoded within limits is a `BadPicture` with a reason;
 
 from __future__ import annotations
 
-import io
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,12 +12,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-"""Pillow's names of the formats that are opened, those that a mix may hold."""
+from translation.picture_decoding import Undecodable, eight_bits, opened, over_white, upright
 
 MAX_BYTES = 100 * 2**20
 MAX_PIXELS = 40_000_000
@@ -78,46 +76,20 @@ def decode(data: bytes, settings: PictureSettings) -> Tensor:
         with warnings.catch_warnings():
             # Pillow warns of many pixels and odd EXIF; the limit here is our own, and odd EXIF is ignored.
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-                width, height = picture.size
-                if width * height <= settings.max_pixels:
-                    # Read only, and only read: `array` would copy once more.
-                    return torch.from_numpy(np.asarray(_as_rgb(picture)))
-    except MemoryError:
-        raise
-    except UnidentifiedImageError as error:
-        raise BadPicture("unknown format", f"{len(data):,} bytes starting {data[:8].hex(' ')}") from error
-    except Image.DecompressionBombError as error:
-        raise BadPicture("too many pixels", f"{error}, at most {settings.max_pixels:,}") from error
-    except Exception as error:
-        # Pillow's decoders raise nearly anything on broken data: OSError, SyntaxError, struct.error, ...
-        raise BadPicture("broken", f"{type(error).__name__}: {error}") from error
-    found = f"{width} x {height} = {width * height:,}"
-    raise BadPicture("too many pixels", f"{found}, at most {settings.max_pixels:,}")
+            with opened(data, settings.max_pixels) as picture:
+                # Read only, and only read: `array` would copy once more.
+                return torch.from_numpy(np.asarray(_as_rgb(picture)))
+    except Undecodable as error:
+        raise BadPicture(error.reason, error.detail) from error
 
 
 def _as_rgb(picture: Image.Image) -> Image.Image:
     """Decodes, turns, and converts."""
     picture.load()
-    if picture.getexif().get(_ORIENTATION, 1) != 1:
-        # Pillow would write the EXIF anew, which fails where another tag of it is broken.
-        for metadata in ("exif", "Raw profile type exif"):
-            picture.info.pop(metadata, None)
-        picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I") or picture.mode == "F":
-        # Pillow would clip these at 255. The formula is that of `pipelines.images.eight_bits`.
-        levels = np.asarray(picture, dtype=np.float32) / 257
-        picture = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+    picture = eight_bits(upright(picture))
     if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        paper = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-        picture = Image.alpha_composite(paper, picture)
-    return picture.convert("RGB")
-
-
-_ORIENTATION = 0x0112
+    return over_white(picture).convert("RGB")
 
 
 def resize(pixels: Tensor, height: int, width: int) -> Tensor:

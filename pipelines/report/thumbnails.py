@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 from base64 import b64encode
 
-from PIL import Image
-
-from pipelines.images import FORMATS, BadImage, check_image, eight_bits, upright
+from pipelines.images import BadImage, check_image
+from translation.picture_decoding import Undecodable, eight_bits, opened, upright
 
 _STEPS = ((176, 72), (144, 60), (112, 48), (80, 36), (56, 30))
 """Longer side in pixels and quality of WebP: the first that is small enough is taken."""
@@ -21,14 +20,14 @@ def thumbnail(data: bytes, max_pixels: int, allowance: int) -> str | None:
     """
     check_image(data, max_pixels)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+        with opened(data, max_pixels) as picture:
             picture.draft("RGB", (2 * _STEPS[0][0], 2 * _STEPS[0][0]))
             shown = eight_bits(upright(picture))
             # A palette or a mask may hold transparency.
             clear = "A" in shown.getbands() or "transparency" in shown.info
             shown = shown.convert("RGBA" if clear else "RGB")
-    except (OSError, ValueError, SyntaxError) as error:
-        raise BadImage(f"cannot be shown: {error}") from error
+    except Undecodable as error:
+        raise BadImage(f"cannot be shown: {error.detail}") from error
     for side, quality in _STEPS:
         small = shown.copy()
         small.thumbnail((side, side))

@@ -18,7 +18,6 @@ import pytest
 from PIL import Image
 
 from pipelines.images import (
-    FORMATS,
     MAX_BYTES,
     BadImage,
     Cell,
@@ -33,6 +32,7 @@ from pipelines.images import (
     url_locator,
     zip_locator,
 )
+from translation.picture_decoding import FORMATS
 
 
 def encoded(file_format: str = "PNG", size: tuple[int, int] = (40, 30)) -> bytes:

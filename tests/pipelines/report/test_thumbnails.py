@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipelines.images import FORMATS, BadImage
+from pipelines.images import BadImage
 from pipelines.manifest import read_manifest
 from pipelines.report.gallery import Gallery
 from pipelines.report.thumbnails import thumbnail
 from tests.pipelines.report.small_mix import picture, row, write_mix
+from translation.picture_decoding import FORMATS
 
 PIXELS = 40_000_000
 

@@ -1,0 +1,65 @@
+"""What the pipeline judges and shows and what the trainer sees is decoded by the same functions."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from translation.picture_decoding import FORMATS, Undecodable, eight_bits, opened, over_white, upright
+
+
+def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def decode(data: bytes, max_pixels: int = 10_000) -> Image.Image:
+    with opened(data, max_pixels) as picture:
+        picture.load()
+        return picture.copy()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_picture_within_the_limit_is_decoded(kind: str) -> None:
+    assert decode(encoded(Image.new("RGB", (40, 30), "red"), kind), 1200).size == (40, 30)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "detail"),
+    [
+        (b"<html>", "unknown format", "6 bytes starting 3c 68 74 6d 6c 3e; known: JPEG, PNG, WEBP, GIF, BMP"),
+        (encoded(Image.new("RGB", (8, 8)), "TIFF"), "unknown format", "bytes starting 49 49"),
+        (encoded(Image.new("RGB", (101, 100))), "too many pixels", "101 x 100 = 10,100, at most 10,000"),
+        (encoded(Image.effect_noise((40, 30), 90))[:400], "broken", "OSError: "),
+    ],
+)
+def test_what_cannot_be_decoded_has_a_reason(data: bytes, reason: str, detail: str) -> None:
+    with pytest.raises(Undecodable) as caught:
+        decode(data)
+    assert caught.value.reason == reason
+    assert detail in caught.value.detail
+
+
+def test_sixteen_bits_become_the_upper_eight() -> None:
+    levels = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    assert np.array_equal(np.asarray(eight_bits(Image.fromarray(levels))), levels // 257)
+    grey = Image.new("L", (2, 2), 200)
+    assert eight_bits(grey) is grey
+
+
+def test_a_picture_is_turned_as_its_exif_says() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with opened(encoded(Image.new("RGB", (60, 40)), "JPEG", exif=exif), 10_000) as picture:
+        assert upright(picture).size == (40, 60)
+
+
+def test_what_is_transparent_is_white() -> None:
+    assert over_white(Image.new("RGBA", (1, 1), (200, 0, 0, 0))).getpixel((0, 0)) == (255, 255, 255, 255)
+    plain = Image.new("RGB", (1, 1), "red")
+    assert over_white(plain) is plain
