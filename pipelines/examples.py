@@ -1,4 +1,4 @@
-"""English examples and rejects, as sources yield them."""
+"""English examples, rejects and what is left out, as sources yield them."""
 
 from __future__ import annotations
 
@@ -73,6 +73,13 @@ class Example(msgspec.Struct, frozen=True, gc=False):
         """Among what the language policy is exact: one source, one task, the same possible languages."""
         common = f"{self.dataset}/{self.task}"
         return common if self.name is None else f"{common}/{self.name}"
+
+
+class LeftOut(msgspec.Struct, frozen=True, gc=False):
+    """Records that the recipe does not ask for (`where`); they are counted and nothing else."""
+
+    dataset: str
+    records: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,14 @@ def plan_line(plan: Plan) -> str:
 def fruitless(plan: Plan) -> Iterator[str]:
     """A line for each source that gives no row at all: a wrong column or file name looks like that."""
     for source in plan.sources:
-        if sum(source.rows.values()) or source.left_out or source.unnamed:
+        if sum(source.rows.values()) or source.unnamed:
             continue
         if source.rejects:
             why = (source.first_reject or "").removeprefix("source: ")
             told = f"{source.name}: none of {counted(source.rejects, 'record')} can be used"
             yield f"{told}, the first since {why}"
+        elif source.left_out:
+            yield f"{source.name}: the recipe leaves out all that it has ({source.left_out:,})"
         else:
             yield f"{source.name}: has no records"
 

@@ -55,7 +55,7 @@ class SourcePlan:
     first_reject: str | None
     """Why the first of them cannot."""
     left_out: int
-    """Examples for which `max_rows` or `phrases` has no room."""
+    """Examples for which `max_rows` or `phrases` has no room, and records that `where` leaves out."""
     unnamed: int
     """Examples of classes without a name in any language of the mix; they will be rejected."""
     rows: Mapping[str, int]
@@ -155,6 +155,7 @@ class _Columns:
         held = cls(
             source=source,
             rejects=sum(tally.rejects for tally in found),
+            left_out=sum(tally.left_out for tally in found),
             first_reject=next((tally.first_reject for tally in found if tally.rejects), None),
             kinds=tuple(numbers),
             columns={name: joined(name, [tally.columns.pop(name) for tally in found]) for name in COLUMNS},

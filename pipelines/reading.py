@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from pipelines import progress
 from pipelines.assignment import Assignment
 from pipelines.blocks import Gathered, Keyed, Packer, at_the_end, bucket_of, tagged
-from pipelines.examples import Example, Reject, Text
+from pipelines.examples import Example, LeftOut, Reject, Text
 from pipelines.images import BadImage, check_image, image_bytes
 from pipelines.likeness import canonical_images, content_digest, likeness
 from pipelines.names import NameTable, names_of
@@ -25,8 +25,8 @@ from translation.foreign import foreign_language
 from translation.languages import ENGLISH, languages
 
 REJECTS, UNREAD, LEFT_OUT, READ = "rejects", "unread", "left out", "read"
-"""Outputs: blocks of `RejectedExample`s; (bucket of ids, block of `Reject`s); (source, examples); numbers of
-examples and rejects."""
+"""Outputs: blocks of `RejectedExample`s; (bucket of ids, block of `Reject`s); (source, examples or records);
+numbers of examples and rejects."""
 
 PROMPT, TARGET = "prompt", "target"
 """The texts of an example."""
@@ -92,7 +92,7 @@ class ReadPieces(beam.DoFn):
     """A piece of a source -> its examples with their languages, keyed by a bucket of ids.
 
     Records that are no examples go to the output `UNREAD`, keyed likewise; what the recipe leaves out
-    (`max_rows`, `phrases`) is counted in `LEFT_OUT`, all others in `READ`.
+    (`max_rows`, `phrases`; records of `where`) is counted in `LEFT_OUT`, all others in `READ`.
     """
 
     def __init__(
@@ -114,6 +114,9 @@ class ReadPieces(beam.DoFn):
         left_out: Counter[str] = Counter()
         read = told = 0
         for record in read_piece(self._recipe, piece):
+            if isinstance(record, LeftOut):
+                left_out[record.dataset] += record.records
+                continue
             if isinstance(record, Example) and not self._assignment.keeps(record):
                 left_out[record.dataset] += 1
                 continue

@@ -283,6 +283,10 @@ class SnliVeSource(_Source):
     tasks: Tasks = ("entailment",)
 
 
+Value = bool | int | float | str | None
+"""What a cell can be compared with."""
+
+
 class Columns(Section):
     """Names of the columns of a source of records; a column that is not named has its default name."""
 
@@ -341,6 +345,12 @@ class _RecordSource(_Source):
     """Where the texts and pictures stand."""
     language: LanguageCode | None = None
     """What texts (`tasks: [text]`) are written in, and stay in; English ones are translated."""
+    where: dict[Filled, Value | Annotated[tuple[Value, ...], AfterValidator(not_empty)]] = Field(
+        default_factory=dict
+    )
+    """Only records with these values are read: column -> a value, or a list of which one must be there.
+    Text, numbers and booleans differ (`1` is no `true`), but for CSV, where cells are text; `null` is an
+    empty cell, or a key that is not there. Other records count as left out, not as rejected."""
 
     @model_validator(mode="after")
     def _keys_of_the_tasks(self) -> _RecordSource:
@@ -384,6 +394,11 @@ class _RecordSource(_Source):
         """The name of the column for a role: `id`, `image`, `caption`, `question`, ..."""
         named: str | None = getattr(self.columns, role)
         return named or _DEFAULT_COLUMNS[role]
+
+    @property
+    def looked_up(self) -> Mapping[tuple[str | int, ...], str]:
+        """Columns that a record may lack, but not all of a file: key of the source -> column."""
+        return {("where", column): column for column in self.where}
 
     @property
     def in_turns(self) -> bool:

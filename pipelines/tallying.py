@@ -21,7 +21,7 @@ from pipelines.assignment import (
     stratum_of,
     unit_key,
 )
-from pipelines.examples import Example, Reject, Text
+from pipelines.examples import Example, LeftOut, Reject, Text
 from pipelines.hashing import Hashes, hashes_of
 from pipelines.inputs import is_url
 from pipelines.phrases import phrases
@@ -94,6 +94,8 @@ class Tally:
     rejects: int
     first_reject: str | None
     """Why the first record or text that cannot be used cannot."""
+    left_out: int
+    """Records that the recipe does not ask for."""
     texts: dict[int, str]
     """Those to be translated with the lowest hashes, by these."""
     pictures: dict[int, Locators]
@@ -158,7 +160,7 @@ def tally_piece(recipe: Recipe, piece: Piece) -> Tally:
     """Reads a piece and keeps what the plan needs of it."""
     source = recipe.sources[piece.source]
     held = _Held(source, recipe.seed, picture_stratum(recipe, source))
-    examples = held.without_rejects(read_piece(recipe, piece))
+    examples = held.examples(read_piece(recipe, piece))
     while chunk := list(islice(examples, _CHUNK)):
         held.add(chunk)
     return held.tally(piece.source)
@@ -174,6 +176,7 @@ class _Held:
     """The stratum of pictures, if those get the languages."""
     rejects: int = 0
     first_reject: str | None = None
+    left_out: int = 0
     kinds: dict[tuple[str, str | None, str | None, bool, bool], int] = field(default_factory=dict)
     found: list[Kind] = field(default_factory=list)
     columns: dict[str, list[Column]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
@@ -184,9 +187,12 @@ class _Held:
     texts: dict[int, str] = field(default_factory=dict)
     pictures: dict[int, Locators] = field(default_factory=dict)
 
-    def without_rejects(self, records: Iterable[Example | Reject]) -> Iterator[Example]:
+    def examples(self, records: Iterable[Example | Reject | LeftOut]) -> Iterator[Example]:
+        """Those among what was read; the rest is counted."""
         for record in records:
-            if isinstance(record, Reject):
+            if isinstance(record, LeftOut):
+                self.left_out += record.records
+            elif isinstance(record, Reject):
                 self.rejects += 1
                 self.first_reject = self.first_reject or record.reason
             else:
@@ -294,6 +300,7 @@ class _Held:
             phrases=joined("phrases", self.phrases),
             rejects=self.rejects,
             first_reject=self.first_reject,
+            left_out=self.left_out,
             texts=self.texts,
             pictures=self.pictures,
         )

@@ -26,7 +26,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pipelines.recipe import Recipe
-from pipelines.recipe_sources import SOURCES
+from pipelines.recipe_sources import SOURCES, Value
 from pipelines.recipe_values import Place
 from translation.filters.policy import AtLeast, AtMost, Between, Policy
 
@@ -69,6 +69,7 @@ EXAMPLES: Mapping[str, Any] = {
     "download": {"cache": "pictures/"},
     "filters": {"lid": {"min": 0.6}},
     "columns": {"caption": "TEXT", "url": "URL"},
+    "where": {"split": "train", "label": ["entailment", "neutral"]},
     "field": "data",
     "per_example": 2,
     "english_share": 0.4,
@@ -153,6 +154,9 @@ def type_in_words(hint: Any) -> str:
         said = kinds[place.kind] if place else type_in_words(inside[0])
         return f"{said} {bounds}".strip()
     if origin in (Union, UnionType):
+        if set(inside) >= _VALUES:
+            others = [one for one in inside if one not in _VALUES]
+            return " or ".join(["value", *map(type_in_words, others)])
         return " or ".join("null" if one is NoneType else type_in_words(one) for one in inside)
     if origin is Literal:
         return " · ".join(f"`{one}`" for one in inside)
@@ -164,6 +168,9 @@ def type_in_words(hint: Any) -> str:
         return {AtLeast: "`min`", AtMost: "`max`", Between: "`min`, `max`"}[hint]
     names = {str: "text", int: "whole number", float: "number", bool: "`true` · `false`"}
     return names.get(hint, "mapping")
+
+
+_VALUES = frozenset(get_args(Value))
 
 
 def _metadata(held: tuple[Any, ...]) -> Iterator[Any]:

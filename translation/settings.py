@@ -268,7 +268,7 @@ def _remedy(kind: str, message: str, context: Mapping[str, Any]) -> str:
     if kind == "literal_error":
         names = str(context["expected"]).replace(" or ", ", ")
         return f"must be one of {names}" if len(_QUOTED.findall(names)) > 1 else f"must be {names}"
-    if kind in ("model_type", "dataclass_type", "model_attributes_type"):
+    if kind in ("model_type", "dataclass_type", "model_attributes_type", "dict_type"):
         return "must be a mapping of keys"
     if kind == "tuple_type":
         return "must be a list: [A, B]"

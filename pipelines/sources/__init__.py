@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from pipelines.examples import Example, Reject
+from pipelines.examples import Example, LeftOut, Reject
 from pipelines.names import names_of
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import ImagenetSource
@@ -41,8 +41,8 @@ class Reader(Protocol):
     def pieces(self, recipe: Recipe, index: int, source: Any) -> list[Piece]:
         """The independent parts of a source; opens files to check their layout, and raises SettingsError."""
 
-    def read(self, recipe: Recipe, source: Any, piece: Piece) -> Iterator[Record | Reject]:
-        """The records and rejects of a piece, in the order of the file."""
+    def read(self, recipe: Recipe, source: Any, piece: Piece) -> Iterator[Record | Reject | LeftOut]:
+        """The records and rejects of a piece, in the order of the file, and how many are left out."""
 
 
 READERS: Mapping[str, Reader] = MappingProxyType(
@@ -85,7 +85,7 @@ def pieces(recipe: Recipe) -> list[Piece]:
     return found
 
 
-def read_records(recipe: Recipe, piece: Piece) -> Iterator[Record | Reject]:
+def read_records(recipe: Recipe, piece: Piece) -> Iterator[Record | Reject | LeftOut]:
     """The records and rejects of one piece, in the order of the file.
 
     Raises:
@@ -96,7 +96,7 @@ def read_records(recipe: Recipe, piece: Piece) -> Iterator[Record | Reject]:
         yield from READERS[source.format].read(recipe, source, piece)
 
 
-def read_piece(recipe: Recipe, piece: Piece) -> Iterator[Example | Reject]:
+def read_piece(recipe: Recipe, piece: Piece) -> Iterator[Example | Reject | LeftOut]:
     """The examples and rejects of one piece, those of a record together but for matching, which comes later.
 
     Ids that occur twice are left to the caller, who alone sees all pieces.

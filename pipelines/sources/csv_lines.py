@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, TextIO
 
-from pipelines.examples import Reject
+from pipelines.examples import LeftOut, Reject
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import CsvSource
 from pipelines.records import Record
 from pipelines.sources.lines import json_text, opened, plain_files
 from pipelines.sources.pieces import Piece
 from pipelines.sources.records import check_columns, picture_of_cell, record_of, reject, required_columns
+from pipelines.sources.selection import Selection
 from pipelines.sources.values import MAX_TEXT
 
 MAX_RECORD = 10 * MAX_TEXT
@@ -73,15 +74,18 @@ def _check_header(recipe: Recipe, index: int, source: CsvSource, piece: Piece) -
     elif any("://" in name or len(name) > LONG_NAME for name in header):
         hint = "; the first line must name the columns, is it a record? Put one with the names before it"
     check_columns(recipe, index, source, header, piece.label, hint)
-    for role, column in required_columns(source).items():
+    required: dict[tuple[str | int, ...], str] = {
+        ("columns", role): column for role, column in required_columns(source).items()
+    }
+    for place, column in {**required, **source.looked_up}.items():
         if header.count(column) > 1:
             remedy = f"{piece.label} has {header.count(column)} columns `{column}`; rename all but one"
-            raise recipe.error(("sources", index, "columns", role), remedy)
+            raise recipe.error(("sources", index, *place), remedy)
 
 
-def read(recipe: Recipe, source: CsvSource, piece: Piece) -> Iterator[Record | Reject]:
+def read(recipe: Recipe, source: CsvSource, piece: Piece) -> Iterator[Record | Reject | LeftOut]:
     """The records and rejects of the file; empty cells are null, but for those of texts."""
-    picture = picture_of_cell(recipe, source, piece)
+    picture, selection = picture_of_cell(recipe, source, piece), Selection.of(source)
     texts = {source.column(role) for role in source.text_roles}
     with opened(piece) as file:
         rows = _rows(file, piece)
@@ -97,6 +101,9 @@ def read(recipe: Recipe, source: CsvSource, piece: Piece) -> Iterator[Record | R
                 name: cell if cell or text else None
                 for name, cell, text in zip(header, row, is_text, strict=True)
             }
+            if not selection.has(record):
+                yield LeftOut(source.name)
+                continue
             yield from record_of(source, record, place, picture, partial(json_text, record))
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from pipelines.examples import Reject
+from pipelines.examples import LeftOut, Reject
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import JsonSource
 from pipelines.records import Record
 from pipelines.sources.json_lines import Broken
 from pipelines.sources.json_lists import first_item
 from pipelines.sources.lines import json_text, opened
-from pipelines.sources.lists import list_objects, list_pieces
+from pipelines.sources.lists import first_objects, list_objects, list_pieces
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import picture_of_cell, record_of
+from pipelines.sources.records import check_first_records, picture_of_cell, record_of
+from pipelines.sources.selection import Selection
 from pipelines.sources.values import kind, shown
 
 
@@ -22,7 +23,8 @@ def pieces(recipe: Recipe, index: int, source: JsonSource) -> list[Piece]:
     """One piece per file.
 
     Raises:
-        SettingsError: as `list_pieces`, or what stands at the top are no records.
+        SettingsError: as `list_pieces`, what stands at the top are no records, or a column of `where` is
+            in none of the first ones.
     """
     found = list_pieces(recipe, index, None if source.field is None else "object", source.field)
     for piece in found:
@@ -31,12 +33,15 @@ def pieces(recipe: Recipe, index: int, source: JsonSource) -> list[Piece]:
             remedy = "name the key of the records as `field`; `format: jsonl` reads one object a line"
             what = f"{shown(first[1])} is {kind(first[2])}, no record"
             raise recipe.error(("sources", index, "field"), f"{piece.label}: {what}; {remedy}")
+    if found and source.looked_up:
+        with opened(found[0]) as file:
+            check_first_records(recipe, index, source, first_objects(file, source.field), found[0].label)
     return found
 
 
-def read(recipe: Recipe, source: JsonSource, piece: Piece) -> Iterator[Record | Reject]:
+def read(recipe: Recipe, source: JsonSource, piece: Piece) -> Iterator[Record | Reject | LeftOut]:
     """The records and rejects of the file; the keys of an object of records are their ids."""
-    picture = picture_of_cell(recipe, source, piece)
+    picture, selection = picture_of_cell(recipe, source, piece), Selection.of(source)
     column = source.column("id")
     with opened(piece) as file:
         for position, key, value in list_objects(source, piece, file, source.field):
@@ -44,5 +49,8 @@ def read(recipe: Recipe, source: JsonSource, piece: Piece) -> Iterator[Record | 
                 yield value
                 continue
             record = value if key is None or value.get(column) is not None else {**value, column: key}
+            if not selection.has(record):
+                yield LeftOut(source.name)
+                continue
             place = piece.place("byte", position)
             yield from record_of(source, record, place, picture, partial(json_text, value))

@@ -7,15 +7,16 @@ from functools import partial
 
 import orjson
 
-from pipelines.examples import Reject
+from pipelines.examples import LeftOut, Reject
 from pipelines.inputs import open_input
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import JsonlSource
 from pipelines.records import Record
 from pipelines.sources.json_lines import BOM, MAX_LINE
-from pipelines.sources.lines import HEAD, json_line_pieces, json_objects, json_text, opened
+from pipelines.sources.lines import HEAD, first_lines, json_line_pieces, json_objects, json_text, opened
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import picture_of_cell, record_of
+from pipelines.sources.records import check_first_records, picture_of_cell, record_of
+from pipelines.sources.selection import Selection
 from pipelines.sources.values import shown
 
 
@@ -23,12 +24,16 @@ def pieces(recipe: Recipe, index: int, source: JsonlSource) -> list[Piece]:
     """Byte ranges of the files; a line belongs to the range that it starts in.
 
     Raises:
-        SettingsError: a file is compressed, UTF-16, or one JSON list or object and no lines.
+        SettingsError: a file is compressed, UTF-16, or one JSON list or object and no lines, or a column of
+            `where` is in none of the first records.
     """
     found = json_line_pieces(recipe, index)
     for piece in found:
         if piece.start == 0:
             _check_lines(recipe, index, source, piece)
+    if found and source.looked_up:
+        with opened(found[0]) as file:
+            check_first_records(recipe, index, source, first_lines(file), found[0].label)
     return found
 
 
@@ -53,12 +58,14 @@ def _check_lines(recipe: Recipe, index: int, source: JsonlSource, piece: Piece) 
     raise recipe.error(("sources", index, "path"), f"{piece.label} is one JSON object{keys}; {remedy}")
 
 
-def read(recipe: Recipe, source: JsonlSource, piece: Piece) -> Iterator[Record | Reject]:
+def read(recipe: Recipe, source: JsonlSource, piece: Piece) -> Iterator[Record | Reject | LeftOut]:
     """The records and rejects of the lines that start in the piece."""
-    picture = picture_of_cell(recipe, source, piece)
+    picture, selection = picture_of_cell(recipe, source, piece), Selection.of(source)
     with opened(piece) as file:
         for place, value in json_objects(source, piece, file):
             if isinstance(value, Reject):
                 yield value
+            elif not selection.has(value):
+                yield LeftOut(source.name)
             else:
                 yield from record_of(source, value, place, picture, partial(json_text, value))

@@ -134,8 +134,8 @@ def json_objects(
             yield place, reject(source.name, source.tasks[0], place, place.id, why, json_text(value))
 
 
-def first_lines(file: BinaryIO, number: int) -> Iterator[dict[str, object]]:
-    """Those among the first JSON lines of a file that are objects."""
+def first_lines(file: BinaryIO, number: int | None = None) -> Iterator[dict[str, object]]:
+    """Those among the first JSON lines of a file, or all of them, that are objects."""
     for _, value in islice(json_lines.lines(file, 0, 2**62), number):
         if isinstance(value, dict):
             yield value

@@ -99,8 +99,8 @@ def _no_object(source: Source, piece: Piece, position: int, value: object) -> Re
     return broken_off(rejected) if value.truncated else rejected
 
 
-def first_objects(file: BinaryIO, path: str | None, number: int) -> Iterator[dict[str, object]]:
-    """Those among the first records of a list that are objects; none where there is no list."""
+def first_objects(file: BinaryIO, path: str | None, number: int | None = None) -> Iterator[dict[str, object]]:
+    """Those among the first records of a list, or all, that are objects; none where there is no list."""
     with suppress(json_lists.NoSuchList):
         for _, _, value in islice(json_lists.items(file, path), number):
             if isinstance(value, dict):

@@ -11,10 +11,10 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.examples import Reject
+from pipelines.examples import LeftOut, Reject
 from pipelines.images import Cell, coco_id, content_id, parquet_file
 from pipelines.recipe import Recipe, no_paths
-from pipelines.recipe_sources import ParquetSource
+from pipelines.recipe_sources import ParquetSource, Value
 from pipelines.records import Picture, Place, Record
 from pipelines.sources.lines import plain_files
 from pipelines.sources.pictures import UnusableImages
@@ -28,6 +28,7 @@ from pipelines.sources.records import (
     reject,
     required_columns,
 )
+from pipelines.sources.selection import Selection
 from pipelines.sources.values import BadRecord, kind
 
 BATCH_ROWS = 512
@@ -64,6 +65,7 @@ def pieces(recipe: Recipe, index: int, source: ParquetSource) -> list[Piece]:
             if not _fits(role, held):
                 remedy = f"column `{column}` of {piece.label} is {held}, {_WANTED[role]}"
                 raise recipe.error(("sources", index, "columns", role), remedy)
+        _check_where(recipe, index, source, schema, piece)
         if recipe.images == "reference" and _holds_bytes(source, schema):
             raise no_paths(recipe, source)
         found.extend(dataclasses.replace(piece, start=start, end=end) for start, end in groups)
@@ -114,6 +116,26 @@ def _fits(role: str, held: pa.DataType) -> bool:
     return _is_text(inner) or (role == "answer" and listed and pa.types.is_struct(inner))
 
 
+def _check_where(recipe: Recipe, index: int, source: ParquetSource, schema: pa.Schema, piece: Piece) -> None:
+    """That the columns of `where` can hold the values that are wanted. Raises `SettingsError`."""
+    for column, wanted in source.where.items():
+        held = _decoded(schema.field(column).type)
+        for value in wanted if isinstance(wanted, tuple) else (wanted,):
+            if not _can_be(held, value):
+                remedy = f"column `{column}` of {piece.label} is {held}, so it is never {value!r}"
+                raise recipe.error(("sources", index, "where", column), remedy)
+
+
+def _can_be(held: pa.DataType, value: Value) -> bool:
+    if value is None:
+        return True
+    if isinstance(value, bool):
+        return bool(pa.types.is_boolean(held))
+    if isinstance(value, str):
+        return _is_text(held)
+    return bool(pa.types.is_integer(held) or pa.types.is_floating(held) or pa.types.is_decimal(held))
+
+
 def _decoded(held: pa.DataType) -> pa.DataType:
     """The type of the values, also where a dictionary holds them."""
     return held.value_type if pa.types.is_dictionary(held) else held
@@ -147,17 +169,25 @@ def _is_list(held: pa.DataType) -> bool:
     return bool(pa.types.is_list(held) or pa.types.is_large_list(held) or pa.types.is_fixed_size_list(held))
 
 
-def read(recipe: Recipe, source: ParquetSource, piece: Piece) -> Iterator[Record | Reject]:
+def read(recipe: Recipe, source: ParquetSource, piece: Piece) -> Iterator[Record | Reject | LeftOut]:
     """The records and rejects of the piece's row groups."""
     row = -1
+    selection = Selection.of(source)
     try:
         with parquet_file(piece.path) as file:
             row = sum(file.metadata.row_group(group).num_rows for group in range(piece.start))
             picture = _picture_of(recipe, source, piece, file.schema_arrow)
             for group in range(piece.start, piece.end):
+                if not _has_selected(selection, file, group):
+                    rows = file.metadata.row_group(group).num_rows
+                    yield LeftOut(source.name, rows)
+                    row += rows
+                    continue
                 for record in _rows(source, file, group, row):
                     place = Place(piece.label, "row", row, piece.stem)
-                    if isinstance(record, _Undecoded):
+                    if not selection.has(record.record if isinstance(record, _Undecoded) else record):
+                        yield LeftOut(source.name)
+                    elif isinstance(record, _Undecoded):
                         raw = _raw(record.record)
                         yield reject(source.name, source.tasks[0], place, place.id, record.reason, raw)
                     else:
@@ -203,6 +233,7 @@ def _rows(
         wanted.add(pictures)
     if source.columns.image_id is not None:
         wanted.add(source.columns.image_id)
+    wanted.update(source.where)
     names = [name for name in schema.names if name in wanted]
     cells: Iterator[object] | None = None
     if _holds_bytes(source, schema):
@@ -214,6 +245,18 @@ def _rows(
                 cell = next(cells)
                 (record.record if isinstance(record, _Undecoded) else record)[pictures] = cell
             yield record
+
+
+def _has_selected(selection: Selection, file: pq.ParquetFile, group: int) -> bool:
+    """Whether a row group has a row that the recipe asks for; its pictures need not be read for that."""
+    if not selection.wanted:
+        return True
+    names = list(selection.wanted)
+    for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=names):
+        for record in _records(names, batch):
+            if selection.has(record.record if isinstance(record, _Undecoded) else record):
+                return True
+    return False
 
 
 def _records(names: Sequence[str], batch: pa.RecordBatch) -> Iterator[dict[str, object] | _Undecoded]:

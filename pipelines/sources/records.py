@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 from pipelines.examples import TRUNCATED, Reject
 from pipelines.images import BadImage
@@ -32,6 +33,8 @@ from pipelines.sources.values import (
 MAX_RECORD = 2_000
 """Characters of a raw record that a reject keeps."""
 
+_FIRST_RECORDS = 1_000
+"""Of a file without a header, in which a column must be found."""
 
 _CAPTION_TASKS = frozenset({"caption", "matching"})
 
@@ -106,12 +109,39 @@ def check_columns(
     Raises:
         SettingsError: one is missing; names those that are there, and then the hint.
     """
-    for role, column in required_columns(source).items():
+    required: dict[tuple[str | int, ...], str] = {
+        ("columns", role): column for role, column in required_columns(source).items()
+    }
+    for key, column in {**required, **source.looked_up}.items():
         if column not in there:
-            shown_columns = ", ".join(there)
-            shown_columns = shown_columns if len(shown_columns) <= 300 else f"{shown_columns[:297]}..."
-            remedy = f"{label} has no column `{column}`; it has {shown_columns}{hint}"
-            raise recipe.error(("sources", index, "columns", role), remedy)
+            remedy = f"{label} has no column `{column}`; it has {_names(there)}{hint}"
+            raise recipe.error(("sources", index, *key), remedy)
+
+
+def check_first_records(
+    recipe: Recipe, index: int, source: RecordSource, first: Iterable[Mapping[str, object]], label: str
+) -> None:
+    """That columns which records may lack are in one of the first records, if there are any.
+
+    Raises:
+        SettingsError: one is in none of them.
+    """
+    missing = {key: column for key, column in source.looked_up.items() if column != source.column("id")}
+    seen: dict[str, None] = {}
+    for record in islice(first, _FIRST_RECORDS):
+        seen.update(dict.fromkeys(record))
+        missing = {key: column for key, column in missing.items() if column not in record}
+        if not missing:
+            return
+    if seen and missing:
+        key, column = next(iter(missing.items()))
+        remedy = f"none of the first records of {label} has `{column}`; they have {_names(list(seen))}"
+        raise recipe.error(("sources", index, *key), remedy)
+
+
+def _names(columns: Sequence[str]) -> str:
+    shown_columns = ", ".join(columns)
+    return shown_columns if len(shown_columns) <= 300 else f"{shown_columns[:297]}..."
 
 
 def picture_of_cell(recipe: Recipe, source: RecordSource, piece: Piece) -> Callable[[object], Picture]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-from pipelines.examples import Example, Reject
+from pipelines.examples import Example, LeftOut, Reject
 from pipelines.names import NameTable
 from pipelines.recipe_sources import Source
 from pipelines.records import Asked, Captioned, Classified, Entailed, Record, Stated, Talk, Written
@@ -47,9 +47,9 @@ _MAKERS: Mapping[str, _Maker] = MappingProxyType(
 
 
 def examples_of(
-    source: Source, records: Iterable[Record | Reject], seed: int, names: NameTable | None = None
-) -> Iterator[Example | Reject]:
-    """The examples of a piece of a source, for all its tasks; rejects pass through.
+    source: Source, records: Iterable[Record | Reject | LeftOut], seed: int, names: NameTable | None = None
+) -> Iterator[Example | Reject | LeftOut]:
+    """The examples of a piece of a source, for all its tasks; rejects and what is left out pass through.
 
     Args:
         records: in the order of the file. Negatives for matching are found among those of the same piece, so
@@ -63,7 +63,7 @@ def examples_of(
     kinds = [RECORDS_OF_TASKS[task] for task in source.tasks if task != "matching"]
     matcher = matching.Matcher(source, seed) if "matching" in source.tasks else None
     for record in records:
-        if isinstance(record, Reject):
+        if isinstance(record, Reject | LeftOut):
             yield record
             continue
         served = False

@@ -444,12 +444,19 @@ def test_a_source_that_gives_no_row_is_told(tiny_recipe: Path) -> None:
     content = yaml.safe_load(tiny_recipe.read_text(encoding="utf-8"))
     (tiny_recipe.parent / "empty.jsonl").touch()
     wrong = content["sources"][1] | {"name": "typo", "columns": {"question": "qestion"}}
-    content["sources"] += [wrong, content["sources"][1] | {"name": "empty", "path": "empty.jsonl"}]
+    unasked = content["sources"][1] | {"name": "unasked", "where": {"answer": "no such"}}
+    content["sources"] += [
+        wrong,
+        content["sources"][1] | {"name": "empty", "path": "empty.jsonl"},
+        unasked,
+    ]
     tiny_recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
-    typo, empty = fruitless(plan_mix(load_recipe(tiny_recipe)))
+    typo, empty, none_left = fruitless(plan_mix(load_recipe(tiny_recipe)))
     assert typo.startswith("typo: none of ")
     assert "can be used, the first since questions.jsonl byte 0: no column 'qestion'; there: " in typo
     assert empty == "empty: has no records"
+    number = len((tiny_recipe.parent / "questions.jsonl").read_text(encoding="utf-8").splitlines())
+    assert none_left == f"unasked: the recipe leaves out all that it has ({number})"
 
 
 def test_a_plan_without_any_row_fails(

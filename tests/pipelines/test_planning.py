@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines import tallying
-from pipelines.examples import Example, Reject
+from pipelines.examples import Example, LeftOut, Reject
 from pipelines.hashing import hash_of
 from pipelines.planning import Plan, plan_mix
 from pipelines.reading import AssignedExample
@@ -119,6 +119,9 @@ def one_by_one(recipe: Recipe, plan: Plan, parts: Sequence[Piece] | None = None)
     for piece in pieces(recipe) if parts is None else parts:
         for record in read_piece(recipe, piece):
             name = recipe.sources[piece.source].name
+            if isinstance(record, LeftOut):
+                truth.left_out[name] += record.records
+                continue
             if isinstance(record, Reject):
                 truth.rejects[name] += 1
                 continue
@@ -234,6 +237,15 @@ def test_a_limit_and_phrases_leave_out_exactly_what_they_say(tmp_path: Path) -> 
     plan = checked(recipe_of(tmp_path, roomy))
     assert plan.sources[0].left_out == 0
     assert plan.assignment.limits == {}
+
+
+def test_records_that_are_not_asked_for_are_left_out(tmp_path: Path) -> None:
+    asked = jsonl("a", questions(90), ["vqa", "vqg"], tmp_path, files=2, where={"answer": ["yes", "no"]})
+    recipe = recipe_of(tmp_path, asked)
+    plan = checked(recipe)
+    left_out = sum(one["answer"] not in ("yes", "no") for one in questions(90))
+    assert plan.sources[0].left_out == left_out > 0
+    assert sum(plan.rows.values()) == 2 * (90 - left_out)
 
 
 def test_all_tasks_of_a_picture_get_its_languages_across_sources(tmp_path: Path) -> None:

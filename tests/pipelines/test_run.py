@@ -236,6 +236,27 @@ def test_bad_records_are_rejected_with_reasons(tiny_recipe: Path, tmp_path: Path
     }
 
 
+def test_records_that_are_not_asked_for_are_counted_and_neither_read_nor_rejected(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
+    content = yaml.safe_load(tiny_recipe.read_text(encoding="utf-8"))
+    asked = [
+        json.loads(line) | {"split": "train" if number % 3 else "test"}
+        for number, line in enumerate((tiny_recipe.parent / "questions.jsonl").read_text().splitlines())
+    ]
+    (tiny_recipe.parent / "questions.jsonl").write_text("\n".join(map(json.dumps, asked)))
+    (source,) = [one for one in content["sources"] if one.get("path") == "questions.jsonl"]
+    content["sources"] = [source | {"where": {"split": "train"}}]
+    tiny_recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
+    result = run("run", tiny_recipe, "--output", tmp_path / "mix")
+    assert result.returncode == 0, result.stderr
+    manifest = read_manifest(str(tmp_path / "mix"))
+    left_out = sum(one["split"] == "test" for one in asked)
+    assert manifest.left_out == {source["name"]: left_out}
+    assert manifest.read == len(source["tasks"]) * (len(asked) - left_out)
+    assert f"not among the rows that were read: {source['name']} {left_out}." in result.stdout
+
+
 def test_an_unknown_language_stops_with_the_nearest(tiny_recipe: Path, tmp_path: Path) -> None:
     result = run("run", tiny_recipe, "--output", tmp_path / "mix", "--set", "languages.codes=[deu_Ltn]")
     assert result.returncode == 2

@@ -11,13 +11,13 @@ import yaml
 from msgspec.structs import replace
 
 from pipelines import inputs
-from pipelines.examples import Example, Reject
+from pipelines.examples import Example, LeftOut, Reject
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.sources import pieces, read_piece
 from pipelines.sources.pictures import picture_store
 from tests.pipelines.remote_folder import FOLDER, url_of
 
-Records = list[Example | Reject]
+Records = list[Example | Reject | LeftOut]
 MakeRecipe = Callable[..., Recipe]
 
 
@@ -52,9 +52,9 @@ def _read(recipe: Recipe) -> Records:
     return [record for piece in pieces(recipe) for record in read_piece(recipe, piece)]
 
 
-def _here(record: Example | Reject, url: str, folder: str) -> Example | Reject:
+def _here(record: Example | Reject | LeftOut, url: str, folder: str) -> Example | Reject | LeftOut:
     """A record that was read far away, with the paths of this machine."""
-    if isinstance(record, Reject):
+    if isinstance(record, Reject | LeftOut):
         return record
     image, second = ((one or "").replace(url, folder) or None for one in (record.image, record.second_image))
     return replace(record, image=image, second_image=second)
@@ -72,3 +72,8 @@ def examples(records: Records) -> list[Example]:
 
 def rejects(records: Records) -> list[Reject]:
     return [record for record in records if isinstance(record, Reject)]
+
+
+def left_out(records: Records) -> int:
+    """How many records the recipe does not ask for."""
+    return sum(record.records for record in records if isinstance(record, LeftOut))

@@ -1,0 +1,157 @@
+"""`where`: only records with the values that the recipe names are read; the others are counted."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.recipe import SettingsError
+from pipelines.sources import pieces
+from tests.pipelines.sources.conftest import MakeRecipe, examples, left_out, read_all, rejects
+
+ROWS = [
+    {"text": "First.", "split": "train", "label": 0, "good": True, "note": None},
+    {"text": "Second.", "split": "test", "label": 1, "good": False, "note": "1"},
+    {"text": "Third.", "split": "train", "label": 1, "good": True, "note": "x"},
+    {"text": "Fourth.", "split": "train", "label": 2, "good": None, "note": None},
+]
+FORMATS = ("jsonl", "json", "csv", "parquet")
+
+
+def write(folder: Path, kind: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The rows in a file of the format, and the source of texts that reads it."""
+    path = folder / f"x.{kind}"
+    match kind:
+        case "jsonl":
+            path.write_text("\n".join(map(json.dumps, rows)))
+        case "json":
+            path.write_text(json.dumps(rows))
+        case "csv":
+            with path.open("w", newline="") as file:
+                writer = csv.DictWriter(file, list(rows[0]))
+                writer.writeheader()
+                writer.writerows(rows)
+        case "parquet":
+            pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=2)
+    return {"format": kind, "path": path.name, "tasks": ["text"], "language": "de"}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(
+    ("where", "read"),
+    [
+        ({"split": "train"}, ["First.", "Third.", "Fourth."]),
+        ({"split": "train", "label": [1, 2]}, ["Third.", "Fourth."]),
+        ({"label": 1.0}, ["Second.", "Third."]),
+        ({"good": True}, ["First.", "Third."]),
+        ({"good": [False, None]}, ["Second.", "Fourth."]),
+        ({"note": None}, ["First.", "Fourth."]),
+        ({"note": "1"}, ["Second."]),
+        ({"split": "dev"}, []),
+    ],
+)
+def test_only_records_with_the_values_are_read(
+    tmp_path: Path, make_recipe: MakeRecipe, kind: str, where: dict[str, Any], read: list[str]
+) -> None:
+    # The first of two sentences is the prompt.
+    rows = [row | {"text": f"{row['text']} More."} for row in ROWS]
+    found = read_all(make_recipe(**write(tmp_path, kind, rows), where=where))
+    said = [f"{one.prompt.text if one.prompt else ''}" for one in examples(found)]
+    assert said == read
+    assert left_out(found) == len(ROWS) - len(read)
+    assert rejects(found) == []
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_column_that_no_record_has_is_a_wrong_recipe(
+    tmp_path: Path, make_recipe: MakeRecipe, kind: str
+) -> None:
+    recipe = make_recipe(**write(tmp_path, kind, ROWS), where={"splt": "train"})
+    with pytest.raises(SettingsError, match=r"`splt`; (it has|they have) text, split, label, good") as told:
+        pieces(recipe)
+    assert told.value.key == "sources.0.where.splt"
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json"])
+def test_a_record_of_json_without_the_column_is_as_one_with_null(
+    tmp_path: Path, make_recipe: MakeRecipe, kind: str
+) -> None:
+    rows = [{"text": "One. Two."}, {"text": "Three. Four.", "good": True}]
+    source = write(tmp_path, kind, rows)
+    assert left_out(read_all(make_recipe(**source, where={"good": True}))) == 1
+    (found,) = examples(read_all(make_recipe(**source, where={"good": None})))
+    assert found.prompt is not None
+    assert found.prompt.text == "One."
+
+
+def test_one_is_neither_true_nor_text(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    rows = [{"text": f"{value!r} is it. So.", "a": value} for value in (1, 1.0, True, "1", [1], None)]
+    source = write(tmp_path, "jsonl", rows)
+    for value, read in ((1, 2), (True, 1), ("1", 1), (None, 1)):
+        assert len(examples(read_all(make_recipe(**source, where={"a": value})))) == read
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ({"split": 1}, "column `split` of x.parquet is string, so it is never 1"),
+        ({"label": ["0", 1]}, "column `label` of x.parquet is int64, so it is never '0'"),
+        ({"label": True}, "so it is never True"),
+        ({"good": 1}, "column `good` of x.parquet is bool, so it is never 1"),
+    ],
+)
+def test_a_value_that_a_column_of_parquet_cannot_hold_is_a_wrong_recipe(
+    tmp_path: Path, make_recipe: MakeRecipe, where: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(SettingsError, match=told):
+        pieces(make_recipe(**write(tmp_path, "parquet", ROWS), where=where))
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ({"split": []}, r"where\.split is \[\]: .*must have at least 1 item"),
+        ({"split": {"is": "train"}}, r"where\.split is .*: must be a boolean .* or a list"),
+        ("train", r'where is "train": must be a mapping'),
+    ],
+)
+def test_a_filter_of_another_form_is_a_wrong_recipe(
+    tmp_path: Path, make_recipe: MakeRecipe, where: object, told: str
+) -> None:
+    source = write(tmp_path, "jsonl", ROWS)
+    with pytest.raises(SettingsError, match=told):
+        make_recipe(**source, where=where)
+
+
+def test_broken_records_are_rejects_whatever_is_asked_for(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    source = write(tmp_path, "jsonl", ROWS)
+    (tmp_path / "x.jsonl").write_text('{"split": "train"}\n{broken\n')
+    found = read_all(make_recipe(**source, where={"split": "test"}))
+    assert left_out(found) == len(rejects(found)) == 1
+
+
+def test_pictures_of_row_groups_that_are_left_out_are_not_read(
+    tmp_path: Path, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table({"image": [b"0", b"1", b"2", b"3"], "caption": ["A."] * 4, "split": [*"aaab"]})
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=2)
+    recipe = make_recipe(format="parquet", path="x.parquet", tasks=["caption"], where={"split": "b"})
+    read: list[tuple[int, ...]] = []
+    batches = pq.ParquetFile.iter_batches
+
+    def noted(self: pq.ParquetFile, *arguments: Any, **keys: Any) -> Any:
+        if "image" in keys["columns"]:
+            read.append(tuple(keys["row_groups"]))
+        return batches(self, *arguments, **keys)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", noted)
+    found = read_all(recipe)
+    assert set(read) == {(1,)}
+    assert [one.source_id for one in examples(found)] == ["x@3"]
+    assert left_out(found) == 3
