@@ -286,9 +286,16 @@ class SnliVeSource(_Source):
 Value = bool | int | float | str | None
 """What a cell can be compared with."""
 
+Joined = Filled | Annotated[tuple[Filled, ...], AfterValidator(not_empty), AfterValidator(distinct)]
+"""A column, or several that make one text."""
+
 
 class Columns(Section):
-    """Names of the columns of a source of records; a column that is not named has its default name."""
+    """Names of the columns of a source of records; a column that is not named has its default name.
+
+    Several columns make one text: `question: [instruction, input]`. A blank line parts them (captions: a
+    blank); the first must be filled, those of the others that are empty or not there are left out.
+    """
 
     id: Filled | None = None
     """Default: the column `id` where a record has it, else file and position."""
@@ -299,11 +306,11 @@ class Columns(Section):
     """Of the picture, to be downloaded (see `download`); instead of `image`."""
     image_id: Filled | None = None
     """Default: none; the id comes from the image itself."""
-    caption: Filled | None = None
+    caption: Joined | None = None
     """Default: `caption`; a text or a list of them."""
-    question: Filled | None = None
+    question: Joined | None = None
     """Default: `question`."""
-    answer: Filled | None = None
+    answer: Joined | None = None
     """Default: `answer`; a text, or a list of which the most common counts."""
     rationale: Filled | None = None
     """Default: `rationale`; a text or a list of them."""
@@ -311,7 +318,7 @@ class Columns(Section):
     """Default: `conversations`; LLaVA's `from`/`value`, chat's `role`/`content` (a text, or parts of text and
     image), or the Cauldron's `user`/`assistant`; what the system or the assistant says before the
     first question is left out."""
-    text: Filled | None = None
+    text: Joined | None = None
     """Default: `text`."""
 
 
@@ -391,14 +398,31 @@ class _RecordSource(_Source):
         return _other_than_english(self.language)
 
     def column(self, role: str) -> str:
-        """The name of the column for a role: `id`, `image`, `caption`, `question`, ..."""
-        named: str | None = getattr(self.columns, role)
-        return named or _DEFAULT_COLUMNS[role]
+        """The column, of several the first, for a role: `id`, `image`, `caption`, `question`, ..."""
+        named: str | tuple[str, ...] | None = getattr(self.columns, role)
+        return (named[0] if isinstance(named, tuple) else named) or _DEFAULT_COLUMNS[role]
+
+    def further_columns(self, role: str) -> tuple[str, ...]:
+        """The columns that are joined to that one."""
+        named: str | tuple[str, ...] | None = getattr(self.columns, role)
+        return named[1:] if isinstance(named, tuple) else ()
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """All columns of texts."""
+        return tuple(
+            one for role in self.text_roles for one in (self.column(role), *self.further_columns(role))
+        )
 
     @property
     def looked_up(self) -> Mapping[tuple[str | int, ...], str]:
         """Columns that a record may lack, but not all of a file: key of the source -> column."""
-        return {("where", column): column for column in self.where}
+        joined: dict[tuple[str | int, ...], str] = {
+            ("columns", role, number): column
+            for role in self.text_roles
+            for number, column in enumerate(self.further_columns(role), start=1)
+        }
+        return {**joined, **{("where", column): column for column in self.where}}
 
     @property
     def in_turns(self) -> bool:

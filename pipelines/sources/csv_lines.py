@@ -86,7 +86,7 @@ def _check_header(recipe: Recipe, index: int, source: CsvSource, piece: Piece) -
 def read(recipe: Recipe, source: CsvSource, piece: Piece) -> Iterator[Record | Reject | LeftOut]:
     """The records and rejects of the file; empty cells are null, but for those of texts."""
     picture, selection = picture_of_cell(recipe, source, piece), Selection.of(source)
-    texts = {source.column(role) for role in source.text_roles}
+    texts = set(source.text_columns)
     with opened(piece) as file:
         rows = _rows(file, piece)
         _, header = next(rows)

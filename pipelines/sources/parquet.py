@@ -65,6 +65,7 @@ def pieces(recipe: Recipe, index: int, source: ParquetSource) -> list[Piece]:
             if not _fits(role, held):
                 remedy = f"column `{column}` of {piece.label} is {held}, {_WANTED[role]}"
                 raise recipe.error(("sources", index, "columns", role), remedy)
+        _check_joined(recipe, index, source, schema, piece)
         _check_where(recipe, index, source, schema, piece)
         if recipe.images == "reference" and _holds_bytes(source, schema):
             raise no_paths(recipe, source)
@@ -114,6 +115,17 @@ def _fits(role: str, held: pa.DataType) -> bool:
     if role in ("question", "text", "url"):
         return _is_text(held)
     return _is_text(inner) or (role == "answer" and listed and pa.types.is_struct(inner))
+
+
+def _check_joined(recipe: Recipe, index: int, source: ParquetSource, schema: pa.Schema, piece: Piece) -> None:
+    """That columns which are joined hold text. Raises `SettingsError`."""
+    for role in source.text_roles:
+        further = source.further_columns(role)
+        for number, column in enumerate((source.column(role), *further)):
+            held = schema.field(column).type
+            if further and not _is_text(_decoded(held)):
+                remedy = f"column `{column}` of {piece.label} is {held}, only strings are joined"
+                raise recipe.error(("sources", index, "columns", role, number), remedy)
 
 
 def _check_where(recipe: Recipe, index: int, source: ParquetSource, schema: pa.Schema, piece: Piece) -> None:
@@ -228,7 +240,7 @@ def _rows(
     """The columns of each row of a row group that the source needs, by name."""
     schema = file.schema_arrow
     pictures = source.column(picture_role(source))
-    wanted = {source.column(one) for one in ("id", *source.text_roles)}
+    wanted = {source.column("id"), *source.text_columns}
     if "text" not in source.tasks:
         wanted.add(pictures)
     if source.columns.image_id is not None:

@@ -238,7 +238,8 @@ def _captioned(
     picture: Callable[[object], Picture],
 ) -> Captioned:
     column = source.column("caption")
-    text = caption_text(record[column], f"caption {column!r}")
+    joined = isinstance(source.columns.caption, tuple)
+    text = caption_text(_text(source, record, "caption") if joined else record[column], f"caption {column!r}")
     image = _picture(source, record, picture)
     assert image is not None
     return Captioned(place, image, ((source_id, text),))
@@ -249,13 +250,14 @@ def _texts(
 ) -> _Items | _Question | Written:
     if "text" in source.tasks:
         column = source.column("text")
-        text = clean_text(cell(record, column), f"text {column!r}", verbatim=True, limit=None)
+        text = _text(source, record, "text")
+        text = clean_text(text, f"text {column!r}", verbatim=True, limit=None)
         return Written(place, source_id, text, source.own_language)
     if source.in_turns:
         column = source.column("conversation")
         return _Items(tuple(turns(cell(record, column), column, together=source.turns == "keep")), turns=True)
     if source.tasks[0] in _CAPTION_TASKS:
-        return _Items(tuple(_captions(record, source.column("caption"))), turns=False)
+        return _Items(tuple(_captions(source, record)), turns=False)
     question = _question(source, record)
     if "instruct" in source.tasks:
         return _Items((Item("", question.answer, question.question),), turns=True)
@@ -269,8 +271,23 @@ def _record_id(source: RecordSource, record: Mapping[str, object], place: Place)
     return identifier(cell(record, column), column)
 
 
-def _captions(record: Mapping[str, object], column: str) -> Iterator[Item]:
-    captions = cell(record, column)
+def _text(source: RecordSource, record: Mapping[str, object], role: str) -> object:
+    """The cell of a text; or, of several columns, what is in them as one text."""
+    column, further = source.column(role), source.further_columns(role)
+    value = cell(record, column)
+    if not further:
+        return value
+    found = [clean_text(value, f"{role} {column!r}", verbatim=True, limit=None)]
+    for name in further:
+        more = record.get(name)
+        if more is not None and not (isinstance(more, str) and not more.strip()):
+            found.append(clean_text(more, f"{role} {name!r}", verbatim=True, limit=None))
+    return "\n\n".join(found)
+
+
+def _captions(source: RecordSource, record: Mapping[str, object]) -> Iterator[Item]:
+    column = source.column("caption")
+    captions = _text(source, record, "caption")
     if not isinstance(captions, list):
         yield Item("", caption_text(captions, f"caption {column!r}"))
     elif not captions:
@@ -286,9 +303,9 @@ def _captions(record: Mapping[str, object], column: str) -> Iterator[Item]:
 def _question(source: RecordSource, record: Mapping[str, object]) -> _Question:
     column = source.column("question")
     what = f"question {column!r}"
-    question = without_mark(clean_text(cell(record, column), what), what)
+    question = without_mark(clean_text(_text(source, record, "question"), what), what)
     column = source.column("answer")
-    value = cell(record, column)
+    value = _text(source, record, "answer")
     if type(value) is int and "choices" in record:
         raise BadRecord(f"answer {column!r} is the number of one of the `choices`; give that as text")
     answer = answer_of(value, f"answer {column!r}")
@@ -354,7 +371,7 @@ def _picture(
     value = only_picture(record.get(column))
     if value is None or (value == "" and not source.needs_picture):
         if not source.needs_picture and (column in record or not source.has_picture_column):
-            if any(marked(record.get(source.column(role))) for role in source.text_roles):
+            if any(marked(record.get(one)) for one in source.text_columns):
                 there = f"column {column!r} is empty" if column in record else f"no column {column!r}"
                 raise BadRecord(f"`<image>` in the text, but {there}")
             return None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from msgspec.structs import replace
@@ -58,6 +62,28 @@ def _here(record: Example | Reject | LeftOut, url: str, folder: str) -> Example 
         return record
     image, second = ((one or "").replace(url, folder) or None for one in (record.image, record.second_image))
     return replace(record, image=image, second_image=second)
+
+
+FORMATS = ("jsonl", "json", "csv", "parquet")
+"""Of sources whose columns a recipe names."""
+
+
+def write_rows(folder: Path, kind: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Writes a file of one of these formats; returns the keys of the source that reads it."""
+    path = folder / f"x.{kind}"
+    match kind:
+        case "jsonl":
+            path.write_text("\n".join(map(json.dumps, rows)))
+        case "json":
+            path.write_text(json.dumps(rows))
+        case "csv":
+            with path.open("w", newline="") as file:
+                writer = csv.DictWriter(file, list(rows[0]))
+                writer.writeheader()
+                writer.writerows(rows)
+        case "parquet":
+            pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=2)
+    return {"format": kind, "path": path.name}
 
 
 def forget_files() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,15 @@ import pytest
 
 from pipelines.recipe import SettingsError
 from pipelines.sources import pieces
-from tests.pipelines.sources.conftest import MakeRecipe, examples, left_out, read_all, rejects
+from tests.pipelines.sources.conftest import (
+    FORMATS,
+    MakeRecipe,
+    examples,
+    left_out,
+    read_all,
+    rejects,
+    write_rows,
+)
 
 ROWS = [
     {"text": "First.", "split": "train", "label": 0, "good": True, "note": None},
@@ -21,25 +27,12 @@ ROWS = [
     {"text": "Third.", "split": "train", "label": 1, "good": True, "note": "x"},
     {"text": "Fourth.", "split": "train", "label": 2, "good": None, "note": None},
 ]
-FORMATS = ("jsonl", "json", "csv", "parquet")
+TEXTS = {"tasks": ["text"], "language": "de"}
 
 
 def write(folder: Path, kind: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The rows in a file of the format, and the source of texts that reads it."""
-    path = folder / f"x.{kind}"
-    match kind:
-        case "jsonl":
-            path.write_text("\n".join(map(json.dumps, rows)))
-        case "json":
-            path.write_text(json.dumps(rows))
-        case "csv":
-            with path.open("w", newline="") as file:
-                writer = csv.DictWriter(file, list(rows[0]))
-                writer.writeheader()
-                writer.writerows(rows)
-        case "parquet":
-            pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=2)
-    return {"format": kind, "path": path.name, "tasks": ["text"], "language": "de"}
+    return TEXTS | write_rows(folder, kind, rows)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
