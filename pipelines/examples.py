@@ -76,7 +76,7 @@ class Example(msgspec.Struct, frozen=True, gc=False):
 
 
 class LeftOut(msgspec.Struct, frozen=True, gc=False):
-    """Records that the recipe does not ask for (`where`); they are counted and nothing else."""
+    """Records that the recipe does not ask for (`where`, `skip_answers`); they are only counted."""
 
     dataset: str
     records: int = 1

@@ -91,8 +91,8 @@ class Manifest:
     answers: AnswerTable | None = None
     """None if no short answer was translated."""
     left_out: Mapping[str, int] = field(default_factory=dict)
-    """Source -> examples that the recipe leaves out (`max_rows`, `phrases`), and records (`where`); not among
-    those read."""
+    """Source -> examples that the recipe leaves out (`max_rows`, `phrases`), and records (`where`,
+    `skip_answers`); not among those read."""
     licences: Mapping[str, str] = field(default_factory=dict)
     """What it was made with and from (`model small`, `source coco`) -> its licence."""
     images: tuple[ImageFile, ...] = ()

@@ -55,7 +55,8 @@ class SourcePlan:
     first_reject: str | None
     """Why the first of them cannot."""
     left_out: int
-    """Examples for which `max_rows` or `phrases` has no room, and records that `where` leaves out."""
+    """Examples for which `max_rows` or `phrases` has no room, and records that `where` or `skip_answers`
+    leaves out."""
     unnamed: int
     """Examples of classes without a name in any language of the mix; they will be rejected."""
     rows: Mapping[str, int]

@@ -92,7 +92,8 @@ class ReadPieces(beam.DoFn):
     """A piece of a source -> its examples with their languages, keyed by a bucket of ids.
 
     Records that are no examples go to the output `UNREAD`, keyed likewise; what the recipe leaves out
-    (`max_rows`, `phrases`; records of `where`) is counted in `LEFT_OUT`, all others in `READ`.
+    (`max_rows`, `phrases`; records by `where`, `skip_answers`) is counted in `LEFT_OUT`, all others in
+    `READ`.
     """
 
     def __init__(

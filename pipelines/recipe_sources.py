@@ -34,6 +34,7 @@ _KEYS_OF_TASKS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "negatives": _NEGATIVE_TASKS,
         "english_answers": frozenset({"vqa"}),
+        "skip_answers": frozenset({"vqa", "vqg", "reason"}),
         "turns": frozenset({"instruct"}),
         "phrases": frozenset({"caption"}),
     }
@@ -73,6 +74,9 @@ class _Source(Section):
     english_answers: Share = 0.0
     """Share of the answers to questions that stay English, with "in English" in the prompt (`vqa`). Such a
     row stands under English, the language of its target; `id` and `question_language` name the question's."""
+    skip_answers: tuple[Filled, ...] = ()
+    """Questions with one of these answers, of several the most common one, are left out; case, punctuation
+    and articles do not count (`vqa`, `vqg`, `reason`). They count as left out, not as rejected."""
     negatives: Share = 0.5
     """Share of wrong captions (`matching`) and wrong classes (`classify_yes_no`). A wrong caption is that of
     any other picture of the source, on whichever side of the split."""

@@ -118,7 +118,8 @@ def answers_line(entries: int, failed: int, path: str) -> Text:
 def left_out_line(left_out: Mapping[str, int]) -> str:
     """What the recipe has no room for or does not ask for, by source."""
     of_sources = ", ".join(f"{name} {number:,}" for name, number in sorted(left_out.items()))
-    return f"Left out by max_rows, phrases or where, and not among the rows that were read: {of_sources}."
+    keys = "max_rows, phrases, where or skip_answers"
+    return f"Left out by {keys}, and not among the rows that were read: {of_sources}."
 
 
 def _table(ordered: Sequence[LanguageCounts], everything: LanguageCounts) -> Table:

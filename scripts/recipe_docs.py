@@ -69,6 +69,7 @@ EXAMPLES: Mapping[str, Any] = {
     "download": {"cache": "pictures/"},
     "filters": {"lid": {"min": 0.6}},
     "columns": {"caption": "TEXT", "url": "URL"},
+    "skip_answers": ["unanswerable", "unsuitable"],
     "where": {"split": "train", "label": ["entailment", "neutral"]},
     "field": "data",
     "per_example": 2,

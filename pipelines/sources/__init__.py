@@ -30,6 +30,7 @@ from pipelines.sources import (
     webdataset,
 )
 from pipelines.sources.pieces import Piece, SourceError, disk_failures
+from pipelines.sources.selection import without_answers
 from pipelines.tasks import examples_of
 
 __all__ = ["Piece", "SourceError", "pieces", "read_piece", "read_records"]
@@ -93,7 +94,8 @@ def read_records(recipe: Recipe, piece: Piece) -> Iterator[Record | Reject | Lef
     """
     source = recipe.sources[piece.source]
     with disk_failures(piece):
-        yield from READERS[source.format].read(recipe, source, piece)
+        records = READERS[source.format].read(recipe, source, piece)
+        yield from without_answers(source, records) if source.skip_answers else records
 
 
 def read_piece(recipe: Recipe, piece: Piece) -> Iterator[Example | Reject | LeftOut]:

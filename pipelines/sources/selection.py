@@ -1,14 +1,17 @@
-"""Which records of a source the recipe asks for: those with the values of `where`."""
+"""Which records of a source the recipe asks for: with the values of `where`, without `skip_answers`."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pipelines.recipe_sources import CsvSource, RecordSource
+from pipelines.examples import LeftOut, Reject
+from pipelines.recipe_sources import CsvSource, RecordSource, Source
+from pipelines.records import Asked, Record
+from translation.filters.english import words
 
 _Comparable = tuple[str, object]
 """(kind, value): Python's own `==` takes 1 for True."""
@@ -47,6 +50,23 @@ class Selection:
             elif _comparable(value) not in wanted:
                 return False
         return True
+
+
+def without_answers(
+    source: Source, records: Iterable[Record | Reject | LeftOut]
+) -> Iterator[Record | Reject | LeftOut]:
+    """The records but for questions with an answer of `skip_answers`, which are left out."""
+    skipped = frozenset(map(_said, source.skip_answers))
+    for record in records:
+        if isinstance(record, Asked) and _said(record.answer) in skipped:
+            yield LeftOut(source.name)
+        else:
+            yield record
+
+
+def _said(answer: str) -> tuple[str, ...] | str:
+    """An answer as it is compared; one without words as it stands."""
+    return words(answer) or answer.strip()
 
 
 def _comparable(value: object) -> _Comparable:

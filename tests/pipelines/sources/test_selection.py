@@ -1,4 +1,4 @@
-"""`where`: only records with the values that the recipe names are read; the others are counted."""
+"""Records that `where` or `skip_answers` leaves out are counted, and are no rejects."""
 
 from __future__ import annotations
 
@@ -148,3 +148,50 @@ def test_pictures_of_row_groups_that_are_left_out_are_not_read(
     assert set(read) == {(1,)}
     assert [one.source_id for one in examples(found)] == ["x@3"]
     assert left_out(found) == 3
+
+
+def vizwiz(*answers: str) -> dict[str, Any]:
+    """A question with the answers of several people."""
+    return {
+        "image": "a.png",
+        "question": "What is this?",
+        "answers": [{"answer": answer, "answer_confidence": "yes"} for answer in answers],
+    }
+
+
+VIZWIZ = {
+    "tasks": ["vqa", "vqg"],
+    "images": "images",
+    "columns": {"answer": "answers"},
+    "skip_answers": ["unanswerable", "unsuitable image"],
+}
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "parquet"])
+def test_questions_whose_most_common_answer_is_none_are_left_out(
+    tmp_path: Path, make_recipe: MakeRecipe, kind: str
+) -> None:
+    rows = [
+        vizwiz("unanswerable", "unanswerable", "a can"),
+        vizwiz("unanswerable", "soup", "soup"),
+        vizwiz("Unanswerable."),
+        vizwiz("the unsuitable image"),
+        vizwiz("unsuitable"),
+    ]
+    found = read_all(make_recipe(**VIZWIZ, **write_rows(tmp_path, kind, rows)))
+    assert [one.target.text for one in examples(found) if one.task == "vqa"] == ["soup", "unsuitable"]
+    assert len(examples(found)) == 4
+    assert (left_out(found), rejects(found)) == (3, [])
+
+
+def test_an_answer_without_words_is_left_out_as_it_stands(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    keys = {**VIZWIZ, "tasks": ["vqa"], "skip_answers": ["?"]}
+    found = read_all(make_recipe(**keys, **write_rows(tmp_path, "jsonl", [vizwiz("?"), vizwiz("!")])))
+    assert [one.target.text for one in examples(found)] == ["!"]
+    assert left_out(found) == 1
+
+
+def test_answers_are_skipped_only_where_questions_are(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    source = write(tmp_path, "jsonl", ROWS)
+    with pytest.raises(SettingsError, match="has no effect without the task `reason` or `vqa` or `vqg`"):
+        make_recipe(**source, skip_answers=["unanswerable"])

@@ -15,7 +15,14 @@ from pipelines.examples import TRUNCATED, Text
 from pipelines.recipe import Recipe, SettingsError
 from pipelines.records import Asked
 from pipelines.sources import pieces, read_records
-from tests.pipelines.sources.conftest import MakeRecipe, Records, examples, read_all, rejects
+from tests.pipelines.sources.conftest import (
+    MakeRecipe,
+    Records,
+    examples,
+    left_out,
+    read_all,
+    rejects,
+)
 
 SHARED = Path(__file__).parents[3].parent / "shared/data/source/vqav2"
 
@@ -59,6 +66,15 @@ def test_a_question_and_its_answer(tmp_path: Path, make_recipe: MakeRecipe) -> N
     (found,) = examples(read(tmp_path, make_recipe, [question(458752000)], [annotation(458752000)]))
     assert (found.source_id, found.image_id) == ("458752000", "458752")
     assert (found.prompt, found.target) == (Text("What is it?"), Text("net"))
+
+
+def test_questions_with_an_answer_that_is_to_be_skipped_are_left_out(
+    tmp_path: Path, make_recipe: MakeRecipe
+) -> None:
+    write(tmp_path, [question(1), question(2)], [annotation(2), annotation(1, "Unanswerable")])
+    records = read_all(recipe_of(make_recipe, skip_answers=["unanswerable"]))
+    assert [one.source_id for one in examples(records)] == ["2"]
+    assert (left_out(records), rejects(records)) == (1, [])
 
 
 def test_a_hash_sign_in_a_question_drops_nothing(tmp_path: Path, make_recipe: MakeRecipe) -> None:
