@@ -102,7 +102,8 @@ _WANTED = {
 def _fits(role: str, held: pa.DataType) -> bool:
     held = _decoded(held)
     if role in ("id", "image_id"):
-        return _is_text(held) or pa.types.is_integer(held)
+        # Whole numbers as doubles: pandas makes that of a column in which one is missing.
+        return _is_text(held) or pa.types.is_integer(held) or pa.types.is_floating(held)
     listed = _is_list(held)
     inner = held.value_type if listed else held
     if role == "image":

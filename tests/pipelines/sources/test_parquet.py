@@ -80,6 +80,18 @@ def test_plain_bytes_and_an_image_id_column(
     assert [image_bytes(str(one.image)) for one in found] == [f"bytes {row}".encode() for row in range(6)]
 
 
+def test_whole_numbers_that_are_stored_as_doubles_are_ids(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    images = ["a.png"] * 4
+    ids = pa.array([7.0, None, 8.5, 9.0])
+    write(tmp_path / "part-0.parquet", image=images, caption=["A."] * 4, n=ids, m=pa.array([1.0, 2, 3, 4]))
+    columns = {"id": "n", "image_id": "m"}
+    records = read_all(make_recipe(**CAPTION, images="images", columns=columns))
+    assert [(one.source_id, one.image_id) for one in examples(records)] == [("7", "1"), ("9", "4")]
+    missing, part = [one.reason for one in rejects(records)]
+    assert missing.endswith("row 1: column 'n' is null")
+    assert part.endswith("row 2: column 'n' is a number, an id must be text or a whole number")
+
+
 def test_paths_lie_in_the_images_folder(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     write(tmp_path / "part-0.parquet", image=["a/dog.png", "../../x.png", "", None], caption=["A."] * 4)
     records = read_all(make_recipe(**CAPTION, images="images"))
@@ -191,13 +203,13 @@ def test_row_groups_decide_nothing(tmp_path: Path, make_recipe: MakeRecipe) -> N
         ({"image": "picture"}, "image", "has no column `picture`"),
         ({"caption": "n"}, "caption", "column `n` of part-0.parquet is int64, captions are strings"),
         ({"image": "n"}, "image", "is int64, pictures are binary, struct"),
-        ({"image_id": "f"}, "image_id", "is double, ids are strings or whole numbers"),
+        ({"image_id": "f"}, "image_id", "is bool, ids are strings or whole numbers"),
     ],
 )
 def test_wrong_columns_are_a_wrong_recipe(
     tmp_path: Path, make_recipe: MakeRecipe, columns: dict[str, str], key: str, words: str
 ) -> None:
-    write(tmp_path / "part-0.parquet", image=["a.png"], caption=["A."], n=[1], f=[1.0])
+    write(tmp_path / "part-0.parquet", image=["a.png"], caption=["A."], n=[1], f=[True])
     with pytest.raises(SettingsError) as caught:
         pieces(make_recipe(**CAPTION, columns=columns))
     assert words in str(caught.value)
