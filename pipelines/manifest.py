@@ -95,6 +95,8 @@ class Manifest:
     `skip_answers`); not among those read."""
     licences: Mapping[str, str] = field(default_factory=dict)
     """What it was made with and from (`model small`, `source coco`) -> its licence."""
+    thresholds: str = ""
+    """SHA-256 of `thresholds.tsv`; empty if the recipe names no table, or an earlier version kept none."""
     images: tuple[ImageFile, ...] = ()
     """Files of pictures that the rows only name; none unless the recipe has `images: shared`."""
 

@@ -23,7 +23,7 @@ from pipelines.report import is_outdated
 from pipelines.summary import counted
 from pipelines.verify import problems
 from translation.memory_segments import parse_name
-from translation.mix_folder import ANSWERS, CARD, FOLDERS, MANIFEST, MEMORY, REPORT, SHARD
+from translation.mix_folder import ANSWERS, CARD, FOLDERS, MANIFEST, MEMORY, REPORT, SHARD, THRESHOLDS
 from translation.progress import CountProgress
 
 if TYPE_CHECKING:
@@ -160,6 +160,7 @@ def mix_files(directory: str, manifest: Manifest, with_memory: bool = False) -> 
         segments = sorted(path.name for path in (root / MEMORY).glob("*") if parse_name(path.name))
         names += [f"{MEMORY}/{name}" for name in segments]
     others = [ANSWERS] if manifest.answers is not None else []
+    others += [THRESHOLDS] if manifest.thresholds else []
     others += [REPORT, CARD, MANIFEST]
     names += [name for name in others if (root / name).is_file()]
     return [LocalFile(name, root / name, (root / name).stat().st_size, digests.get(name)) for name in names]
@@ -193,7 +194,7 @@ class _Target:
         folder, _, rest = name.partition("/")
         if folder == MEMORY:
             return self.with_memory and parse_name(rest) is not None
-        return bool(SHARD.fullmatch(name)) or name in (ANSWERS, REPORT)
+        return bool(SHARD.fullmatch(name)) or name in (ANSWERS, THRESHOLDS, REPORT)
 
     def files(self) -> dict[str, RemoteFile]:
         """Name -> what stands there now."""

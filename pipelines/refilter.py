@@ -25,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines import journal
+from pipelines.bounds_table import bounds_in, kept_table, named_table, table_digest
 from pipelines.card import dataset_card
 from pipelines.filesystem import (
     OutputError,
@@ -53,15 +54,14 @@ from pipelines.recipe import Recipe, SettingsError, checked_recipe
 from pipelines.resharding import JudgedFile, Layout, RefilterFailed, opened, stage_language
 from pipelines.rows import row_reason
 from pipelines.sink import ShardFile
-from pipelines.staging import staged
 from pipelines.summary import LanguageCounts, language_name, total
 from pipelines.uses import SLOT_OF_ANSWER
 from translation import templates
 from translation.answers import unescaped
-from translation.filters import Policy, ScoreTable, Thresholds, load_thresholds, verdicts
+from translation.filters import Policy, ScoreTable, Thresholds, verdicts
 from translation.filters.thresholds import ThresholdsError
 from translation.languages import ENGLISH, languages
-from translation.mix_folder import ANSWERS, CARD, MANIFEST, WORK
+from translation.mix_folder import ANSWERS, CARD, MANIFEST, THRESHOLDS, WORK
 from translation.progress import CountProgress
 from translation.row import PROMPT_PREFIX
 from translation.settings_file import override_values
@@ -145,8 +145,9 @@ def _refilter(
     before = read_manifest(directory)
     recipe = _recipe(before, directory, overrides)
     # The scores are those of the identifier that the run had.
-    thresholds = _thresholds(recipe).for_identification(before.signature.identification)
     named = any(override.partition("=")[0].strip() == "thresholds" for override in overrides)
+    table = _table_of(recipe, None if named else kept_table(directory, before))
+    thresholds = _bounds(recipe, table).for_identification(before.signature.identification)
     if recipe.thresholds is not None and not named and thresholds.digest != before.signature.thresholds:
         remedy = (
             f"{recipe.thresholds_file} has other bounds than when the mix was made; name the table of then, "
@@ -182,11 +183,12 @@ def _refilter(
         recipe=recipe.model_dump(mode="json"),
         counts=tuple(counts),
         files=tuple(sorted(files, key=lambda file: file.path)),
+        thresholds=table_digest(table),
     )
     if not dry_run and after != before:
         began = time.monotonic()
         check_nothing_lost(after)
-        after = _replace(directory, before, after, recipe, answers)
+        after = _replace(directory, before, after, recipe, answers, table)
         writing += time.monotonic() - began
     written = tuple(file for file in after.files if file not in before.files)
     return Refiltered(before, after, judged, deciding, writing, written)
@@ -211,16 +213,27 @@ def _recipe(manifest: Manifest, directory: str, overrides: Sequence[str]) -> Rec
     return checked_recipe(written)
 
 
-def _thresholds(recipe: Recipe) -> Thresholds:
-    """The table that ships, or that the recipe names, from the working directory."""
+def _table_of(recipe: Recipe, kept: str | None) -> str | None:
+    """The table that the mix keeps, or else the one that the recipe names, from the working directory."""
     try:
-        return load_thresholds(None if recipe.thresholds_file is None else staged(recipe.thresholds_file))
+        return named_table(recipe) if kept is None else kept
     except ThresholdsError as error:
-        remedy = (
-            f"{error}; name a table that `translate-mix calibrate` wrote with `--set thresholds=FILE`, "
-            "or take the one that ships with `--set thresholds=null`"
-        )
-        raise recipe.error(("thresholds",), remedy) from error
+        raise _no_table(recipe, error) from error
+
+
+def _bounds(recipe: Recipe, table: str | None) -> Thresholds:
+    try:
+        return bounds_in(table, recipe.thresholds_file)
+    except ThresholdsError as error:
+        raise _no_table(recipe, error) from error
+
+
+def _no_table(recipe: Recipe, error: ThresholdsError) -> SettingsError:
+    remedy = (
+        f"{error}; name a table that `translate-mix calibrate` wrote with `--set thresholds=FILE`, "
+        "or take the one that ships with `--set thresholds=null`"
+    )
+    return recipe.error(("thresholds",), remedy)
 
 
 @dataclass
@@ -390,9 +403,15 @@ def _replace(
     after: Manifest,
     recipe: Recipe,
     answers: Answers,
+    bounds: str | None,
 ) -> Manifest:
-    """Puts what was staged in place, with answer table, card and manifest, and returns the latter."""
+    """Puts what was staged in place, with tables, card and manifest, and returns the latter."""
     others = [CARD, MANIFEST]
+    kept_bounds = kept_table(directory, before)
+    removed = [THRESHOLDS] if bounds is None and kept_bounds is not None else []
+    if bounds is not None and bounds != kept_bounds:
+        write_text(journal.staged(directory, THRESHOLDS), bounds)
+        others.insert(0, THRESHOLDS)
     found = _answer_table(directory, before, answers)
     if found is not None and after.answers is not None:
         table, failed = found
@@ -421,7 +440,7 @@ def _replace(
     journal.write_journal(
         directory,
         [journal.Move(path, file_size(journal.staged(directory, path))) for path in (*new, *others)],
-        [file.path for file in before.files if file.path not in kept],
+        [*removed, *(file.path for file in before.files if file.path not in kept)],
     )
     journal.carry_out(directory)
     return after

@@ -26,6 +26,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from rich.console import Console
 
 from pipelines.blocks import buckets_for
+from pipelines.bounds_table import bounds_in, named_table
 from pipelines.downloading import DownloadSettings, allow_downloads
 from pipelines.engines import EngineOptions, computed_by, cores_per_worker, workers_here
 from pipelines.filesystem import (
@@ -68,7 +69,6 @@ from translation.answers import read_answers
 from translation.decoder import Threads, usual_compute_type
 from translation.disk import PARTIAL
 from translation.engine import Engine
-from translation.filters import load_thresholds
 from translation.identification import load_identifier
 from translation.languages import ENGLISH
 from translation.memory import Memory, Origin, begin, finish, with_shortlists
@@ -87,6 +87,7 @@ from translation.mix_folder import (
     REJECTED,
     REPORT,
     SHARD,
+    THRESHOLDS,
     WORK,
     WORKERS_LOG,
 )
@@ -143,7 +144,7 @@ def run_mix(
     name_job(options, output)
     check_runner_options(options)
     _check_output(output, overwrite)
-    _check_answers(recipe, output)
+    _check_tables(recipe, output)
     if recipe.deduplicate.images == "near" and not workers_elsewhere(options):
         try:
             check_library()
@@ -268,8 +269,8 @@ def make_plan(
     engine = replace(engine, origin=origin, shared_as=shared_as)
     identification = str(recipe.identification_file or recipe.identification)
     identifier = load_identifier(local_spec(identification))
-    table = None if recipe.thresholds_file is None else staged(recipe.thresholds_file)
-    thresholds = load_thresholds(table).for_identification(identifier.name)
+    table = named_table(recipe)
+    thresholds = bounds_in(table, recipe.thresholds_file).for_identification(identifier.name)
     answers = None if recipe.answers_file is None else staged(recipe.answers_file)
     code_version = version(DISTRIBUTION)
     signature = Signature(
@@ -312,6 +313,7 @@ def make_plan(
         provenance=provenance,
         licences=_licences(recipe, description),
         progress_directory=str(Path(output, WORK, PROGRESS)) if is_local(output) else None,
+        thresholds_table=table,
     )
     return plan, planned
 
@@ -500,7 +502,7 @@ def _owned(output: str, overwrite: bool, options: PipelineOptions) -> Iterator[N
 def _clear(output: str) -> None:
     """Takes away what earlier runs wrote but for the memory; raises OSError or OutputError."""
     # The manifest goes first: without it the rest is an unfinished run.
-    for name in (MANIFEST, ANSWERS, REPORT, CARD):
+    for name in (MANIFEST, ANSWERS, THRESHOLDS, REPORT, CARD):
         remove(join(output, name))
     make_directory(output)
     # A journal would put the files of the mix that was there over the new ones.
@@ -516,17 +518,20 @@ def _clear(output: str) -> None:
                 language.rmdir()
 
 
-def _check_answers(recipe: Recipe, output: str) -> None:
-    """Refuses to replace the reviewed table that the recipe names; raises `SettingsError`."""
-    if recipe.answers_file is None:
-        return
-    replaced = join(output, ANSWERS)
-    same = recipe.answers_file == replaced
-    if is_local(output) and is_local(recipe.answers_file):
-        same = os.path.realpath(recipe.answers_file) == os.path.realpath(replaced)
-    if same:
-        remedy = f"the run replaces {replaced}; copy it elsewhere, and name the copy"
-        raise recipe.error(("answers", "file"), remedy)
+def _check_tables(recipe: Recipe, output: str) -> None:
+    """Refuses to replace a table that the recipe names; raises `SettingsError`."""
+    tables: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
+        (("answers", "file"), recipe.answers_file, ANSWERS),
+        (("thresholds",), recipe.thresholds_file, THRESHOLDS),
+    )
+    for key, named, written in tables:
+        replaced = join(output, written)
+        same = named == replaced
+        if named is not None and is_local(output) and is_local(named):
+            same = os.path.realpath(named) == os.path.realpath(replaced)
+        if same:
+            remedy = f"the run replaces {replaced}; copy it elsewhere, and name the copy"
+            raise recipe.error(key, remedy)
 
 
 def _check_output(output: str, overwrite: bool) -> None:

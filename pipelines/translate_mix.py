@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from pipelines.assignment import Assignment
+from pipelines.bounds_table import table_digest
 from pipelines.card import dataset_card
 from pipelines.engines import EngineOptions
 from pipelines.filesystem import join, write_text
@@ -45,7 +46,7 @@ from pipelines.translating import ENTRIES, TranslateTexts
 from pipelines.uses import GatherUses, TextBuckets, TextKey
 from translation.answers import Entry, Given, format_answers
 from translation.languages import ENGLISH
-from translation.mix_folder import ANSWERS, CARD
+from translation.mix_folder import ANSWERS, CARD, THRESHOLDS
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class MixPlan:
     licences: Mapping[str, str]
     """Of the model and the sources, for the card."""
     progress_directory: str | None
+    thresholds_table: str | None = None
+    """Text of the table of bounds that the recipe names."""
 
 
 def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
@@ -205,7 +208,10 @@ def _write_card_and_manifest(
         files=tuple(sorted(files, key=lambda file: file.path)),
         images=tuple(sorted(images, key=lambda file: file.path)),
         answers=_write_answers(plan.directory, list(entries)),
+        thresholds=table_digest(plan.thresholds_table),
     )
+    if plan.thresholds_table is not None:
+        write_text(join(plan.directory, THRESHOLDS), plan.thresholds_table, within=plan.directory)
     check_nothing_lost(manifest)
     check_files_stand(plan.directory, manifest)
     shown = preview_rows(manifest.files, lambda file: join(plan.directory, *file.path.split("/")))

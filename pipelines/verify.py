@@ -26,9 +26,7 @@ from pipelines.shared_images import IMAGE_SCHEMA, ImageFile
 from pipelines.sink import ShardFile, schema_of
 from translation.disk import PARTIAL
 from translation.machine import available_cores
-from translation.mix_folder import ANSWERS, CARD, FOLDERS, MANIFEST
-
-"""Of a mix, with Parquet files that only a manifest may name."""
+from translation.mix_folder import ANSWERS, CARD, FOLDERS, MANIFEST, THRESHOLDS
 
 READERS = 8
 """Files that are read at once, at most; more do not make a disk faster."""
@@ -148,18 +146,24 @@ def _of_others(directory: str, manifest: Manifest) -> Iterator[str]:
     if not exists(join(directory, CARD)):
         yield f"{CARD}: missing"
     if manifest.answers is not None:
-        path = join(directory, ANSWERS)
-        try:
-            if not exists(path):
-                yield f"{ANSWERS}: missing"
-                return
-            with open_binary(path) as stream:
-                digest = digest_of(stream).sha256
-        except (OSError, BeamIOError) as error:
-            yield f"{ANSWERS}: cannot be read: {cause_of(error)}"
+        remedy = "keep a reviewed table elsewhere, and name it in the recipe (answers.file)"
+        yield from _of_table(directory, ANSWERS, manifest.answers.sha256, remedy)
+    if manifest.thresholds:
+        remedy = "`translate-mix refilter --set thresholds=FILE` judges by another table"
+        yield from _of_table(directory, THRESHOLDS, manifest.thresholds, remedy)
+
+
+def _of_table(directory: str, name: str, wanted: str, remedy: str) -> Iterator[str]:
+    """What is wrong with a file by its SHA-256."""
+    path = join(directory, name)
+    try:
+        if not exists(path):
+            yield f"{name}: missing"
             return
-        if digest != manifest.answers.sha256:
-            yield (
-                f"{ANSWERS}: has changed; keep a reviewed table elsewhere, and name it in the recipe "
-                "(answers.file)"
-            )
+        with open_binary(path) as stream:
+            digest = digest_of(stream).sha256
+    except (OSError, BeamIOError) as error:
+        yield f"{name}: cannot be read: {cause_of(error)}"
+        return
+    if digest != wanted:
+        yield f"{name}: has changed; {remedy}"

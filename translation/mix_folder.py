@@ -25,6 +25,8 @@ MANIFEST = "manifest.json"
 """What the mix holds; it is written last, and without it a directory is an unfinished run."""
 ANSWERS = "answers.tsv"
 """The table of short answers, for review; see `translation.answers`."""
+THRESHOLDS = "thresholds.tsv"
+"""The table of bounds that the recipe names, as the mix was judged by it."""
 REPORT = "report.html"
 """What `translate-mix report` writes; the manifest does not name it."""
 

@@ -67,7 +67,7 @@ def write_report(
         digest,
         tallies,
         cards,
-        None if recipe is None else bounds_of(manifest, recipe),
+        None if recipe is None else bounds_of(directory, manifest, recipe),
         None if recipe is None else planned_rows(recipe, read_by_source(tallies)),
         left_out,
     )

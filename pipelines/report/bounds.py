@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.bounds_table import bounds_in, kept_table, named_table
 from pipelines.manifest import Manifest
 from pipelines.recipe import Recipe
-from pipelines.staging import staged
-from translation.filters import Policy, Thresholds, load_thresholds
+from translation.filters import Policy, Thresholds
 from translation.filters.policy import CALIBRATED
 from translation.filters.thresholds import LENGTHS, ThresholdsError, lengths_of
 
@@ -62,18 +62,19 @@ class Bounds:
                 yield Limit(value, side, LENGTHS if whole else tuple(lengths))
 
 
-def bounds_of(manifest: Manifest, recipe: Recipe) -> Bounds:
+def bounds_of(directory: str, manifest: Manifest, recipe: Recipe) -> Bounds:
     """The rules of a mix; without the calibrated bounds where their table cannot be found or has changed.
 
     Args:
         recipe: of the manifest.
     """
-    return Bounds(recipe.filters, _thresholds(manifest, recipe))
+    return Bounds(recipe.filters, _thresholds(directory, manifest, recipe))
 
 
-def _thresholds(manifest: Manifest, recipe: Recipe) -> Thresholds | None:
+def _thresholds(directory: str, manifest: Manifest, recipe: Recipe) -> Thresholds | None:
     try:
-        found = load_thresholds(None if recipe.thresholds_file is None else staged(recipe.thresholds_file))
+        table = kept_table(directory, manifest) or named_table(recipe)
+        found = bounds_in(table, recipe.thresholds_file)
     except ThresholdsError:
         return None
     found = found.for_identification(manifest.signature.identification)

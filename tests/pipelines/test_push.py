@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -315,6 +316,14 @@ def test_the_manifest_is_sent_last(mix: Path) -> None:
     names = [file.name for file in mix_files(str(mix), read_manifest(str(mix)), with_memory=True)]
     assert names[-1] == "manifest.json"
     assert len(names) == len(set(names))
+
+
+def test_a_table_of_bounds_is_sent_where_the_mix_keeps_one(mix: Path) -> None:
+    (mix / "thresholds.tsv").touch()
+    for kept, sent in (("", False), ("ab" * 32, True)):
+        manifest = replace(read_manifest(str(mix)), thresholds=kept)
+        files = mix_files(str(mix), manifest, with_memory=False)
+        assert ("thresholds.tsv" in {file.name for file in files}) == sent
 
 
 def test_the_command_says_where_the_data_set_is(hub: FakeHub, mix: Path) -> None:

@@ -537,21 +537,31 @@ def test_thresholds_come_from_a_file_or_with_the_version(
     others = [one for one in shipped.lines if (one.nllb_code, one.rule) != ("deu_Latn", "length_ratio")]
     german = [Threshold("deu_Latn", length, "length_ratio", None, 0.0001, 1, 0.0) for length in LENGTHS]
     mine = Thresholds(shipped.identification, (*others, *german))
-    (tmp_path / "mine.tsv").write_text(mine.text(), encoding="utf-8")
+    table = tmp_path / "kept.tsv"
+    for path in (table, tmp_path / "mine.tsv"):
+        path.write_text(mine.text(), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     after = again(mix, "thresholds=mine.tsv", "filters.length_ratio.max=calibrated").after
-    again(mix, "filters.model_score.min=-500")
-    # Another table of that name lies where the next one is called from.
+    assert (mix / "thresholds.tsv").read_text(encoding="utf-8") == mine.text()
+    # Another table of that name lies where the next one is called from; the mix has kept its own.
     Path("mine.tsv").write_text(shipped.text(), encoding="utf-8")
+    again(mix, "filters.model_score.min=-500")
+    assert list(problems(str(mix))) == []
+    (mix / "thresholds.tsv").unlink()
     with pytest.raises(SettingsError, match=r"mine\.tsv has other bounds than when the mix was made"):
         again(mix, "filters.model_score.min=-400")
     accepted = {count.language: count.accepted for count in after.counts}
     assert accepted["deu_Latn"] == 0
     assert accepted["fra_Latn"] > 0
     assert after.signature.thresholds != read_manifest(str(small[0])).signature.thresholds
+    assert after.signature.thresholds == read_manifest(str(mix)).signature.thresholds
     monkeypatch.chdir("/")
     with pytest.raises(SettingsError, match="--set thresholds=null"):
         again(mix)
+    again(mix, "thresholds=null", *STRICT)
+    assert content(mix) == small[1]
+    again(mix, f"thresholds={table}", "filters.model_score.min=null")
+    assert (mix / "thresholds.tsv").is_file()
     again(mix, "thresholds=null", *STRICT)
     assert content(mix) == small[1]
 
@@ -572,8 +582,14 @@ def test_a_question_is_judged_in_its_own_language_where_the_answer_stays_english
     rejected = pq.read_table(mix / "rejected/eng_Latn", columns=["question_language"]).column(0)
     assert "deu_Latn" in rejected.to_pylist()
     before = content(mix)
+    table.unlink()
     again(mix)
     assert content(mix) == before
+    (mix / "thresholds.tsv").write_text("mine\n", encoding="utf-8")
+    (changed,) = problems(str(mix))
+    assert changed.startswith("thresholds.tsv: has changed; ")
+    (mix / "thresholds.tsv").unlink()
+    assert list(problems(str(mix))) == ["thresholds.tsv: missing"]
 
 
 def test_a_directory_that_is_no_mix_is_left_alone(tmp_path: Path) -> None:

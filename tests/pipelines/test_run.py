@@ -472,8 +472,17 @@ def test_thresholds_of_the_recipe_decide_and_stand_in_the_signature(
     options = ["--quiet", "--set", "thresholds=mine.tsv", "--set", "answers.context=false"]
     result = run("run", tiny_recipe, "--output", tmp_path / "mix", *options)
     assert result.returncode == 0, result.stderr
-    signature = read_manifest(str(tmp_path / "mix")).signature
+    manifest = read_manifest(str(tmp_path / "mix"))
+    signature = manifest.signature
     assert signature.thresholds == load_thresholds(table).digest
+    assert (tmp_path / "mix/thresholds.tsv").read_bytes() == table.read_bytes()
+    assert manifest.thresholds == hashlib.sha256(table.read_bytes()).hexdigest()
+    assert not (mix / "thresholds.tsv").exists()
+    again = [*options[:-2], "--set", f"thresholds={tmp_path}/mix/thresholds.tsv", "--overwrite"]
+    refused = run("run", tiny_recipe, "--output", tmp_path / "mix", *again)
+    assert refused.returncode == 2
+    assert "thresholds.tsv; copy it elsewhere, and name the copy" in refused.stderr
+    assert (tmp_path / "mix/manifest.json").exists()
     assert (
         read_manifest(str(mix)).signature.thresholds == load_thresholds(None).digest != signature.thresholds
     )

@@ -156,13 +156,15 @@ def load_thresholds(path: Path | None) -> Thresholds:
     Raises:
         ThresholdsError: there is no such file, or it is no such table.
     """
-    if path is None:
-        return default_thresholds()
+    return default_thresholds() if path is None else parse_thresholds(read_table(path), str(path))
+
+
+def read_table(path: Path) -> str:
+    """The text of a file that should hold a table. Raises `ThresholdsError` where it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ThresholdsError(f"thresholds: cannot read {path} ({error})") from error
-    return parse_thresholds(text, str(path))
 
 
 def parse_thresholds(text: str, name: str) -> Thresholds:

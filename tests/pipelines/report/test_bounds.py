@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ def bounds(folder: Path, recipe: dict[str, Any] | None = None, **signature: str)
     manifest = read_manifest(
         str(write_mix(folder / "mix", [], empty=["deu_Latn"], recipe=recipe, **signature))
     )
-    return bounds_of(manifest, checked_recipe(override_values(manifest.recipe, "manifest.json", ())))
+    return bounds_of(
+        str(folder / "mix"), manifest, checked_recipe(override_values(manifest.recipe, "manifest.json", ()))
+    )
 
 
 def test_a_number_in_the_recipe_holds_for_every_text(tmp_path: Path) -> None:
@@ -70,6 +74,17 @@ def test_another_table_than_the_mix_was_made_with_is_not_used(tmp_path: Path) ->
 
 def test_a_table_that_is_gone_is_not_used(tmp_path: Path) -> None:
     assert bounds(tmp_path, {"thresholds": "gone.tsv"}).thresholds is None
+
+
+def test_the_table_that_the_mix_keeps_is_used_where_the_recipes_is_gone(tmp_path: Path) -> None:
+    table = default_thresholds().text()
+    mix = write_mix(tmp_path / "mix", [], empty=["deu_Latn"], recipe={"thresholds": "gone.tsv"})
+    (mix / "thresholds.tsv").write_text(table, encoding="utf-8")
+    manifest = replace(read_manifest(str(mix)), thresholds=hashlib.sha256(table.encode()).hexdigest())
+    recipe = checked_recipe(override_values(manifest.recipe, "manifest.json", ()))
+    assert bounds_of(str(mix), manifest, recipe).thresholds == default_thresholds()
+    (mix / "thresholds.tsv").write_text(f"{table}#", encoding="utf-8")
+    assert bounds_of(str(mix), manifest, recipe).thresholds is None
 
 
 def test_bounds_of_another_identifier_are_the_safe_ones(tmp_path: Path) -> None:
