@@ -9,9 +9,8 @@ from pipelines.examples import Reject
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import CapfiltSource
 from pipelines.records import Captioned, Picture, Record
-from pipelines.sources.json_lists import first_item
 from pipelines.sources.lines import opened, rejected
-from pipelines.sources.lists import list_objects, list_pieces
+from pipelines.sources.lists import list_objects, pieces_and_firsts
 from pipelines.sources.pictures import picture_store
 from pipelines.sources.pieces import Piece
 from pipelines.sources.records import Unusable, pictures_at_urls
@@ -22,12 +21,15 @@ def pieces(recipe: Recipe, index: int, source: CapfiltSource) -> list[Piece]:
     """One piece per file.
 
     Raises:
-        SettingsError: as `list_pieces`, or `images` is named and the first record does not name its picture.
+        SettingsError: as `pieces_and_firsts`, or `images` is named and the first record does not name its
+            picture.
     """
-    found = list_pieces(recipe, index, "list")
-    for piece in found if source.images is not None else ():
-        first = first_item(piece.path)
-        if first is not None and isinstance(first[2], dict) and "image" not in first[2]:
+    found = []
+    for piece, first in pieces_and_firsts(recipe, index, "list"):
+        found.append(piece)
+        if source.images is None or first is None:
+            continue
+        if isinstance(first[2], dict) and "image" not in first[2]:
             remedy = (
                 "take `images` out and allow the download of `url` with `download`, or fetch the pictures "
                 "with img2dataset and read its shards (`format: webdataset`)"

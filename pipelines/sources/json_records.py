@@ -10,9 +10,8 @@ from pipelines.recipe import Recipe
 from pipelines.recipe_sources import JsonSource
 from pipelines.records import Record
 from pipelines.sources.json_lines import Broken
-from pipelines.sources.json_lists import first_item
 from pipelines.sources.lines import json_text, opened
-from pipelines.sources.lists import first_objects, list_objects, list_pieces
+from pipelines.sources.lists import first_objects, list_objects, pieces_and_firsts
 from pipelines.sources.pieces import Piece
 from pipelines.sources.records import check_first_records, picture_of_cell, record_of
 from pipelines.sources.selection import Selection
@@ -23,12 +22,14 @@ def pieces(recipe: Recipe, index: int, source: JsonSource) -> list[Piece]:
     """One piece per file.
 
     Raises:
-        SettingsError: as `list_pieces`, what stands at the top are no records, or a column of `where` is
-            in none of the first ones.
+        SettingsError: as `pieces_and_firsts`, what stands at the top are no records, or a column of `where`
+            is in none of the first ones.
     """
-    found = list_pieces(recipe, index, None if source.field is None else "object", source.field)
-    for piece in found:
-        first = first_item(piece.path, source.field)
+    found = []
+    for piece, first in pieces_and_firsts(
+        recipe, index, None if source.field is None else "object", source.field
+    ):
+        found.append(piece)
         if first is not None and first[1] is not None and not isinstance(first[2], dict | Broken):
             remedy = "name the key of the records as `field`; `format: jsonl` reads one object a line"
             what = f"{shown(first[1])} is {kind(first[2])}, no record"

@@ -13,7 +13,15 @@ from pipelines.recipe import Recipe
 from pipelines.recipe_sources import JsonlSource
 from pipelines.records import Record
 from pipelines.sources.json_lines import BOM, MAX_LINE
-from pipelines.sources.lines import HEAD, first_lines, json_line_pieces, json_objects, json_text, opened
+from pipelines.sources.lines import (
+    HEAD,
+    byte_ranges,
+    first_lines,
+    json_line_files,
+    json_objects,
+    json_text,
+    opened,
+)
 from pipelines.sources.pieces import Piece
 from pipelines.sources.records import check_first_records, picture_of_cell, record_of
 from pipelines.sources.selection import Selection
@@ -27,21 +35,24 @@ def pieces(recipe: Recipe, index: int, source: JsonlSource) -> list[Piece]:
         SettingsError: a file is compressed, UTF-16, or one JSON list or object and no lines, or a column of
             `where` is in none of the first records.
     """
-    found = json_line_pieces(recipe, index)
-    for piece in found:
-        if piece.start == 0:
-            _check_lines(recipe, index, source, piece)
+    found: list[Piece] = []
+    for whole, head in json_line_files(recipe, index):
+        _check_lines(recipe, index, source, whole, head)
+        found.extend(byte_ranges(whole))
     if found and source.looked_up:
         with opened(found[0]) as file:
             check_first_records(recipe, index, source, first_lines(file), found[0].label)
     return found
 
 
-def _check_lines(recipe: Recipe, index: int, source: JsonlSource, piece: Piece) -> None:
+def _check_lines(recipe: Recipe, index: int, source: JsonlSource, piece: Piece, head: bytes) -> None:
     """That a file is not one object with the records in it. Raises `SettingsError`."""
-    with open_input(piece.path, HEAD) as file:
-        first = file.readline(MAX_LINE).removeprefix(BOM)
-        alone = not file.read(1)
+    first, _, more = head.partition(b"\n")
+    if not more and piece.end > HEAD:
+        with open_input(piece.path, HEAD) as file:
+            first = file.readline(MAX_LINE).removeprefix(BOM)
+            more = file.read(1)
+    alone = not more
     keys = ""
     if first.strip() != b"{":
         try:

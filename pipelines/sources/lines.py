@@ -90,12 +90,16 @@ def byte_ranges(piece: Piece) -> Iterator[Piece]:
 
 
 def json_line_pieces(recipe: Recipe, index: int) -> list[Piece]:
-    """The byte ranges of a source's files of JSON lines.
+    """The byte ranges of a source's files of JSON lines. Raises `SettingsError` as `json_line_files`."""
+    return [part for piece, _ in json_line_files(recipe, index) for part in byte_ranges(piece)]
+
+
+def json_line_files(recipe: Recipe, index: int) -> Iterator[tuple[Piece, bytes]]:
+    """A source's files of JSON lines as whole pieces, with their first bytes.
 
     Raises:
         SettingsError: as `plain_files`, or a file is one JSON list and no lines.
     """
-    found: list[Piece] = []
     for piece, head in plain_files(recipe, index):
         if head.lstrip().startswith(b"["):
             remedy = f"{piece.label} is one JSON list, not a line per record"
@@ -104,8 +108,7 @@ def json_line_pieces(recipe: Recipe, index: int) -> list[Piece]:
             else:
                 remedy += "; `jq -c '.[]'` turns it into lines"
             raise recipe.error(("sources", index, recipe.sources[index].main), remedy)
-        found.extend(byte_ranges(piece))
-    return found
+        yield piece, head
 
 
 @contextmanager

@@ -25,14 +25,24 @@ _Top = Literal["list", "object"]
 
 
 def list_pieces(recipe: Recipe, index: int, top: _Top | None, path: str | None = None) -> list[Piece]:
-    """The files of a source, each as one piece. Raises `SettingsError` as `plain_files` and `list_piece`."""
-    return [list_piece(recipe, index, piece, head, top, path) for piece, head in plain_files(recipe, index)]
+    """The files of a source, each as one piece. Raises `SettingsError` as `pieces_and_firsts`."""
+    return [piece for piece, _ in pieces_and_firsts(recipe, index, top, path)]
 
 
-def list_piece(
+def pieces_and_firsts(
+    recipe: Recipe, index: int, top: _Top | None, path: str | None = None
+) -> Iterator[tuple[Piece, json_lists.Item | None]]:
+    """The files of a source, each as one piece, for JSON can only be read from its start; with their first
+    records. Raises `SettingsError` as `plain_files` and `first_record`.
+    """
+    for piece, head in plain_files(recipe, index):
+        yield piece, first_record(recipe, index, piece, head, top, path)
+
+
+def first_record(
     recipe: Recipe, index: int, piece: Piece, head: bytes, top: _Top | None, path: str | None = None
-) -> Piece:
-    """A file as one piece: JSON can only be read from its start.
+) -> json_lists.Item | None:
+    """The first record of a file of records; None where there is none.
 
     Args:
         head: the file's first bytes, as of `plain_files`.
@@ -48,14 +58,13 @@ def list_piece(
         there = {b"[": "a JSON list", b"{": "a JSON object, or has one a line"}
         is_there = there.get(start[:1], f"no JSON: starts with {start[:20].decode(errors='replace')!r}")
         raise recipe.error(key, f"{piece.label} is {is_there}; must be one JSON {top} of records")
-    check_list(recipe, key, piece, path)
-    return piece
+    return check_list(recipe, key, piece, path)
 
 
-def check_list(recipe: Recipe, key: Key, piece: Piece, path: str | None) -> None:
-    """That a file has the list of records `path`. Raises `SettingsError`."""
+def check_list(recipe: Recipe, key: Key, piece: Piece, path: str | None) -> json_lists.Item | None:
+    """The first record of the list `path`, which a file must have. Raises `SettingsError`."""
     try:
-        json_lists.first_item(piece.path, path)
+        return json_lists.first_item(piece.path, path)
     except json_lists.NoSuchList as error:
         raise recipe.error(key, f"{piece.label}: {error}") from error
     except OSError as error:

@@ -23,7 +23,7 @@ from pipelines.sources.lines import (
     plain_files,
     rejected,
 )
-from pipelines.sources.lists import first_objects, list_objects, list_piece
+from pipelines.sources.lists import first_objects, first_record, list_objects
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece
 from pipelines.sources.records import Unusable, only_picture, reject
@@ -31,13 +31,14 @@ from pipelines.sources.values import BadRecord, cell, identifier, kind
 
 
 def pieces(recipe: Recipe, index: int, source: LlavaSource) -> list[Piece]:
-    """One piece per list, or byte range of JSON lines. Raises `SettingsError` as `list_piece`."""
+    """One piece per list, or byte range of JSON lines. Raises `SettingsError` as `first_record`."""
     found: list[Piece] = []
     for piece, head in plain_files(recipe, index):
         if _has_lines(head):
             found.extend(byte_ranges(piece))
         else:
-            found.append(list_piece(recipe, index, piece, head, "list"))
+            first_record(recipe, index, piece, head, "list")
+            found.append(piece)
     return found
 
 

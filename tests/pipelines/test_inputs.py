@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import io
+import json
 import os
 import re
 import subprocess
@@ -445,6 +446,35 @@ def test_a_piece_is_read_by_its_range(bucket: Path, monkeypatch: pytest.MonkeyPa
     ranges = [(start, end) for what, _, start, end in KeptFileSystem.requests if what == "range"]
     assert min(start for start, _ in ranges) >= parts[3].start - 1
     assert max(end for _, end in ranges) <= parts[3].end + 4 * 1024 * 1024
+
+
+LONG = {"image": "a.png", "url": "http://x/a.png", "caption": "A dog.", "more": "x" * 5_000}
+
+
+@pytest.mark.parametrize(
+    ("kind", "records", "content", "fetched"),
+    [
+        ("jsonl", [{"image": "a.png", "caption": "A dog."}] * 900, "\n".join, 1),
+        ("jsonl", [LONG] * 3, "\n".join, 3),
+        ("json", [LONG] * 3, lambda lines: f"[{','.join(lines)}]", 2),
+        ("capfilt", [LONG] * 3, lambda lines: f"[{','.join(lines)}]", 2),
+    ],
+)
+def test_a_file_is_looked_at_as_rarely_as_its_format_allows(
+    bucket: Path,
+    kind: str,
+    records: list[dict[str, str]],
+    content: Callable[[list[str]], str],
+    fetched: int,
+) -> None:
+    (bucket / "x.json").write_text(content([json.dumps(record) for record in records]))
+    (bucket / "images").mkdir()
+    (bucket / "images/a.png").touch()
+    recipe = recipe_of(bucket, format=kind, path="x.json", images="images", tasks=["caption"])
+    forget()
+    pieces(recipe)
+    asked = [what for what, url, _, _ in KeptFileSystem.requests if url.endswith("x.json")]
+    assert asked.count("range") == fetched
 
 
 def test_a_connection_that_fails_stops_the_piece(bucket: Path) -> None:
