@@ -19,8 +19,7 @@ from pipelines.recipe_sources import CsvSource
 from pipelines.records import Record
 from pipelines.sources.lines import json_text, opened, plain_files
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import check_columns, picture_of_cell, record_of, reject, required_columns
-from pipelines.sources.selection import Selection
+from pipelines.sources.records import RecordReader, check_columns, picture_of_cell, reject, required_columns
 from pipelines.sources.values import MAX_TEXT
 
 MAX_RECORD = 10 * MAX_TEXT
@@ -85,7 +84,7 @@ def _check_header(recipe: Recipe, index: int, source: CsvSource, piece: Piece) -
 
 def read(recipe: Recipe, source: CsvSource, piece: Piece) -> Iterator[Record | Reject | LeftOut]:
     """The records and rejects of the file; empty cells are null, but for those of texts."""
-    picture, selection = picture_of_cell(recipe, source, piece), Selection.of(source)
+    reader = RecordReader(source, picture_of_cell(recipe, source, piece))
     texts = set(source.text_columns)
     with opened(piece) as file:
         rows = _rows(file, piece)
@@ -101,10 +100,7 @@ def read(recipe: Recipe, source: CsvSource, piece: Piece) -> Iterator[Record | R
                 name: cell if cell or text else None
                 for name, cell, text in zip(header, row, is_text, strict=True)
             }
-            if not selection.has(record):
-                yield LeftOut(source.name)
-                continue
-            yield from record_of(source, record, place, picture, partial(json_text, record))
+            yield from reader.read(record, place, partial(json_text, record))
 
 
 def _separator(piece: Piece) -> str:

@@ -13,8 +13,7 @@ from pipelines.sources.json_lines import Broken
 from pipelines.sources.lines import json_text, opened
 from pipelines.sources.lists import first_objects, list_objects, pieces_and_firsts
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import check_first_records, picture_of_cell, record_of
-from pipelines.sources.selection import Selection
+from pipelines.sources.records import RecordReader, check_first_records, picture_of_cell
 from pipelines.sources.values import kind, shown
 
 
@@ -42,7 +41,7 @@ def pieces(recipe: Recipe, index: int, source: JsonSource) -> list[Piece]:
 
 def read(recipe: Recipe, source: JsonSource, piece: Piece) -> Iterator[Record | Reject | LeftOut]:
     """The records and rejects of the file; the keys of an object of records are their ids."""
-    picture, selection = picture_of_cell(recipe, source, piece), Selection.of(source)
+    reader = RecordReader(source, picture_of_cell(recipe, source, piece))
     column = source.column("id")
     with opened(piece) as file:
         for position, key, value in list_objects(source, piece, file, source.field):
@@ -50,8 +49,5 @@ def read(recipe: Recipe, source: JsonSource, piece: Piece) -> Iterator[Record | 
                 yield value
                 continue
             record = value if key is None or value.get(column) is not None else {**value, column: key}
-            if not selection.has(record):
-                yield LeftOut(source.name)
-                continue
             place = piece.place("byte", position)
-            yield from record_of(source, record, place, picture, partial(json_text, value))
+            yield from reader.read(record, place, partial(json_text, value))

@@ -23,8 +23,7 @@ from pipelines.sources.lines import (
     opened,
 )
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import check_first_records, picture_of_cell, record_of
-from pipelines.sources.selection import Selection
+from pipelines.sources.records import RecordReader, check_first_records, picture_of_cell
 from pipelines.sources.values import shown
 
 
@@ -71,12 +70,10 @@ def _check_lines(recipe: Recipe, index: int, source: JsonlSource, piece: Piece, 
 
 def read(recipe: Recipe, source: JsonlSource, piece: Piece) -> Iterator[Record | Reject | LeftOut]:
     """The records and rejects of the lines that start in the piece."""
-    picture, selection = picture_of_cell(recipe, source, piece), Selection.of(source)
+    reader = RecordReader(source, picture_of_cell(recipe, source, piece))
     with opened(piece) as file:
         for place, value in json_objects(source, piece, file):
             if isinstance(value, Reject):
                 yield value
-            elif not selection.has(value):
-                yield LeftOut(source.name)
             else:
-                yield from record_of(source, value, place, picture, partial(json_text, value))
+                yield from reader.read(value, place, partial(json_text, value))

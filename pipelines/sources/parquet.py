@@ -20,15 +20,14 @@ from pipelines.sources.lines import plain_files
 from pipelines.sources.pictures import UnusableImages
 from pipelines.sources.pieces import Piece, SourceError
 from pipelines.sources.records import (
+    RecordReader,
     check_columns,
     only_picture,
     picture_of_cell,
     picture_role,
-    record_of,
     reject,
     required_columns,
 )
-from pipelines.sources.selection import Selection
 from pipelines.sources.values import BadRecord, kind
 
 BATCH_ROWS = 512
@@ -185,26 +184,25 @@ def _is_list(held: pa.DataType) -> bool:
 def read(recipe: Recipe, source: ParquetSource, piece: Piece) -> Iterator[Record | Reject | LeftOut]:
     """The records and rejects of the piece's row groups."""
     row = -1
-    selection = Selection.of(source)
     try:
         with parquet_file(piece.path) as file:
             row = sum(file.metadata.row_group(group).num_rows for group in range(piece.start))
-            picture = _picture_of(recipe, source, piece, file.schema_arrow)
+            reader = RecordReader(source, _picture_of(recipe, source, piece, file.schema_arrow))
             for group in range(piece.start, piece.end):
-                if not _has_selected(selection, file, group):
+                if source.where and not _has_selected(reader, list(source.where), file, group):
                     rows = file.metadata.row_group(group).num_rows
                     yield LeftOut(source.name, rows)
                     row += rows
                     continue
                 for record in _rows(source, file, group, row):
                     place = Place(piece.label, "row", row, piece.stem)
-                    if not selection.has(record.record if isinstance(record, _Undecoded) else record):
+                    if not isinstance(record, _Undecoded):
+                        yield from reader.read(record, place, partial(_raw, record))
+                    elif not reader.selects(record.record):
                         yield LeftOut(source.name)
-                    elif isinstance(record, _Undecoded):
+                    else:
                         raw = _raw(record.record)
                         yield reject(source.name, source.tasks[0], place, place.id, record.reason, raw)
-                    else:
-                        yield from record_of(source, record, place, picture, partial(_raw, record))
                     row += 1
     except UnusableImages as error:
         raise SourceError(str(error)) from error
@@ -260,14 +258,11 @@ def _rows(
             yield record
 
 
-def _has_selected(selection: Selection, file: pq.ParquetFile, group: int) -> bool:
+def _has_selected(reader: RecordReader, names: Sequence[str], file: pq.ParquetFile, group: int) -> bool:
     """Whether a row group has a row that the recipe asks for; its pictures need not be read for that."""
-    if not selection.wanted:
-        return True
-    names = list(selection.wanted)
     for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=names):
         for record in _records(names, batch):
-            if selection.has(record.record if isinstance(record, _Undecoded) else record):
+            if reader.selects(record.record if isinstance(record, _Undecoded) else record):
                 return True
     return False
 

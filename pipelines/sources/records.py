@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from pipelines.examples import TRUNCATED, Reject
+from pipelines.examples import TRUNCATED, LeftOut, Reject
 from pipelines.images import BadImage
 from pipelines.inputs import parent
 from pipelines.recipe import Recipe
@@ -20,6 +20,7 @@ from pipelines.records import Asked, Captioned, Picture, Place, Record, Talk, Wr
 from pipelines.sources.conversations import Item, marked, turns, without_mark
 from pipelines.sources.pictures import picture_store, url_picture
 from pipelines.sources.pieces import Piece
+from pipelines.sources.selection import Selection
 from pipelines.sources.values import (
     BadRecord,
     caption_text,
@@ -184,65 +185,107 @@ def pictures_at_urls(recipe: Recipe) -> Callable[[str], Picture]:
     return partial(url_picture, recipe.path(recipe.download.cache))
 
 
-def record_of(
-    source: RecordSource,
-    record: Mapping[str, object],
-    place: Place,
-    picture: Callable[[object], Picture],
-    raw: Callable[[], str],
-) -> Iterator[Record | Reject]:
-    """What one record says, and a reject for each of its texts that cannot be used; at least one of them.
+class RecordReader:
+    """Makes of the records of one source what they say; which columns they have is looked up once."""
 
-    Args:
-        picture: makes the picture of the image column's value; may raise `BadImage` or `BadRecord`.
-        raw: the record as text, for rejects.
-    """
-    source_id = image_id = None
-    task = source.tasks[0]
-    try:
-        source_id = _record_id(source, record, place)
-        if task in _CAPTION_TASKS and isinstance(record.get(source.column("caption")), str):
-            # By far the most common record: it needs none of what lists do.
-            yield _captioned(source, record, place, source_id, picture)
-            return
-        texts = _texts(source, record, place, source_id)
-        image = None if isinstance(texts, Written) else _picture(source, record, picture)
-        image_id = image.image_id if image else None
+    def __init__(self, source: RecordSource, picture: Callable[[object], Picture]) -> None:
+        """
+        Args:
+            picture: makes the picture of the image column's value; may raise `BadImage` or `BadRecord`.
+        """
+        self._source, self._picture = source, picture
+        self._selection = Selection.of(source)
+        self._task = source.tasks[0]
+        self._id, self._must_have_id = source.column("id"), source.columns.id is not None
+        self._picture_column, self._image_id = source.column(picture_role(source)), source.columns.image_id
+        self._caption: str | None = None
+        """The column of captions, where they are no joined texts."""
+        if self._task in _CAPTION_TASKS and not source.further_columns("caption"):
+            self._caption = source.column("caption")
+        self._caption_name = f"caption {self._caption!r}"
+
+    def selects(self, record: Mapping[str, object]) -> bool:
+        """Whether the recipe asks for a record (`where`)."""
+        return self._selection.has(record)
+
+    def read(
+        self, record: Mapping[str, object], place: Place, raw: Callable[[], str]
+    ) -> Sequence[Record | Reject | LeftOut]:
+        """What one record says, and a reject for each of its texts that cannot be used; at least one of them.
+
+        Args:
+            raw: the record as text, for rejects.
+        """
+        if not self.selects(record):
+            return (LeftOut(self._source.name),)
+        source_id: str | None = None
+        try:
+            source_id = self._id_of(record, place)
+            said = None if self._caption is None else record.get(self._caption)
+            if isinstance(said, str):
+                # By far the most common record: it needs none of what lists do.
+                text = caption_text(said, self._caption_name)
+                picture = self._picture_of(record)
+                assert picture is not None, "a caption needs one"
+                return (Captioned(place, picture, ((source_id, text),)),)
+            return list(self._said(record, place, source_id, raw))
+        except Unusable as error:
+            rejected_id = source_id or place.id
+            return (reject(self._source.name, self._task, place, rejected_id, fault(error), raw()),)
+
+    def _said(
+        self, record: Mapping[str, object], place: Place, source_id: str, raw: Callable[[], str]
+    ) -> Iterator[Record | Reject]:
+        texts = _texts(self._source, record, place, source_id)
         if isinstance(texts, Written):
             yield texts
             return
+        picture = self._picture_of(record)
         if isinstance(texts, _Question):
-            assert image is not None
-            yield Asked(place, source_id, image, texts.question, texts.answer, texts.rationales, texts.fault)
+            assert picture is not None, "a question needs one"
+            yield Asked(
+                place, source_id, picture, texts.question, texts.answer, texts.rationales, texts.fault
+            )
             return
         good = [item for item in texts.items if item.fault is None]
         if good and texts.turns:
             said = tuple((source_id + one.suffix, one.human, one.text) for one in good)
-            yield Talk(place, source_id, image, said)
+            yield Talk(place, source_id, picture, said)
         elif good:
-            assert image is not None
-            yield Captioned(place, image, tuple((source_id + one.suffix, one.text) for one in good))
+            assert picture is not None, "captions need one"
+            yield Captioned(place, picture, tuple((source_id + one.suffix, one.text) for one in good))
+        image_id = picture.image_id if picture else None
         for item in texts.items:
             if item.fault is not None:
                 failed = f"{source_id}{item.suffix}"
-                yield reject(source.name, task, place, failed, item.fault, raw(), image_id)
-    except Unusable as error:
-        yield reject(source.name, task, place, source_id or place.id, fault(error), raw())
+                yield reject(self._source.name, self._task, place, failed, item.fault, raw(), image_id)
 
+    def _id_of(self, record: Mapping[str, object], place: Place) -> str:
+        value = record.get(self._id)
+        if value is None:
+            if not self._must_have_id:
+                return place.id
+            cell(record, self._id)
+        return identifier(value, self._id)
 
-def _captioned(
-    source: RecordSource,
-    record: Mapping[str, object],
-    place: Place,
-    source_id: str,
-    picture: Callable[[object], Picture],
-) -> Captioned:
-    column = source.column("caption")
-    joined = isinstance(source.columns.caption, tuple)
-    text = caption_text(_text(source, record, "caption") if joined else record[column], f"caption {column!r}")
-    image = _picture(source, record, picture)
-    assert image is not None
-    return Captioned(place, image, ((source_id, text),))
+    def _picture_of(self, record: Mapping[str, object]) -> Picture | None:
+        source, column = self._source, self._picture_column
+        value = record.get(column)
+        if isinstance(value, list):
+            value = only_picture(value)
+        if value is None or (value == "" and not source.needs_picture):
+            if not source.needs_picture and (column in record or not source.has_picture_column):
+                if any(marked(record.get(source.column(role))) for role in source.text_roles):
+                    there = f"column {column!r} is empty" if column in record else f"no column {column!r}"
+                    raise BadRecord(f"`<image>` in the text, but {there}")
+                return None
+            if record.get(column) is not None:
+                raise BadRecord(f"column {column!r} is an empty list")
+            cell(record, column)
+        found = self._picture(value)
+        if self._image_id is None:
+            return found
+        return Picture(found.locator, identifier(cell(record, self._image_id), self._image_id))
 
 
 def _texts(
@@ -262,13 +305,6 @@ def _texts(
     if "instruct" in source.tasks:
         return _Items((Item("", question.answer, question.question),), turns=True)
     return question
-
-
-def _record_id(source: RecordSource, record: Mapping[str, object], place: Place) -> str:
-    column = source.column("id")
-    if source.columns.id is None and record.get(column) is None:
-        return place.id
-    return identifier(cell(record, column), column)
 
 
 def _text(source: RecordSource, record: Mapping[str, object], role: str) -> object:
@@ -362,23 +398,3 @@ _LIST = re.compile(r"""\s*\[\s*['"].*['"]\s*\]\s*$""", re.DOTALL)
 def _written(value: object) -> object:
     """A whole number as text (`How many?`); anything else as it is."""
     return str(value) if type(value) is int and abs(value) < 10**15 else value
-
-
-def _picture(
-    source: RecordSource, record: Mapping[str, object], picture: Callable[[object], Picture]
-) -> Picture | None:
-    column = source.column(picture_role(source))
-    value = only_picture(record.get(column))
-    if value is None or (value == "" and not source.needs_picture):
-        if not source.needs_picture and (column in record or not source.has_picture_column):
-            if any(marked(record.get(one)) for one in source.text_columns):
-                there = f"column {column!r} is empty" if column in record else f"no column {column!r}"
-                raise BadRecord(f"`<image>` in the text, but {there}")
-            return None
-        if record.get(column) is not None:
-            raise BadRecord(f"column {column!r} is an empty list")
-        cell(record, column)
-    found = picture(value)
-    if source.columns.image_id is None:
-        return found
-    return Picture(found.locator, identifier(cell(record, source.columns.image_id), source.columns.image_id))

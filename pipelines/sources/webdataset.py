@@ -9,7 +9,7 @@ from types import MappingProxyType
 import orjson
 
 from pipelines.archives import BadArchive, Sample, samples
-from pipelines.examples import Reject
+from pipelines.examples import LeftOut, Reject
 from pipelines.images import tar_locator
 from pipelines.inputs import open_ranges, read_at
 from pipelines.recipe import Recipe
@@ -18,7 +18,7 @@ from pipelines.records import Picture, Place, Record
 from pipelines.sources.json_lines import Broken, accepted
 from pipelines.sources.lines import distinct_stems
 from pipelines.sources.pieces import Piece, whole_files
-from pipelines.sources.records import broken_off, record_of, reject
+from pipelines.sources.records import RecordReader, broken_off, reject
 from pipelines.sources.values import MAX_TEXT, BadRecord, kind, shown
 
 PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
@@ -61,17 +61,17 @@ def pieces(recipe: Recipe, index: int, source: WebdatasetSource) -> list[Piece]:
     return found
 
 
-def read(recipe: Recipe, source: WebdatasetSource, piece: Piece) -> Iterator[Record | Reject]:
+def read(recipe: Recipe, source: WebdatasetSource, piece: Piece) -> Iterator[Record | Reject | LeftOut]:
     """The records and rejects of the samples in the shard."""
-    kinds = _record_sources(source)
+    kinds = [(one, RecordReader(one, _picture)) for one in _record_sources(source)]
     position = 0
     with open_ranges(piece.path) as file:
         try:
             for sample in samples(piece.path):
                 position = sample.position
                 members = _Members(file, sample)
-                for one in kinds:
-                    yield from _records(one, piece, members)
+                for one, reader in kinds:
+                    yield from _records(one, reader, piece, members)
         except BadArchive as error:
             place = piece.place("byte", position)
             # Not the id of the sample there, which was read.
@@ -163,7 +163,14 @@ class _Members:
         return read_at(self._file, offset, size), offset
 
 
-def _records(source: JsonlSource, piece: Piece, members: _Members) -> Iterator[Record | Reject]:
+def _picture(cell: object) -> Picture:
+    assert isinstance(cell, Picture)
+    return cell
+
+
+def _records(
+    source: JsonlSource, reader: RecordReader, piece: Piece, members: _Members
+) -> Iterator[Record | Reject | LeftOut]:
     """What one sample says of one kind."""
     sample = members.sample
     place = Place(piece.label, "byte", sample.position, piece.stem)
@@ -173,18 +180,16 @@ def _records(source: JsonlSource, piece: Piece, members: _Members) -> Iterator[R
         # Without contents: img2dataset's hold URLs, which a mix does not pass on.
         return f"{sample.key}: {members.extensions}"
 
-    def picture(extension: object) -> Picture:
-        offset, size = sample.files[str(extension)]
-        # Keys are numbers: without the name of the source, another one's would be the same picture.
-        return Picture(tar_locator(piece.path, offset, size), f"{source.name}/{key}")
-
     try:
         if sample.faults:
             raise BadRecord(f"sample {shown(sample.key)}: {'; '.join(sample.faults)}")
-        record: dict[str, object] = {_KEY: key, _PICTURE: members.picture()}
+        offset, size = sample.files[members.picture()]
+        # Keys are numbers: without the name of the source, another one's would be the same picture.
+        picture = Picture(tar_locator(piece.path, offset, size), f"{source.name}/{key}")
+        record: dict[str, object] = {_KEY: key, _PICTURE: picture}
         for column in (source.column(role) for role in source.text_roles):
             record[column] = members.text(column)
     except BadRecord as error:
         yield reject(source.name, source.tasks[0], place, place.id, str(error), raw())
         return
-    yield from record_of(source, record, place, picture, raw)
+    yield from reader.read(record, place, raw)
