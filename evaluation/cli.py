@@ -273,8 +273,6 @@ def _merge(parsed: argparse.Namespace) -> int:
     from training.checkpoint_folder import folder_of
     from training.merging import merged
 
-    if parsed.output.exists():
-        raise ValueError(f"{parsed.output}: exists; name a directory that does not")
     try:
         merged(folder_of(parsed.checkpoint), parsed.output)
     except _failures() as error:

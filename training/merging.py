@@ -10,7 +10,9 @@ from uuid import uuid4
 
 import torch
 from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
+from torch import Tensor
 
 from training.checkpoint import FROZEN_INDEX, Loaded, load, load_trained_base, save_weights
 from training.weight_files import CheckpointError, located
@@ -38,10 +40,11 @@ def merged(
         told: is given lines about the work.
 
     Raises:
-        CheckpointError: the checkpoint is damaged or has no adapter, or `output` exists.
+        ValueError: `output` exists.
+        CheckpointError: the checkpoint is damaged or has no adapter, or `output` cannot be written.
     """
     if output.exists():
-        raise CheckpointError(f"{output}: exists; name a directory that does not")
+        raise ValueError(f"{output}: exists; name a directory that does not")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -53,11 +56,11 @@ def merged(
     if not isinstance(model, PeftModel):
         raise CheckpointError(f"{checkpoint}: has no adapter to merge; it can be a `start` as it is")
     told(f"merging {len(model.targeted_module_names)} layers")
-    # safe_merge refuses an adapter with numbers that are none.
     try:
-        base = model.merge_and_unload(safe_merge=True)
+        _merge_layers(model)
     except ValueError as error:
         raise CheckpointError(f"{checkpoint}: the adapter cannot be merged: {error}") from error
+    base = model.unload()
     base.requires_grad_(False)
     whole = replace(loaded, model=base, unquantised=None)
     told(f"writing {output}")
@@ -70,6 +73,18 @@ def merged(
     except (OSError, SafetensorError) as error:
         raise _unwritable(output, error) from error
     return whole
+
+
+def _merge_layers(model: PeftModel) -> None:
+    """Adds the adapter to the weights in float32, so that their sum alone is rounded to the model's dtype."""
+    for layer in model.modules():
+        if isinstance(layer, BaseTunerLayer):
+            weight: Tensor = layer.get_base_layer().get_parameter("weight")
+            dtype = weight.dtype
+            weight.data = weight.data.float()
+            # Safe: it refuses an adapter with numbers that are none.
+            layer.merge(safe_merge=True)
+            weight.data = weight.data.to(dtype)
 
 
 def _unwritable(output: Path, error: OSError | SafetensorError) -> CheckpointError:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, Blip2ForConditionalGeneration
@@ -370,6 +371,19 @@ def test_a_merged_checkpoint_says_what_its_parts_said(hub: Path, tmp_path: Path,
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
+def test_the_sums_of_a_merge_are_rounded_once(hub: Path, tmp_path: Path) -> None:
+    ours = trained(blip2_parts(hub, "bloom"), dtype=torch.bfloat16)
+    merged(written(ours, tmp_path), tmp_path / "merged")
+    found = dict(load(tmp_path / "merged").base.named_parameters())
+    layers = [(name, one) for name, one in ours.base.named_modules() if isinstance(one, BaseTunerLayer)]
+    assert layers
+    for name, layer in layers:
+        weight = layer.get_base_layer().weight
+        assert weight.dtype == torch.bfloat16
+        total = weight.float() + layer.get_delta_weight("default")
+        assert torch.equal(found[f"{name}.weight"], total.bfloat16()), name
+
+
 def test_an_output_head_of_its_own_stays_one(hub: Path, tmp_path: Path) -> None:
     parts = Parts(start=str(hub / "blip2-mt5"))
     ours = trained(parts)
@@ -399,7 +413,7 @@ def test_where_a_merged_model_cannot_be_written_is_told(
 def test_merging_needs_an_adapter_and_a_new_directory(hub: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="has no adapter to merge"):
         merged(hub / "blip2-mt5", tmp_path / "merged")
-    with pytest.raises(CheckpointError, match="exists; name a directory that does not"):
+    with pytest.raises(ValueError, match="exists; name a directory that does not"):
         merged(hub / "blip2-mt5", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
