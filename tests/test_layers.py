@@ -18,8 +18,8 @@ FORBIDDEN = {
 }
 """Package -> what its modules must not import, anywhere."""
 
-CONSOLE = ROOT / "pipelines" / "cli.py"
-"""Has a subcommand, `evaluate`, that measures; imported there alone, so that nothing else depends on it."""
+MEASURING = ROOT / "pipelines" / "commands" / "measuring.py"
+"""The subcommand `evaluate`; `evaluation` is imported there alone, so that nothing else depends on it."""
 
 EXTRAS = {
     *("torch", "transformers", "sentence_transformers", "huggingface_hub", "datasets"),
@@ -66,13 +66,13 @@ def test_extras_are_imported_where_they_are_used(package: str) -> None:
 @pytest.mark.parametrize("package", sorted(FORBIDDEN))
 def test_arrows_go_one_way(package: str) -> None:
     for path in (ROOT / package).rglob("*.py"):
-        allowed = {"evaluation"} if path == CONSOLE else set()
+        allowed = {"evaluation"} if path == MEASURING else set()
         assert not imports(path) & (FORBIDDEN[package] - allowed), path
 
 
 def test_the_console_script_loads_evaluation_only_where_it_measures() -> None:
-    assert "evaluation" in imports(CONSOLE)
-    assert "evaluation" not in loaded(CONSOLE)
+    assert "evaluation" in imports(MEASURING)
+    assert "evaluation" not in loaded(MEASURING)
 
 
 def test_a_mix_is_built_without_torch_and_transformers() -> None:
