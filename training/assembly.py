@@ -32,9 +32,8 @@ from training.vision import (
 from training.weight_files import (
     CheckpointError,
     OtherKind,
-    check_report,
     located,
-    quietly,
+    pretrained,
     read_json,
     with_weights,
 )
@@ -383,16 +382,9 @@ def _loaded(module: _Module, tensors: Mapping[str, Tensor], prefix: str, folder:
 
 def _encoder(folder: Path, config: Any, dtype: torch.dtype) -> Any:
     """A vision encoder that has a checkpoint of its own, or stands in one with a text side."""
-    with quietly():
-        model, report = AutoModel.from_pretrained(
-            folder,
-            config=config,
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-    # A pooler is made for whole pictures; what is used here are their patches.
-    check_report(report, folder, lambda name: not name.startswith(("pooler.", "head.")))
-    return model
+
+    def needed(name: str) -> bool:
+        # A pooler is made for whole pictures; what is used here are their patches.
+        return not name.startswith(("pooler.", "head."))
+
+    return pretrained(AutoModel, folder, config, dtype, needed=needed)

@@ -46,7 +46,7 @@ from training.weight_files import (
     INDEX,
     CheckpointError,
     WeightFiles,
-    check_report,
+    pretrained,
     quietly,
     read_json,
     with_weights,
@@ -505,19 +505,7 @@ def whole_model(
     """All parts from one directory; raises `CheckpointError` for weights missing or of another shape."""
     config = whole_config(folder)
     options: dict[str, Any] = {} if packing is None else {"quantization_config": packing}
-    with quietly():
-        model, report = VisionLanguageModel.from_pretrained(
-            folder,
-            config=config,
-            dtype=dtype,
-            device_map={"": device},
-            use_safetensors=True,
-            local_files_only=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            **options,
-        )
-    check_report(report, folder)
+    model = pretrained(VisionLanguageModel, folder, config, dtype, device_map={"": device}, **options)
     keep_differentiable(model)
     generation = folder / "generation_config.json"
     if generation.is_file():

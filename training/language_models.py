@@ -13,7 +13,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from training.adapters import keep_differentiable
-from training.weight_files import CheckpointError, OtherKind, WeightFiles, check_report, quietly, read_json
+from training.weight_files import CheckpointError, OtherKind, WeightFiles, pretrained, read_json
 
 
 def language_config_of(folder: Path) -> Any:
@@ -70,18 +70,6 @@ def language_model_of(
     options: dict[str, Any] = {} if packing is None else {"quantization_config": packing}
     if read_json(folder / "config.json").get("model_type") != config.model_type:
         options["key_mapping"] = _OF_TEXT
-    with quietly():
-        model, report = auto.from_pretrained(
-            folder,
-            config=config,
-            dtype=dtype,
-            device_map={"": device},
-            use_safetensors=True,
-            local_files_only=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            **options,
-        )
-    check_report(report, folder)
+    model = pretrained(auto, folder, config, dtype, device_map={"": device}, **options)
     keep_differentiable(model)
     return model

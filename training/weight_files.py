@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -209,6 +210,40 @@ class WeightFiles:
             ) from error
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path}: damaged or cut short: {error}; copy it again") from error
+
+
+def pretrained(
+    auto: Any,
+    folder: Path,
+    config: Any,
+    dtype: torch.dtype,
+    *,
+    needed: Callable[[str], bool] = lambda name: True,
+    **options: Any,
+) -> Any:
+    """A model of transformers with the weights of a directory.
+
+    Args:
+        auto: the class whose `from_pretrained` makes it.
+        needed: whether a weight of that name may not be missing.
+        options: further ones of `from_pretrained`.
+
+    Raises:
+        CheckpointError: a weight is missing or of another shape.
+    """
+    with quietly():
+        model, report = auto.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **options,
+        )
+    check_report(report, folder, needed)
+    return model
 
 
 def check_report(

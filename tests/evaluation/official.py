@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from tests.pictures import encoded
 from training.asking import BadPrompt, Generation, Likelihood, Request
 from training.pictures import BadPicture, PictureSettings, decode
 
@@ -21,9 +21,7 @@ EXCERPTS = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 def png(number: int) -> bytes:
     """A picture of its own for each number."""
-    out = io.BytesIO()
-    Image.new("RGB", (8, 8), (number * 37 % 256, number * 91 % 256, number % 256)).save(out, "PNG")
-    return out.getvalue()
+    return encoded(Image.new("RGB", (8, 8), (number * 37 % 256, number * 91 % 256, number % 256)))
 
 
 def put_picture(path: Path, number: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +21,7 @@ from pipelines.preview import PreviewRow
 from pipelines.recipe import Recipe, checked_recipe
 from pipelines.sink import ShardFile
 from pipelines.summary import LanguageCounts
+from tests.pictures import encoded
 from translation.filters import NO_SCORES
 from translation.row import row_schema
 from translation.settings_file import override_values
@@ -48,12 +48,6 @@ SHARDS = (
 )
 
 
-def red_picture() -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (9, 7), "red").save(file, "PNG")
-    return file.getvalue()
-
-
 def rows(language: str, split: str, number: int) -> list[dict[str, Any]]:
     empty = dict.fromkeys(row_schema().names)
     return [
@@ -62,7 +56,7 @@ def rows(language: str, split: str, number: int) -> list[dict[str, Any]]:
             "id": f"coco/{split}-{index}/caption/{language}",
             "dataset": "coco",
             "task": "caption",
-            "image": {"bytes": red_picture(), "path": f"{index}.png"},
+            "image": {"bytes": encoded(Image.new("RGB", (9, 7), "red")), "path": f"{index}.png"},
             "language": language,
             "prompt": "Describe the image.",
             "target": "rot",

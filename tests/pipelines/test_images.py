@@ -32,15 +32,14 @@ from pipelines.images import (
     url_locator,
     zip_locator,
 )
+from tests.pictures import encoded
 from translation.picture_decoding import FORMATS
 
 
-def encoded(file_format: str = "PNG", size: tuple[int, int] = (40, 30)) -> bytes:
+def noisy(file_format: str = "PNG", size: tuple[int, int] = (40, 30)) -> bytes:
     """A picture of noise, so that no format stores it in a few bytes."""
     noise = bytes((17 * index * index + index // 7) % 256 for index in range(size[0] * size[1] * 3))
-    file = io.BytesIO()
-    Image.frombytes("RGB", size, noise).save(file, file_format)
-    return file.getvalue()
+    return encoded(Image.frombytes("RGB", size, noise), file_format)
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -56,37 +55,31 @@ def png_header(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_accepts_whole_pictures_and_rejects_halves(file_format: str) -> None:
-    data = encoded(file_format)
+    data = noisy(file_format)
     check_image(data, max_pixels=1200)
     for share in (0.95, 0.5, 0.1):
         with pytest.raises(BadImage, match=r"broken or truncated|unknown format"):
             check_image(data[: int(len(data) * share)], max_pixels=1200)
 
 
-def saved(picture: Image.Image, file_format: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, file_format, **options)
-    return file.getvalue()
-
-
 def test_accepts_animations_colour_models_depths_and_orientations() -> None:
-    noise = Image.open(io.BytesIO(encoded()))
+    noise = Image.open(io.BytesIO(noisy()))
     frames = [noise.rotate(angle) for angle in (90, 180)]
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
     pictures = {
-        "animated GIF": saved(noise, "GIF", save_all=True, append_images=frames),
-        "animated WEBP": saved(noise, "WEBP", save_all=True, append_images=frames),
-        "animated PNG": saved(noise, "PNG", save_all=True, append_images=frames),
-        "several pictures in one JPEG": saved(noise, "MPO", save_all=True, append_images=frames),
-        "CMYK": saved(noise.convert("CMYK"), "JPEG"),
-        "16-bit grey": saved(Image.new("I;16", (40, 30), 40_000), "PNG"),
-        "1 bit": saved(noise.convert("1"), "PNG"),
-        "palette with a transparent colour": saved(noise.convert("P"), "PNG", transparency=3),
-        "grey with transparency": saved(noise.convert("LA"), "PNG"),
-        "progressive": saved(noise, "JPEG", progressive=True),
-        "turned by its Exif": saved(noise, "JPEG", exif=exif),
-        "lossless WEBP": saved(noise.convert("RGBA"), "WEBP", lossless=True),
+        "animated GIF": encoded(noise, "GIF", save_all=True, append_images=frames),
+        "animated WEBP": encoded(noise, "WEBP", save_all=True, append_images=frames),
+        "animated PNG": encoded(noise, "PNG", save_all=True, append_images=frames),
+        "several pictures in one JPEG": encoded(noise, "MPO", save_all=True, append_images=frames),
+        "CMYK": encoded(noise.convert("CMYK"), "JPEG"),
+        "16-bit grey": encoded(Image.new("I;16", (40, 30), 40_000), "PNG"),
+        "1 bit": encoded(noise.convert("1"), "PNG"),
+        "palette with a transparent colour": encoded(noise.convert("P"), "PNG", transparency=3),
+        "grey with transparency": encoded(noise.convert("LA"), "PNG"),
+        "progressive": encoded(noise, "JPEG", progressive=True),
+        "turned by its Exif": encoded(noise, "JPEG", exif=exif),
+        "lossless WEBP": encoded(noise.convert("RGBA"), "WEBP", lossless=True),
     }
     for data in pictures.values():
         check_image(data, max_pixels=1200)
@@ -95,14 +88,14 @@ def test_accepts_animations_colour_models_depths_and_orientations() -> None:
 
 
 def test_refuses_other_formats() -> None:
-    for data in (encoded("TIFF"), encoded("PPM"), b"<svg/>", b"not a picture", b"%PDF-1.7"):
+    for data in (noisy("TIFF"), noisy("PPM"), b"<svg/>", b"not a picture", b"%PDF-1.7"):
         with pytest.raises(BadImage, match=r"unknown format: .* known: JPEG, PNG"):
             check_image(data, max_pixels=10_000)
 
 
 def test_counts_pixels_before_decoding() -> None:
     with pytest.raises(BadImage, match=r"too many pixels: 40 x 30 = 1,200, at most 1,199"):
-        check_image(encoded(), max_pixels=1199)
+        check_image(noisy(), max_pixels=1199)
     # Nothing but the header exists, so decoding would fail in another way.
     with pytest.raises(BadImage, match="too many pixels: 9000 x 9000 = 81,000,000"):
         check_image(png_header(9000, 9000), max_pixels=40_000_000)
@@ -111,7 +104,7 @@ def test_counts_pixels_before_decoding() -> None:
 
 
 def test_damage_inside_a_png_is_found() -> None:
-    data = bytearray(encoded())
+    data = bytearray(noisy())
     data[len(data) // 2] ^= 0xFF
     with pytest.raises(BadImage, match="broken or truncated"):
         check_image(bytes(data), max_pixels=1200)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import io
 import random
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +16,7 @@ from PIL import Image, ImageDraw, ImageEnhance
 
 from pipelines import likeness
 from pipelines.likeness import MissingLibraryError, canonical_images, content_digest, perceptual_hash
+from tests.pictures import encoded
 
 
 def picture(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
@@ -30,12 +30,6 @@ def picture(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
         fill = tuple(chance.randrange(256) for _ in range(3))
         chance.choice([pen.ellipse, pen.rectangle])(box, fill=fill)
     return drawn
-
-
-def saved(drawn: Image.Image, file_format: str = "PNG", **options: Any) -> bytes:
-    file = io.BytesIO()
-    drawn.save(file, file_format, **options)
-    return file.getvalue()
 
 
 def apart(one: bytes, other: bytes) -> int:
@@ -54,7 +48,7 @@ def test_hashes_are_64_bits_and_do_not_change() -> None:
     pytest.importorskip("imagehash")
     # Half of the coefficients are above their median.
     for seed in range(5):
-        found = perceptual_hash(saved(picture(seed)))
+        found = perceptual_hash(encoded(picture(seed)))
         assert found is not None
         assert 0 <= found < 2**64
         assert 31 <= found.bit_count() <= 32
@@ -64,31 +58,31 @@ def test_hashes_are_64_bits_and_do_not_change() -> None:
 def test_copies_in_other_sizes_formats_and_qualities_are_near(seed: int) -> None:
     pytest.importorskip("imagehash")
     drawn = picture(seed)
-    original = saved(drawn, "JPEG", quality=95)
+    original = encoded(drawn, "JPEG", quality=95)
     turned = Image.Exif()
     turned[0x0112], turned[0x010E] = 3, "a boat"
     # With a width that is text.
     half_broken = turned.tobytes().replace(b"\x01\x0e", b"\x01\x00")
     copies = {
-        "worse": saved(drawn, "JPEG", quality=40),
-        "smaller": saved(drawn.resize((160, 120))),
-        "larger": saved(drawn.resize((900, 675)), "JPEG"),
-        "much larger": saved(drawn.resize((2400, 1800)), "JPEG"),
-        "WEBP": saved(drawn, "WEBP"),
-        "grey": saved(drawn.convert("L")),
-        "CMYK": saved(drawn.convert("CMYK"), "JPEG"),
-        "turned and said so": saved(drawn.rotate(180), "JPEG", exif=turned),
-        "turned and said so amid errors": saved(drawn.rotate(180), "JPEG", exif=half_broken),
-        "opaque": saved(drawn.convert("RGBA")),
-        "16 bits": saved(Image.fromarray(np.asarray(drawn.convert("L")).astype(np.uint16) * 257)),
-        "brighter": saved(ImageEnhance.Brightness(drawn).enhance(1.05)),
+        "worse": encoded(drawn, "JPEG", quality=40),
+        "smaller": encoded(drawn.resize((160, 120))),
+        "larger": encoded(drawn.resize((900, 675)), "JPEG"),
+        "much larger": encoded(drawn.resize((2400, 1800)), "JPEG"),
+        "WEBP": encoded(drawn, "WEBP"),
+        "grey": encoded(drawn.convert("L")),
+        "CMYK": encoded(drawn.convert("CMYK"), "JPEG"),
+        "turned and said so": encoded(drawn.rotate(180), "JPEG", exif=turned),
+        "turned and said so amid errors": encoded(drawn.rotate(180), "JPEG", exif=half_broken),
+        "opaque": encoded(drawn.convert("RGBA")),
+        "16 bits": encoded(Image.fromarray(np.asarray(drawn.convert("L")).astype(np.uint16) * 257)),
+        "brighter": encoded(ImageEnhance.Brightness(drawn).enhance(1.05)),
     }
     assert {kind: apart(original, data) for kind, data in copies.items() if apart(original, data) > 4} == {}
 
 
 def test_unlike_pictures_are_far_from_each_other() -> None:
     pytest.importorskip("imagehash")
-    hashes = [perceptual_hash(saved(picture(seed))) for seed in range(40)]
+    hashes = [perceptual_hash(encoded(picture(seed))) for seed in range(40)]
     shapes = [found for found in hashes if found is not None]
     assert len(shapes) == 40
     nearest = min((a ^ b).bit_count() for index, a in enumerate(shapes) for b in shapes[:index])
@@ -109,19 +103,19 @@ def test_flat_pictures_are_copies_only_if_their_bytes_are_equal() -> None:
     grain = np.random.default_rng(0).normal(128, 1.5, (64, 64)).clip(0, 255).astype(np.uint8)
     half_clear = Image.new("RGBA", (64, 64), (200, 30, 30, 0))
     flat = {
-        "black": saved(Image.new("RGB", (64, 64))),
-        "white": saved(Image.new("RGB", (64, 64), "white")),
-        "black JPEG": saved(Image.new("RGB", (640, 480)), "JPEG"),
-        "grain": saved(Image.fromarray(grain)),
-        "all clear": saved(half_clear),
-        "16 bits": saved(Image.new("I;16", (64, 64), 40_000)),
+        "black": encoded(Image.new("RGB", (64, 64))),
+        "white": encoded(Image.new("RGB", (64, 64), "white")),
+        "black JPEG": encoded(Image.new("RGB", (640, 480)), "JPEG"),
+        "grain": encoded(Image.fromarray(grain)),
+        "all clear": encoded(half_clear),
+        "16 bits": encoded(Image.new("I;16", (64, 64), 40_000)),
     }
     entries = [(name, likeness.likeness(data)) for name, data in flat.items()]
     assert all(isinstance(key, str) for _, key in entries)
     assert canonical_images(entries, 8) == {}
     entries.append(("a black one", likeness.likeness(flat["black"])))
     assert canonical_images(entries, 8) == {"black": "a black one"}
-    assert isinstance(likeness.likeness(saved(picture(1))), int)
+    assert isinstance(likeness.likeness(encoded(picture(1))), int)
 
 
 def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +128,7 @@ def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MissingLibraryError, match=r"pip install 'translate-mix\[dedup\]'"):
-        perceptual_hash(saved(picture(0)))
+        perceptual_hash(encoded(picture(0)))
     assert canonical_images([("a", content_digest(b"x")), ("b", content_digest(b"x"))], 4) == {"b": "a"}
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,19 +28,12 @@ from training.preprocessing import Preprocessing
 from training.sequences import expanded
 from training.texts import TextSettings, TokenizerError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SETTINGS = PictureSettings(height=tiny.SIZE, width=tiny.SIZE)
 GREEDY = Generation(beams=1, max_new_tokens=10)
 BEAMS = Generation(beams=3, max_new_tokens=10, length_penalty=-1.0)
 KINDS = (*tiny.ENCODER_DECODERS, *tiny.DECODERS)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small are slower on several."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def request(prompt: str, *pictures: int, language: str = "deu_Latn") -> Request:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from training.generic_answering import GenericAnswering, _Shown
 from training.pictures import BadPicture, PictureSettings, decode
 from training.weight_files import CheckpointError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 GREEDY = Generation(beams=1, max_new_tokens=10)
 BEAMS = Generation(beams=3, max_new_tokens=10)
 CHOICES = ["yes", "a longer answer", "no", ""]
@@ -45,15 +47,6 @@ TEMPLATE = (
     "{% if c.type == 'image' %}PICTURE{% else %}{{ c.text }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small are slower on several."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def request(prompt: str, *pictures: bytes) -> Request:

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.training import tiny
 from tests.training.conftest import jpeg
@@ -14,16 +12,9 @@ from training.picture_files import ANSWER, PictureFileError, ask, caption
 from training.weight_files import CheckpointError
 from translation.languages import UnknownLanguage
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHORT = Generation(beams=2, max_new_tokens=8)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small are slower on several."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

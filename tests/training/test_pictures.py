@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.pictures import encoded
 from training.pictures import (
     BLIP2_MEAN,
     BLIP2_STD,
@@ -24,12 +25,6 @@ from training.pictures import (
 )
 
 SETTINGS = PictureSettings()
-
-
-def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def gradient(width: int = 60, height: int = 40) -> Image.Image:

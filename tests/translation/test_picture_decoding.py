@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import io
-from typing import Any
-
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.pictures import encoded
 from translation.picture_decoding import FORMATS, Undecodable, eight_bits, opened, over_white, upright
-
-
-def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, kind, **options)
-    return file.getvalue()
 
 
 def decode(data: bytes, max_pixels: int = 10_000) -> Image.Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -19,6 +18,7 @@ from pipelines.manifest import Manifest, Signature, merge_counts, write_manifest
 from pipelines.recipe import checked_recipe
 from pipelines.shared_images import IMAGE_SCHEMA, ImageFile
 from pipelines.sink import ShardFile, schema_of
+from tests.pictures import encoded
 from translation.filters import NO_SCORES
 from translation.filters.thresholds import default_thresholds
 from translation.languages import languages
@@ -43,9 +43,7 @@ TARGETS = {
 
 @cache
 def picture(colour: str = "red", size: tuple[int, int] = (64, 48), kind: str = "PNG") -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", size, colour).save(file, kind)
-    return file.getvalue()
+    return encoded(Image.new("RGB", size, colour), kind)
 
 
 def row(code: str, index: int, **columns: Any) -> dict[str, Any]:

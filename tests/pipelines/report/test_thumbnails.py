@@ -16,6 +16,7 @@ from pipelines.images import BadImage
 from pipelines.manifest import read_manifest
 from pipelines.report.gallery import Gallery
 from pipelines.report.thumbnails import thumbnail
+from tests.pictures import encoded
 from tests.pipelines.report.small_mix import picture, row, write_mix
 from translation.picture_decoding import FORMATS
 
@@ -35,9 +36,7 @@ def shown(data: bytes, allowance: int = 12_000) -> Image.Image:
 
 def noise(size: tuple[int, int], kind: str = "JPEG") -> bytes:
     values = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(values).save(file, kind)
-    return file.getvalue()
+    return encoded(Image.fromarray(values), kind)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
