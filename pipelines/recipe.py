@@ -431,6 +431,14 @@ def _on_this_machine(recipe: Recipe, key: Key, place: str) -> Path:
 
 def _check_files(recipe: Recipe) -> None:
     """Everything on disk, or far away, that the recipe names is there."""
+    _check_models(recipe)
+    _check_tables(recipe)
+    _check_folders(recipe)
+    for index in range(len(recipe.sources)):
+        _check_source(recipe, index)
+
+
+def _check_models(recipe: Recipe) -> None:
     with _within_reach(recipe, ("model",)):
         if not inputs.is_dir(recipe.model_directory):
             remedy = "name the directory that `translate-mix model add` printed, or `small`"
@@ -450,6 +458,9 @@ def _check_files(recipe: Recipe) -> None:
         with _within_reach(recipe, ("quality", index)):
             if inputs.is_url(written) and not inputs.is_dir(recipe.path(written)):
                 raise recipe.error(("quality", index), f"no directory {written}")
+
+
+def _check_tables(recipe: Recipe) -> None:
     if recipe.thresholds_file is not None:
         try:
             load_thresholds(_on_this_machine(recipe, ("thresholds",), recipe.thresholds_file))
@@ -461,6 +472,9 @@ def _check_files(recipe: Recipe) -> None:
             read_answers(_on_this_machine(recipe, ("answers", "file"), recipe.answers_file))
         except AnswersError as error:
             raise recipe.error(("answers", "file"), str(error)) from error
+
+
+def _check_folders(recipe: Recipe) -> None:
     if recipe.root is not None:
         with _within_reach(recipe, ("root",)):
             if not inputs.is_dir(recipe.path(recipe.root)):
@@ -471,20 +485,23 @@ def _check_files(recipe: Recipe) -> None:
     if recipe.download is not None and inputs.is_url(recipe.path(recipe.download.cache)):
         remedy = "downloads take turns by locks, which a store has none of; name a folder of this machine, or"
         raise recipe.error(("download", "cache"), f"{remedy} one that all workers mount (`/mnt/...`)")
-    for index, source in enumerate(recipe.sources):
-        if source.reads_urls and recipe.download is None:
-            remedy = "its pictures are URLs; allow their download with `download: {cache: FOLDER}`"
-            raise recipe.error(("sources", index), remedy)
-        for key, place in places_of(type(source)).items():
-            written = getattr(source, key)
-            if written is not None:
-                with _within_reach(recipe, ("sources", index, key)):
-                    _check_place(recipe, ("sources", index, key), place, written)
-        images = getattr(source, "images", None)
-        with _within_reach(recipe, ("sources", index, "images")):
-            archived = images is not None and not inputs.is_dir(recipe.source_path(images))
-        if recipe.images == "reference" and (archived or source.reads_urls or source.format == "webdataset"):
-            raise no_paths(recipe, source)
+
+
+def _check_source(recipe: Recipe, index: int) -> None:
+    source = recipe.sources[index]
+    if source.reads_urls and recipe.download is None:
+        remedy = "its pictures are URLs; allow their download with `download: {cache: FOLDER}`"
+        raise recipe.error(("sources", index), remedy)
+    for key, place in places_of(type(source)).items():
+        written = getattr(source, key)
+        if written is not None:
+            with _within_reach(recipe, ("sources", index, key)):
+                _check_place(recipe, ("sources", index, key), place, written)
+    images = getattr(source, "images", None)
+    with _within_reach(recipe, ("sources", index, "images")):
+        archived = images is not None and not inputs.is_dir(recipe.source_path(images))
+    if recipe.images == "reference" and (archived or source.reads_urls or source.format == "webdataset"):
+        raise no_paths(recipe, source)
 
 
 def no_paths(recipe: Recipe, source: Source) -> SettingsError:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -10,6 +13,11 @@ from pipelines.commands.options import Commands, add_device_options, local, tell
 from translation.console import DONE, TerminalConsole, positive
 from translation.identification import OFFLINE
 from translation.model import SMALL
+
+if TYPE_CHECKING:
+    from evaluation.reference_sets import ReferenceText
+    from evaluation.systems import Output
+    from translation.decoder import Threads
 
 
 def add(commands: Commands) -> None:
@@ -70,25 +78,20 @@ def _line_range(text: str) -> tuple[int, int]:
 def _evaluate(parsed: argparse.Namespace) -> int:
     from evaluation.reference_sets import read_reference_set
     from evaluation.results import ResultError
-    from evaluation.systems import copied, of_mix, of_table, translated
+    from evaluation.systems import copied, of_mix, of_table
     from evaluation.translation_report import Measuring, render
-    from translation.engine import Engine
     from translation.identification import load_identifier
     from translation.languages import resolve
     from translation.model import ModelError, model_directory, read_description
     from translation.progress import CountProgress
     from translation.quality import load_quality
-    from translation.translations import Decoding
-    from translation.tuning import asked_threads, measure
+    from translation.tuning import asked_threads
 
     if parsed.output and (parsed.output.suffix != ".json" or not parsed.output.parent.is_dir()):
         raise ValueError(f"--output {parsed.output}: name a .json file in a folder that is there")
     codes = {resolve(code).nllb for code in parsed.languages.split(",") if code.strip()}
     references = read_reference_set(parsed.references, codes, parsed.lines)
-    models = parsed.model or ([] if parsed.mix or parsed.translations else [SMALL])
-    named = [*parsed.mix, *map(str, parsed.translations), *models]
-    if twice := sorted({name for name in named if named.count(name) > 1}):
-        raise ValueError(f"{twice[0]} is named twice")
+    models = _models(parsed)
     measuring = Measuring(
         references,
         load_identifier(parsed.identification),
@@ -100,21 +103,15 @@ def _evaluate(parsed: argparse.Namespace) -> int:
         directories = {name: model_directory(name) for name in models}
         for directory in directories.values():
             read_description(directory)
-        asked = asked_threads(parsed.threads, parsed.device)
+        threads = asked_threads(parsed.threads, parsed.device)
     except ModelError as error:
         return tell(error)
     outputs = [of_mix(directory, references.texts) for directory in parsed.mix]
     outputs += [of_table(path, references.texts) for path in parsed.translations]
-    console, decoding = Console(stderr=True, highlight=False), Decoding(beam_size=parsed.beam_size)
+    console = Console(stderr=True, highlight=False)
     try:
         for name, directory in directories.items():
-            threads = asked or measure(directory, decoding, device=parsed.device).threads
-            total, text = len(references.texts), f"translate with {name}"
-            with (
-                Engine(directory, decoding, device=parsed.device, threads=threads) as engine,
-                CountProgress(text, total, console, parsed.quiet, unit="texts") as progress,
-            ):
-                outputs.append(translated(name, engine, references.texts, progress.advance))
+            outputs.append(_translated(name, directory, references.texts, threads, parsed, console))
             if parsed.output:
                 # Hours of work, which a mistake in the next model must not lose.
                 measuring.keep(parsed.output, outputs[-1])
@@ -130,3 +127,40 @@ def _evaluate(parsed: argparse.Namespace) -> int:
     except (ModelError, ResultError) as error:
         return tell(error)
     return DONE
+
+
+def _models(parsed: argparse.Namespace) -> list[str]:
+    """What is to translate; the small model if nothing else is measured. Raises ValueError for twins."""
+    models: list[str] = parsed.model or ([] if parsed.mix or parsed.translations else [SMALL])
+    named = [*parsed.mix, *map(str, parsed.translations), *models]
+    if twice := sorted({name for name in named if named.count(name) > 1}):
+        raise ValueError(f"{twice[0]} is named twice")
+    return models
+
+
+def _translated(
+    name: str,
+    directory: Path,
+    texts: Sequence[ReferenceText],
+    threads: Threads | None,
+    parsed: argparse.Namespace,
+    console: Console,
+) -> Output:
+    """What a model makes of the texts.
+
+    Args:
+        threads: None: the fastest are measured.
+    """
+    from evaluation.systems import translated
+    from translation.engine import Engine
+    from translation.progress import CountProgress
+    from translation.translations import Decoding
+    from translation.tuning import measure
+
+    decoding = Decoding(beam_size=parsed.beam_size)
+    threads = threads or measure(directory, decoding, device=parsed.device).threads
+    with (
+        Engine(directory, decoding, device=parsed.device, threads=threads) as engine,
+        CountProgress(f"translate with {name}", len(texts), console, parsed.quiet, unit="texts") as progress,
+    ):
+        return translated(name, engine, texts, progress.advance)
