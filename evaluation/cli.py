@@ -94,11 +94,6 @@ def parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--overwrite", action="store_true", help="replace another run's result")
     _device_options(evaluate)
-    evaluate.add_argument(
-        "--quantization",
-        choices=QUANTIZATIONS,
-        help="of the LLM's weights (default: none, as precise as asked)",
-    )
     evaluate.add_argument("--quiet", action="store_true", help="no progress, only the result")
     evaluate.set_defaults(call=_evaluate)
 
@@ -117,6 +112,11 @@ def _set_option(command: argparse.ArgumentParser) -> None:
 def _device_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
     command.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the weights")
+    command.add_argument(
+        "--quantization",
+        choices=QUANTIZATIONS,
+        help="of the LLM's weights (default: none, as precise as asked)",
+    )
 
 
 def _answer_options(command: argparse.ArgumentParser) -> None:
@@ -222,6 +222,7 @@ def _caption(parsed: argparse.Namespace) -> int:
             settings=settings,
             device=parsed.device,
             precision=parsed.precision,
+            quantization=parsed.quantization,
         ),
     )
 
@@ -241,6 +242,7 @@ def _ask(parsed: argparse.Namespace) -> int:
                 settings=settings,
                 device=parsed.device,
                 precision=parsed.precision,
+                quantization=parsed.quantization,
             )
         ],
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.adapters import Quantization
 from training.answerers import load_answerer
 from training.asking import BadPrompt, Generation, Request
 from training.configuration import Precision
@@ -47,17 +48,20 @@ def caption(
     settings: Generation | None = None,
     device: str = "auto",
     precision: Precision = "auto",
+    quantization: Quantization | None = None,
 ) -> list[Said]:
     """A caption of each picture in a language, by any code or name that the registry knows.
 
     Args:
         template: id of a prompt template without a slot.
         settings: default: mBLIP's, 5 beams and at most 50 tokens.
+        device, precision, quantization: as of `load_answerer`.
 
     Raises:
         UnknownLanguage: the registry has no such language.
         PictureFileError: a file is missing or no picture; raised before the model is loaded.
         ValueError: there is no such template, or it needs a text.
+        AdapterError: bitsandbytes, which quantization needs, is not there.
         CheckpointError, DeviceError, RunError, TokenizerError, OutOfMemory: of `load_answerer`, `answers`.
     """
     request = _request(template, language, None, ENGLISH)
@@ -65,7 +69,7 @@ def caption(
     requests = [
         Request(request.prompt, request.prompt_language, request.language, (data,)) for data in pictures
     ]
-    answerer = load_answerer(checkpoint, device, precision)
+    answerer = load_answerer(checkpoint, device, precision, quantization=quantization)
     outcomes = answerer.answers(requests, settings or Generation())
     return [
         Said((path,), one.language, one.prompt, _text(outcome, str(path)))
@@ -84,6 +88,7 @@ def ask(
     settings: Generation = ANSWER,
     device: str = "auto",
     precision: Precision = "auto",
+    quantization: Quantization | None = None,
 ) -> Said:
     """The answer to one question about pictures, seen together, in a language.
 
@@ -101,7 +106,7 @@ def ask(
     request = _request(template, language, question.strip(), question_language)
     pictures = tuple(_picture(path) for path in images)
     request = Request(request.prompt, request.prompt_language, request.language, pictures)
-    answerer = load_answerer(checkpoint, device, precision)
+    answerer = load_answerer(checkpoint, device, precision, quantization=quantization)
     (outcome,) = answerer.answers([request], settings)
     text = _text(outcome, ", ".join(map(str, images)))
     (cut,) = answerer.cut_prompts([request])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from accelerate.state import AcceleratorState
 from evaluation.cli import main
 from tests.training import tiny
 from tests.training.conftest import jpeg, rows_of, write_mix
+from training.answering import Answering
 
 CONFIGURATION = """
 name: small
@@ -98,6 +100,32 @@ def test_a_question_is_answered_alone_on_its_line(folder: Path, capsys: Any) -> 
     options = ("--language", "swh_Latn", "--beams", "1", "--max-new-tokens", "3")
     assert realign("ask", folder / "run", folder / "0.jpg", "What is this?", *options) == 0
     assert capsys.readouterr().out.count("\n") == 1
+
+
+@pytest.mark.parametrize("question", [(), ("What is this?",)])
+def test_the_weights_of_the_llm_may_be_rounded(
+    folder: Path, question: tuple[str, ...], capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = "ask" if question else "caption"
+    options = ("--beams", "1", "--max-new-tokens", "3", "--device", "cpu", "--quantization", "int8")
+    called = (command, folder / "run", folder / "0.jpg", *question, *options)
+    if find_spec("bitsandbytes") is not None:
+        said: list[str | None] = []
+        answers = Answering.answers
+
+        def noted(self: Answering, *arguments: Any) -> Any:
+            said.append(self.computed_with["quantization"])
+            return answers(self, *arguments)
+
+        monkeypatch.setattr(Answering, "answers", noted)
+        assert realign(*called) == 0
+        assert said == ["int8"]
+    capsys.readouterr()
+    monkeypatch.setattr("training.adapters.find_spec", lambda name: None)
+    assert realign(*called) == 2
+    told = capsys.readouterr()
+    assert told.err.count("\n") == 1
+    assert "int8 needs bitsandbytes: pip install 'translate-mix[quantization]'" in told.err
 
 
 @pytest.mark.parametrize(
