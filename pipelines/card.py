@@ -411,7 +411,7 @@ def _is_nllb(manifest: Manifest) -> bool:
 
 def _licences(manifest: Manifest, licences: Mapping[str, str]) -> str:
     nllb = " NLLB's weights are CC-BY-NC-4.0." if _is_nllb(manifest) else ""
-    lines = [f"| {_cell(part)} | {_cell(licence)} |" for part, licence in licences.items()]
+    lines = [f"| {markdown(part)} | {markdown(licence)} |" for part, licence in licences.items()]
     return (
         "## Licences\n\n"
         + "| made with, made from | licence |\n|---|---|\n"

@@ -200,6 +200,20 @@ def is_finished(directory: str) -> bool:
         raise OutputError(f"cannot read {path}: {cause_of(error)}") from error
 
 
+def is_of_something_else(directory: str) -> bool:
+    """Whether the file that has a manifest's name is whole, and none: web pages have `manifest.json` too."""
+    try:
+        content = json.loads(read_text(join(directory, MANIFEST)))
+    except (OSError, BeamIOError, ValueError):
+        # What is damaged, or cannot be read, may be one.
+        return False
+    return not isinstance(content, dict) or not content.keys() >= _ALWAYS
+
+
+_ALWAYS = frozenset({"format", "signature", "files"})
+"""Keys of every manifest."""
+
+
 def read_manifest(directory: str) -> Manifest:
     """The manifest of a finished mix.
 

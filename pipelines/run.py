@@ -43,7 +43,7 @@ from pipelines.jobs import run_graph
 from pipelines.journal import discard
 from pipelines.judging import Judging, local_spec
 from pipelines.likeness import MissingLibraryError, check_library
-from pipelines.manifest import Manifest, Signature, is_finished, read_manifest
+from pipelines.manifest import Manifest, Signature, is_finished, is_of_something_else, read_manifest
 from pipelines.options import (
     beam_options,
     check_runner_options,
@@ -541,6 +541,10 @@ def _check_output(output: str, overwrite: bool) -> None:
         remedy = f"write {scheme}://{rest.strip('/') or 'BUCKET/mix'}, or ./{output} for that folder"
         raise ValueError(f"{output}: no URL; {remedy}")
     finished = is_finished(output)
+    if finished and is_of_something_else(output):
+        raise ValueError(
+            f"{output}: holds files of something else ({MANIFEST} is none of a mix); name an empty directory"
+        )
     if finished and not overwrite:
         raise ValueError(
             f"{output}: holds a finished mix; give --overwrite to replace it, or another --output"

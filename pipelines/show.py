@@ -24,6 +24,7 @@ from pipelines.reasons import short_reasons, text_reason
 from pipelines.report.tallies import DamagedMix
 from pipelines.sink import ShardFile
 from pipelines.summary import LanguageCounts, counted, language_name, total
+from translation.console import printable
 from translation.filters.verdicts import parse_reason
 from translation.languages import UnknownLanguage, resolve
 from translation.row import ACCEPT, PROMPT_PREFIX, UNDETERMINED
@@ -320,15 +321,3 @@ def _text(text: str) -> Text:
     if len(text) > LONGEST_TEXT:
         shown += f" … ({len(text):,} characters)"
     return Text(shown)
-
-
-def printable(text: str) -> str:
-    """The text without characters that steer a terminal: they are shown as `\\x1b`."""
-    return "".join(
-        character if character == "\n" or not _steers(character) else f"\\x{ord(character):02x}"
-        for character in text
-    )
-
-
-def _steers(character: str) -> bool:
-    return character < " " or "\x7f" <= character < "\xa0"

@@ -6,6 +6,7 @@ import argparse
 import errno
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -20,11 +21,22 @@ DONE, FAILED, WRONG = 0, 1, 2
 INTERRUPTED = 130
 
 
+def printable(text: str) -> str:
+    """The text without characters that steer a terminal, or turn what stands beside them: `\\x1b`, `\\u202e`.
+
+    Line breaks stay, and so do joiners and marks of direction, which are letters' own business.
+    """
+    return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+_STEERING = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
 class CommandParser(argparse.ArgumentParser):
     """Says what is wrong in one line, with exit code 2."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(WRONG, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(WRONG, f"{printable(f'{self.prog}: {message}')} (see {self.prog} --help)\n")
 
 
 def positive(text: str) -> int:
@@ -47,7 +59,7 @@ class TerminalConsole(Console):
 
 def complain(program: str, message: object) -> None:
     """One message on standard error."""
-    print(f"{program}: {message}", file=sys.stderr)
+    print(printable(f"{program}: {message}"), file=sys.stderr)
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,9 @@ _SCALARS = (
 """Tag, pattern and first letters of what is no string without quotes."""
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+
+
 @cache
 def _loader() -> type[yaml.SafeLoader]:
     """YAML with the scalars of version 1.2, where `no` is Norwegian and not false, and `1e-3` a number."""
@@ -174,7 +178,9 @@ def _walk(node: yaml.Node, key: Key, file: str, lines: dict[Key, int]) -> None:
     elif isinstance(node, yaml.MappingNode):
         for name, value in node.value:
             line = name.start_mark.line + 1
-            if name.tag == "tag:yaml.org,2002:merge":
+            if name.tag == _MERGE:
+                if sum(1 for _ in islice(_merged(value), _MAX_NODES + 1)) > _MAX_NODES:
+                    raise SettingsError(file, line, dotted(key), None, "`<<` brings far too many keys")
                 continue
             if not isinstance(name, yaml.ScalarNode) or name.tag != "tag:yaml.org,2002:str":
                 shown = str(name.value) if isinstance(name, yaml.ScalarNode) else "a list or mapping"
@@ -188,6 +194,17 @@ def _walk(node: yaml.Node, key: Key, file: str, lines: dict[Key, int]) -> None:
                 raise SettingsError(file, line, dotted(here), None, remedy)
             lines[here] = line
             _walk(value, here, file, lines)
+
+
+def _merged(node: yaml.Node) -> Iterator[None]:
+    """Once for each mapping and key that `<<` brings; what is merged may merge, and so grow tenfold a line."""
+    yield None
+    for part in node.value if isinstance(node, yaml.SequenceNode) else ():
+        yield from _merged(part)
+    for name, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        yield None
+        if name.tag == _MERGE:
+            yield from _merged(value)
 
 
 def _refuse_surrogates(node: yaml.Node, key: Key, file: str) -> None:

@@ -12,6 +12,7 @@ from pipelines.archives import printable
 from pipelines.inputs import is_dir, is_url, name_of, stamp
 from pipelines.recipe import Recipe
 from pipelines.records import Place
+from translation import console
 
 
 class SourceError(RuntimeError):
@@ -60,7 +61,7 @@ def whole_files(recipe: Recipe, index: int, files: Sequence[str] | None = None) 
         Piece(
             source=index,
             path=file,
-            label=printable(_label(file, recipe.folder)),
+            label=console.printable(printable(_label(file, recipe.folder))),
             stem=printable(path.relative_to(top).with_suffix("").as_posix().replace("/", ".")),
             start=0,
             end=0 if is_dir(file) else stamp(file).size,

@@ -324,6 +324,18 @@ def test_a_directory_of_something_else_is_left_alone(tiny_recipe: Path, tmp_path
     assert "thesis.tex" in result.stderr
 
 
+@pytest.mark.parametrize("content", ['{"name": "My web app"}', "[]", '{"format": 1}'])
+def test_a_manifest_of_something_else_makes_no_mix(tiny_recipe: Path, tmp_path: Path, content: str) -> None:
+    (tmp_path / "manifest.json").write_text(content, encoding="utf-8")
+    (tmp_path / "README.md").write_text("my app", encoding="utf-8")
+    for overwrite in ([], ["--overwrite"]):
+        result = run("run", tiny_recipe, "--output", tmp_path, *overwrite)
+        assert result.returncode == 2
+        assert "holds files of something else (manifest.json is none of a mix)" in result.stderr
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == "my app"
+    assert (tmp_path / "manifest.json").read_text(encoding="utf-8") == content
+
+
 @pytest.mark.parametrize("output", ["gs:/bucket/mix", "s3://"])
 def test_a_url_that_is_none_makes_no_folder(
     tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from pipelines.manifest import Manifest, Signature, merge_counts, write_manifest
 from pipelines.report.tallies import DamagedMix
-from pipelines.show import LONGEST_TEXT, printable, show, spread
+from pipelines.show import LONGEST_TEXT, show, spread
 from pipelines.sink import ShardFile
 from translation.filters import NO_SCORES
 from translation.row import ROW_SCORES, row_schema
@@ -325,10 +325,6 @@ def test_texts_neither_steer_the_terminal_nor_are_taken_for_markup(tmp_path: Pat
     assert "\x1b" not in text
     assert "(100,000 characters)" in text
     assert text.count("x") < LONGEST_TEXT + 100
-
-
-def test_text_stays_as_it_is() -> None:
-    assert printable("पैकेज\u200d 网 🎉\nline") == "पैकेज\u200d 网 🎉\nline"
 
 
 CODES = st.from_regex(r"[a-z]{3}_Latn", fullmatch=True)

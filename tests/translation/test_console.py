@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from translation.console import FAILED, exit_with
+from translation.console import FAILED, CommandParser, complain, exit_with, printable
 
 
 def test_an_error_of_a_file_that_nobody_expected_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,3 +73,12 @@ def test_letters_that_the_terminal_lacks_are_escapes() -> None:
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "gr\\xf6\\xdfe\n")
+
+
+def test_what_steers_a_terminal_is_shown_and_text_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    complain("program", "no\x1b[31mdir\x9b \u202etxt.exe")
+    assert capsys.readouterr().err == "program: no\\x1b[31mdir\\x9b \\u202etxt.exe\n"
+    with pytest.raises(SystemExit):
+        CommandParser(prog="program").parse_args(["\x1b[31m"])
+    assert "\x1b" not in capsys.readouterr().err
+    assert printable("पैकेज\u200d 网 🎉\nline") == "पैकेज\u200d 网 🎉\nline"

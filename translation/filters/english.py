@@ -18,7 +18,8 @@ from types import MappingProxyType
 import regex
 
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:'(?:s|t|re|ve|ll|d|m)\b)?")
-_NUMERAL = regex.compile(r"\p{Nd}+(?:[.,]\p{Nd}+)+")
+# A run of digits is looked at once, not from each of its digits on.
+_NUMERAL = regex.compile(r"(?<!\p{Nd})\p{Nd}++(?:[.,]\p{Nd}++)+")
 _ARTICLES = frozenset({"a", "an", "the"})
 
 

@@ -159,3 +159,9 @@ def test_short_sources_get_one_column_longer_ones_the_other() -> None:
     assert np.isnan(chrf[[0, 2, 3]]).all()
     assert is_short("the three red dogs")
     assert not is_short("three red dogs run")
+
+
+def test_a_long_number_is_one_word_and_read_once() -> None:
+    # Minutes, were each of its digits looked at from all before it.
+    assert words("1" * 100_000) == ("1" * 100_000,)
+    assert words("1,000.5 men and 3.5") == ("1000.5", "men", "and", "3.5")
