@@ -19,6 +19,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationC
 from training.answering import ROWS_AT_ONCE, computed_with
 from training.asking import BadPrompt, Generation, Likelihood, Request
 from training.batches import IGNORED
+from training.borders import Place, border_behind_texts, tokens_behind_texts
 from training.checkpoint_folder import checkpoint_digest, folder_of
 from training.configuration import Precision
 from training.devices import device_of
@@ -58,6 +59,18 @@ class _Choice:
     """Of the request in the portion."""
     number: int
     ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where an answer begins behind a prompt."""
+
+    place: Place
+    overlap: int = 0
+    """Last tokens of the prompt that are a part of the answer's first one: a space that ends the prompt."""
+
+
+_ALONE = _Start(Place(()))
 
 
 class GenericAnswering:
@@ -329,24 +342,48 @@ class GenericAnswering:
         return _Template.OF_TEXTS if "'type'" in rendered else _Template.OF_PARTS
 
     @cached_property
+    def _around_answer(self) -> tuple[str, str, str]:
+        """What the template puts between prompt and answer, before an answer, and behind it."""
+        asked = self._rendered(self._turns(PLACE_OF_PROMPT, ()), add_generation_prompt=True)
+        answered = self._rendered(self._turns(PLACE_OF_PROMPT, (), PLACE_OF_TARGET))
+        head, _, after = answered.partition(PLACE_OF_TARGET)
+        begun = head[len(asked) :] if head.startswith(asked) else ""
+        # Spaces are a part of the answer's first word; other texts some models say before they answer.
+        begun = "" if begun.strip(" ") else begun
+        # What follows the end of the turn, a line break, is for the next turn.
+        return asked.partition(PLACE_OF_PROMPT)[2], begun, after.strip()
+
+    def _rendered(self, turns: list[dict[str, Any]], **options: Any) -> str:
+        return str(self._processor.apply_chat_template(turns, tokenize=False, **options))
+
+    @cached_property
     def _answer_end(self) -> tuple[int, ...]:
         """Tokens after an answer: the end of its turn, or the tokenizer's end token."""
-        end = (int(self._tokenizer.eos_token_id),)
-        if self._template is _Template.NONE:
-            return end
-        turns = self._turns(PLACE_OF_PROMPT, (), PLACE_OF_TARGET)
-        rendered = self._processor.apply_chat_template(turns, tokenize=False)
-        # What follows the end of the turn, a line break, is for the next turn.
-        after = rendered.partition(PLACE_OF_TARGET)[2].rstrip()
-        return self._ids(after.strip()) if after else end
+        after = "" if self._template is _Template.NONE else self._around_answer[2]
+        return tokens_behind_texts(after, self._ids) if after else (int(self._tokenizer.eos_token_id),)
 
-    def _ids(self, text: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+    @cached_property
+    def _answer_start(self) -> _Start:
+        """Where an answer stands; without a template, and in a decoder of its own, it begins all."""
+        if self._template is _Template.NONE or not self._decoder_only:
+            return _ALONE
+        between, begun, _ = self._around_answer
+        border = border_behind_texts(between + begun, self._ids)
+        if border is None:
+            return _ALONE
+        return _Start(border.place, max(len(tokens_behind_texts(between, self._ids)) - len(border.tokens), 0))
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        encoded = self._tokenizer(list(texts), add_special_tokens=False)
+        return [list(ids) for ids in encoded["input_ids"]]
 
     @torch.inference_mode()
     def _score(self, shown: Sequence[_Shown], choices: Sequence[Sequence[str]]) -> list[list[Likelihood]]:
+        distinct = list(dict.fromkeys(text for texts in choices for text in texts))
+        tokens = self._answer_start.place.tokens(distinct, self._ids)
+        ids = dict(zip(distinct, tokens, strict=True))
         listed = [
-            _Choice(place, number, (*self._ids(text), *self._answer_end))
+            _Choice(place, number, (*ids[text], *self._answer_end))
             for place, texts in enumerate(choices)
             for number, text in enumerate(texts)
         ]
@@ -376,6 +413,7 @@ class GenericAnswering:
         """Logits and targets of sequences of prompt and answer, padded on the right as in training."""
         shape = inputs["input_ids"].shape
         present = inputs["attention_mask"].bool()
+        lengths = present.sum(1) - self._answer_start.overlap
         fillers = {"input_ids": self._tokenizer.pad_token_id}
         joined: Inputs = {}
         for name, value in inputs.items():
@@ -383,11 +421,10 @@ class GenericAnswering:
                 joined[name] = value
                 continue
             rows = []
-            for row, kept, answer in zip(value, present, said, strict=True):
+            for row, kept, length, answer in zip(value, present, lengths.tolist(), said, strict=True):
                 own = {"input_ids": answer, "attention_mask": torch.ones_like(answer)}
-                rows.append(torch.cat((row[kept], own.get(name, torch.zeros_like(answer)))))
+                rows.append(torch.cat((row[kept][:length], own.get(name, torch.zeros_like(answer)))))
             joined[name] = pad_sequence(rows, batch_first=True, padding_value=fillers.get(name, 0))
-        lengths = present.sum(1)
         width = max(len(answer) for answer in said)
         places = (lengths - 1)[:, None] + torch.arange(width, device=lengths.device)
         targets = pad_sequence(list(said), batch_first=True, padding_value=IGNORED)

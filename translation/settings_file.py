@@ -197,7 +197,7 @@ def _walk(node: yaml.Node, key: Key, file: str, lines: dict[Key, int]) -> None:
 
 
 def _merged(node: yaml.Node) -> Iterator[None]:
-    """Once for each mapping and key that `<<` brings; what is merged may merge, and so grow tenfold a line."""
+    """Once for each mapping and key that `<<` brings; what is merged may merge: ten times as much a line."""
     yield None
     for part in node.value if isinstance(node, yaml.SequenceNode) else ():
         yield from _merged(part)

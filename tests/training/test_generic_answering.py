@@ -170,6 +170,64 @@ def test_choices_score_as_their_sequences_do(make: Callable[[Path], Path], tmp_p
             assert likelihood.total == pytest.approx(forced_total(model, inputs, said), abs=2e-4)
 
 
+def llama_like(folder: Path, tokenizer: Any, template: str) -> GenericAnswering:
+    """A model with a SentencePiece tokenizer that puts a space before texts."""
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    tokenizer.image_token = "<image>"
+    size = {"height": 28, "width": 28}
+    pictures = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=size)
+    processor = LlavaProcessor(
+        pictures,
+        tokenizer,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=template,
+    )
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(**VISION),
+        text_config=tiny.text_config("llama", len(tokenizer)),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+    )
+    write(folder, LlavaForConditionalGeneration(config), processor)
+    return GenericAnswering.load(folder, device="cpu")
+
+
+CONTENT = "{% for c in m.content %}{% if c.type == 'text' %}{{ c.text }}{% endif %}{% endfor %}"
+SPLIT = "{% for m in messages %}{% if m.role == 'user' %}USER{% else %}ANSWER{% endif %}{% endfor %}ASK"
+
+
+@pytest.mark.parametrize(
+    ("user", "ask", "answer"),
+    [
+        ("<s>[INST] {} [/INST]", "", "{}</s>"),
+        ("<s>[INST] {} [/INST]", "", " {}</s>"),
+        ("<s>USER: {}", " ASSISTANT:", " ASSISTANT: {}</s>"),
+        ("<s>USER: {}", " ASSISTANT: ", " ASSISTANT: {}</s>"),
+        ("<s><|user|>\n{}</s>\n", "<|assistant|>\n", "<|assistant|>\n{}</s>\n"),
+    ],
+)
+def test_choices_have_the_tokens_of_the_whole_conversation(
+    user: str, ask: str, answer: str, llama_tokenizer: Any, tmp_path: Path
+) -> None:
+    template = SPLIT.replace("USER", user.replace("{}", CONTENT)).replace(
+        "ASK", f"{{% if add_generation_prompt %}}{ask}{{% endif %}}"
+    )
+    model = llama_like(tmp_path, llama_tokenizer, template.replace("ANSWER", answer.replace("{}", CONTENT)))
+    choices = ["Ein Hund im Gras.", "A dog", "草地"]
+    (scores,) = model.choice_scores([request("What is there?")], [choices])
+    assert isinstance(scores, list)
+    for choice, likelihood in zip(choices, scores, strict=True):
+        whole = f"{user.format('What is there?')}{answer.format(choice)}".rstrip()
+        ids = model._tokenizer(whole, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            logits = model._model(input_ids=ids).logits[0, :-1].log_softmax(-1)
+        said = ids[0, 1:]
+        each = logits[range(len(said)), said].double()
+        assert likelihood.total == pytest.approx(float(each[-likelihood.tokens :].sum()), abs=2e-4)
+        assert model._tokenizer.decode(said[-likelihood.tokens :]).split("</s>")[0].strip() == choice
+
+
 def shown(asked: Request) -> _Shown:
     pictures = [Image.fromarray(decode(one, PictureSettings()).numpy()) for one in asked.pictures]
     return _Shown(asked.prompt, tuple(pictures))
