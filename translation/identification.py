@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import regex
 
+from translation.fasttext_file import check_model
 from translation.languages import Language, languages, resolve
 
 if TYPE_CHECKING:
@@ -340,6 +341,7 @@ class _FastText:
                 f"language identification with {path.name} needs `pip install fasttext-predict` ({error})"
             ) from error
         try:
+            check_model(path)
             self.model: fasttext.FastText._FastText = fasttext.load_model(str(path))
             self._labels, _ = self.model.predict("the", -1, -1.0)
         except (ValueError, RuntimeError) as error:
