@@ -120,13 +120,14 @@ def _front_matter(manifest: Manifest, name: str, licences: Mapping[str, str]) ->
         splits = {file.split for file in manifest.files if file.accepted and file.language == code}
         configs.append({"config_name": code, "data_files": _data_files(code, splits)})
     tags = [languages()[code].bcp47 for code in present if code in languages()]
+    several = len(present) > 1 or _asks_in_more_languages(manifest)
     sources = [str(source["name"]) for source in manifest.recipe.get("sources", ())]
     front = {
         "pretty_name": name,
         # The hub knows languages without their script.
         "language": sorted({tag.split("-")[0] for tag in tags}),
         "language_details": sorted(tags),
-        "multilinguality": ["multilingual", "translation"] if len(present) > 1 else ["monolingual"],
+        "multilinguality": ["multilingual", "translation"] if several else ["monolingual"],
         "annotations_creators": ["machine-generated"],
         "language_creators": ["found", "machine-generated"],
         **_licence(licences),
@@ -175,9 +176,23 @@ def _introduction(manifest: Manifest) -> str:
     return (
         f"Images with prompts and target texts in {counted(len(accepted), 'language')}: "
         f"{counted(manifest.accepted, 'row')}{share}. English image-text data was spread over the languages, "
-        "translated by machine, and filtered. Every row keeps the English it came from, its scores and its "
-        "verdict."
+        f"translated by machine, and filtered.{_of_questions(manifest)} Every row keeps the English it "
+        "came from, its scores and its verdict."
     )
+
+
+def _of_questions(manifest: Manifest) -> str:
+    """That rows with English answers have questions in other languages, if there may be such."""
+    if not _asks_in_more_languages(manifest):
+        return ""
+    return (
+        " Rows count by the language of their target; some with English answers have questions in other "
+        "languages (`prompt_language`)."
+    )
+
+
+def _asks_in_more_languages(manifest: Manifest) -> bool:
+    return any(source.get("english_answers") for source in manifest.recipe.get("sources", ()))
 
 
 def _loading(manifest: Manifest) -> str:

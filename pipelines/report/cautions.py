@@ -72,7 +72,14 @@ def cautions(content: Content) -> Iterator[Caution]:
 
 
 def _of_languages(languages: Sequence[LanguageContent]) -> Iterator[Caution]:
-    unknown = [one for one in languages if NOT_IN_MODEL in one.counts.reasons]
+    lacking = [one for one in languages if NOT_IN_MODEL in one.counts.reasons]
+    for english in (one for one in lacking if one.code == ENGLISH):
+        yield Caution(
+            "Questions in languages that are not in the model.",
+            f"{counted(english.counts.reasons[NOT_IN_MODEL], 'row')} with English answers "
+            "(`english_answers`) were rejected, their questions untranslated.",
+        )
+    unknown = [one for one in lacking if one.code != ENGLISH]
     if unknown:
         yield Caution(
             f"{counted(len(unknown), 'language')} not in the model.",

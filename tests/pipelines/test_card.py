@@ -220,6 +220,15 @@ def test_counts_signature_and_licences_stand_in_the_text() -> None:
     assert "10 rows (40% of them English)" in card
 
 
+def test_questions_of_rows_with_english_answers_are_spoken_of() -> None:
+    manifest = manifest_of((("data", "eng_Latn", "train", 4),))
+    assert front_matter(dataset_card(manifest, named("mix"), {}))["multilinguality"] == ["monolingual"]
+    recipe = {**manifest.recipe, "sources": [{"name": "gqa", "english_answers": 1.0}]}
+    card = dataset_card(replace(manifest, recipe=recipe), named("mix"), {})
+    assert front_matter(card)["multilinguality"] == ["multilingual", "translation"]
+    assert "some with English answers have questions in other languages" in card
+
+
 def test_every_configuration_loads(mix: Path, load_dataset: Any) -> None:
     for config in front_matter((mix / "README.md").read_text(encoding="utf-8"))["configs"]:
         assert sum(map(len, load_dataset(str(mix), config["config_name"]).values())) > 0

@@ -49,6 +49,14 @@ def test_languages_that_the_model_does_not_know(tmp_path: Path) -> None:
     assert "without accepted rows" not in text, "it is said once"
 
 
+def test_questions_that_the_model_does_not_know_are_not_rows_of_english(tmp_path: Path) -> None:
+    reason = "language: the model 'nllb' was not trained on Yiddish"
+    text = told(tmp_path, [*EVEN, rejected("eng_Latn", 100, reason=reason)])
+    assert "Questions in languages that are not in the model." in text
+    assert "1 row with English answers" in text
+    assert "language not in the model" not in text
+
+
 def test_languages_without_accepted_rows(tmp_path: Path) -> None:
     text = told(tmp_path, [*EVEN, rejected("zul_Latn", 0)])
     assert "1 language without accepted rows." in text
