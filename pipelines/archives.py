@@ -143,7 +143,8 @@ def tar_members(path: str | os.PathLike[str]) -> Iterator[Member]:
             position = tar.offset
 
 
-_DAMAGE = (tarfile.TarError, ValueError, OverflowError, IndexError)
+_DAMAGE = (tarfile.TarError, ValueError, OverflowError, IndexError, RecursionError)
+"""What `tarfile` raises; the last one where one header stands before another, thousands of times."""
 
 
 def _member(info: tarfile.TarInfo, position: int) -> Member | None:

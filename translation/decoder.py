@@ -349,7 +349,7 @@ def _load(
             # cuBLAS and the kernels are looked up at first use, so that only a use tells whether they work.
             on_gpu.translate_batch([[END]] * devices, beam_size=1, max_decoding_length=1, max_batch_size=1)
             return on_gpu, "cuda"
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, IndexError) as error:
             reason = f"{directory}: CTranslate2 cannot run the model on the GPU: {error}"
             if CUBLAS in str(error):
                 reason += "; `pip install nvidia-cublas-cu12` brings that library"
@@ -358,7 +358,7 @@ def _load(
             warnings.warn(f"{reason}; going on with the CPU", RuntimeWarning, stacklevel=3)
     try:
         return translator("cpu", compute_type or "default"), "cpu"
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, IndexError) as error:
         raise ModelError(f"{directory}: CTranslate2 cannot load the model: {error}") from error
 
 

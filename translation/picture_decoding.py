@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,14 @@ data."""
 
 BROKEN = "broken"
 """`reason` of what cannot be decoded although its format and size are right."""
+
+
+MAX_SCANS = 100
+"""Of a JPEG. Progressive ones have about ten; each passes over the whole picture, whatever it adds."""
+
+_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
+"""What begins a part of a JPEG; within a scan these are the bytes that no data has."""
+_SCAN, _END = b"\xda", b"\xd9"
 
 
 class Undecodable(ValueError):
@@ -38,9 +47,11 @@ def opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             width, height = picture.size
             if width * height <= max_pixels:
+                if picture.format == "JPEG":
+                    _refuse_many_scans(data)
                 yield picture
                 return
-    except MemoryError:
+    except (MemoryError, Undecodable):
         raise
     except UnidentifiedImageError as error:
         detail = f"{len(data):,} bytes starting {data[:8].hex(' ')}; known: {', '.join(FORMATS)}"
@@ -52,6 +63,16 @@ def opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
         raise Undecodable(BROKEN, f"{type(error).__name__}: {error}") from error
     found = f"{width} x {height} = {width * height:,}"
     raise Undecodable("too many pixels", f"{found}, at most {max_pixels:,}")
+
+
+def _refuse_many_scans(data: bytes) -> None:
+    scans, position = 0, 2
+    while (found := _MARKER.search(data, position)) is not None and found[1] != _END:
+        scans += found[1] == _SCAN
+        if scans > MAX_SCANS:
+            raise Undecodable(BROKEN, f"more than {MAX_SCANS} scans")
+        # What it says of itself, which may hold anything: a small picture, say.
+        position = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
 
 
 def upright(picture: Image.Image) -> Image.Image:

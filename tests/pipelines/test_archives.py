@@ -353,3 +353,13 @@ def test_forked_processes_do_not_disturb_each_other(tmp_path: Path) -> None:
             os._exit(0 if good else 1)
         children.append(child)
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_tar_of_headers_before_headers_is_damaged(tmp_path: Path, kind: bytes) -> None:
+    header = tarfile.TarInfo("x")
+    header.type = kind
+    path = tmp_path / "chain.tar"
+    path.write_bytes(header.tobuf(tarfile.USTAR_FORMAT) * 3_000 + bytes(1024))
+    with pytest.raises(BadArchive, match="damaged"):
+        list(tar_members(str(path)))

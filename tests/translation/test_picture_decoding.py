@@ -7,7 +7,15 @@ import pytest
 from PIL import Image
 
 from tests.pictures import encoded
-from translation.picture_decoding import FORMATS, Undecodable, eight_bits, opened, over_white, upright
+from translation.picture_decoding import (
+    FORMATS,
+    MAX_SCANS,
+    Undecodable,
+    eight_bits,
+    opened,
+    over_white,
+    upright,
+)
 
 
 def decode(data: bytes, max_pixels: int = 10_000) -> Image.Image:
@@ -35,6 +43,18 @@ def test_what_cannot_be_decoded_has_a_reason(data: bytes, reason: str, detail: s
         decode(data)
     assert caught.value.reason == reason
     assert detail in caught.value.detail
+
+
+def test_a_jpeg_of_endless_scans_is_broken() -> None:
+    data = encoded(Image.effect_noise((40, 30), 90).convert("RGB"), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    within, beyond = (data[:-2] + data[last:-2] * more + data[-2:] for more in (MAX_SCANS - 10, MAX_SCANS))
+    assert decode(within).size == (40, 30)
+    with pytest.raises(Undecodable) as caught:
+        decode(beyond)
+    assert caught.value.args == ("broken", "more than 100 scans")
+    # What stands behind the picture, as a phone's film does, is none of its scans.
+    assert decode(data + b"\xff\xda\x00\x02" * 2 * MAX_SCANS).size == (40, 30)
 
 
 def test_sixteen_bits_become_the_upper_eight() -> None:
