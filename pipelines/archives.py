@@ -18,6 +18,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from pipelines.inputs import BLOCK, RemoteFile, Stamp, is_url, open_input, read_range, recent_stamp
+from translation.surrogates import without_halves
 
 OPEN_ZIPS = 64
 """Zip files whose lists of members a process keeps; opening one anew reads its list again."""
@@ -148,21 +149,16 @@ _DAMAGE = (tarfile.TarError, ValueError, OverflowError, IndexError, RecursionErr
 
 
 def _member(info: tarfile.TarInfo, position: int) -> Member | None:
-    name = printable(info.name)
+    name = without_halves(info.name)
     if info.isreg():
         return Member(name, position, info.offset_data, info.size, sparse=info.issparse())
     if info.islnk():
-        return Member(name, position, info.offset_data, 0, link=printable(info.linkname))
+        return Member(name, position, info.offset_data, 0, link=without_halves(info.linkname))
     if info.issym():
         # A symbolic link is relative to its folder, a hard link to the whole archive.
-        target = posixpath.join(posixpath.dirname(name), printable(info.linkname))
+        target = posixpath.join(posixpath.dirname(name), without_halves(info.linkname))
         return Member(name, position, info.offset_data, 0, link=target)
     return None
-
-
-def printable(name: str) -> str:
-    """A file's name, which need not be UTF-8, as text that can be written."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _at_end_mark(file: _HeaderFile | _DistantHeaderFile, position: int) -> bool:

@@ -14,6 +14,7 @@ from translation.languages import ENGLISH
 from translation.model import model_directory
 from translation.pair_table import COLUMNS, Cells, PairError, pair_rows, text_pairs
 from translation.row import ACCEPT, REJECT
+from translation.surrogates import without_halves
 from translation.translations import Request
 
 CHUNK = 2000
@@ -84,7 +85,7 @@ def _score_chunk(
     for line, row in chunk:
         result: dict[str, Any] = {column: row.get(column) for column in COLUMNS}
         if line in problems:
-            result = {column: _printable(text) for column, text in result.items()}
+            result = {column: text and without_halves(text) for column, text in result.items()}
             reason = f"input: {problems[line]} (line {line})"
             yield result | {"back_translation": None, "scores": None, "verdict": REJECT, "reason": reason}
             continue
@@ -97,10 +98,6 @@ def _score_chunk(
             "verdict": ACCEPT if decision.accepted else REJECT,
             "reason": decision.reason,
         }
-
-
-def _printable(text: str | None) -> str | None:
-    return None if text is None else text.encode("utf-8", errors="backslashreplace").decode()
 
 
 def _with_round_trip(pairs: dict[int, TextPair], engine: Engine, round_trip: str) -> dict[int, TextPair]:

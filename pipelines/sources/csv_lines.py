@@ -19,7 +19,7 @@ from pipelines.recipe_sources import CsvSource
 from pipelines.records import Record
 from pipelines.sources.lines import json_text, opened, plain_files
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import RecordReader, check_columns, picture_of_cell, reject, required_columns
+from pipelines.sources.records import RecordReader, check_columns, columns_of_table, picture_of_cell, reject
 from pipelines.sources.values import MAX_TEXT
 
 MAX_RECORD = 10 * MAX_TEXT
@@ -73,10 +73,7 @@ def _check_header(recipe: Recipe, index: int, source: CsvSource, piece: Piece) -
     elif any("://" in name or len(name) > LONG_NAME for name in header):
         hint = "; the first line must name the columns, is it a record? Put one with the names before it"
     check_columns(recipe, index, source, header, piece.label, hint)
-    required: dict[tuple[str | int, ...], str] = {
-        ("columns", role): column for role, column in required_columns(source).items()
-    }
-    for place, column in {**required, **source.looked_up}.items():
+    for place, column in columns_of_table(source).items():
         if header.count(column) > 1:
             remedy = f"{piece.label} has {header.count(column)} columns `{column}`; rename all but one"
             raise recipe.error(("sources", index, *place), remedy)

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pipelines.archives import printable
 from pipelines.inputs import is_dir, is_url, name_of, stamp
 from pipelines.recipe import Recipe
 from pipelines.records import Place
-from translation import console
+from translation.console import printable
+from translation.surrogates import without_halves
 
 
 class SourceError(RuntimeError):
@@ -61,8 +61,8 @@ def whole_files(recipe: Recipe, index: int, files: Sequence[str] | None = None) 
         Piece(
             source=index,
             path=file,
-            label=console.printable(printable(_label(file, recipe.folder))),
-            stem=printable(path.relative_to(top).with_suffix("").as_posix().replace("/", ".")),
+            label=printable(without_halves(_label(file, recipe.folder))),
+            stem=without_halves(path.relative_to(top).with_suffix("").as_posix().replace("/", ".")),
             start=0,
             end=0 if is_dir(file) else stamp(file).size,
         )

@@ -30,6 +30,7 @@ from pipelines.sources.values import (
     identifier,
     kind,
 )
+from translation.surrogates import without_halves
 
 MAX_RECORD = 2_000
 """Characters of a raw record that a reject keeps."""
@@ -81,7 +82,7 @@ def reject(
     image_id: str | None = None,
 ) -> Reject:
     """The reject of a record or of one of its texts; `place` names file and position."""
-    kept = record[:MAX_RECORD].encode(errors="backslashreplace").decode()[:MAX_RECORD]
+    kept = without_halves(record[:MAX_RECORD])[:MAX_RECORD]
     return Reject(source, source_id, task, f"source: {place}: {reason}", kept, image_id)
 
 
@@ -102,6 +103,14 @@ def required_columns(source: RecordSource) -> dict[str, str]:
     return required
 
 
+def columns_of_table(source: RecordSource) -> Mapping[tuple[str | int, ...], str]:
+    """All columns that a table must have, empty or not: key of the source -> column."""
+    required: dict[tuple[str | int, ...], str] = {
+        ("columns", role): column for role, column in required_columns(source).items()
+    }
+    return {**required, **source.looked_up}
+
+
 def check_columns(
     recipe: Recipe, index: int, source: RecordSource, there: Sequence[str], label: str, hint: str = ""
 ) -> None:
@@ -110,10 +119,7 @@ def check_columns(
     Raises:
         SettingsError: one is missing; names those that are there, and then the hint.
     """
-    required: dict[tuple[str | int, ...], str] = {
-        ("columns", role): column for role, column in required_columns(source).items()
-    }
-    for key, column in {**required, **source.looked_up}.items():
+    for key, column in columns_of_table(source).items():
         if column not in there:
             remedy = f"{label} has no column `{column}`; it has {_names(there)}{hint}"
             raise recipe.error(("sources", index, *key), remedy)

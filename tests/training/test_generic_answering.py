@@ -74,15 +74,10 @@ def write(folder: Path, model: Any, processor: Any) -> Path:
     return folder
 
 
-def llava(
-    folder: Path, template: str | None = TEMPLATE.replace("PICTURE", "<image>"), own: str | None = None
-) -> Path:
-    """With a template of the processor, and one of the tokenizer."""
-    tokenizer = tokenizer_with("<image>")
-    tokenizer.chat_template = own
-    tokenizer.image_token = "<image>"
+def llava_processor(tokenizer: Any, template: str | None) -> LlavaProcessor:
+    """Of pictures of 28 x 28 points."""
     size = {"height": 28, "width": 28}
-    processor = LlavaProcessor(
+    return LlavaProcessor(
         CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=size),
         tokenizer,
         patch_size=14,
@@ -90,6 +85,16 @@ def llava(
         num_additional_image_tokens=1,
         chat_template=template,
     )
+
+
+def llava(
+    folder: Path, template: str | None = TEMPLATE.replace("PICTURE", "<image>"), own: str | None = None
+) -> Path:
+    """With a template of the processor, and one of the tokenizer."""
+    tokenizer = tokenizer_with("<image>")
+    tokenizer.chat_template = own
+    tokenizer.image_token = "<image>"
+    processor = llava_processor(tokenizer, template)
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(**VISION),
         text_config=tiny.text_config("llama"),
@@ -174,16 +179,7 @@ def llama_like(folder: Path, tokenizer: Any, template: str) -> GenericAnswering:
     """A model with a SentencePiece tokenizer that puts a space before texts."""
     tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
     tokenizer.image_token = "<image>"
-    size = {"height": 28, "width": 28}
-    pictures = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=size)
-    processor = LlavaProcessor(
-        pictures,
-        tokenizer,
-        patch_size=14,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=template,
-    )
+    processor = llava_processor(tokenizer, template)
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(**VISION),
         text_config=tiny.text_config("llama", len(tokenizer)),
