@@ -56,7 +56,8 @@ _FRAGMENT = re.compile(
     rf"|offset=(?P<offset>[0-9]+)&size=(?P<size>[0-9]+)|member=(?P<member>{_QUOTED})|url=(?P<url>{_QUOTED}))\Z"
 )
 
-_INSIDE = "/./"
+INSIDE = "/./"
+"""In a locator, behind the folder that links must not lead out of."""
 
 # COCO's and VQAv2's pictures go by several names: COCO_train2014_000000391895.jpg, 000000391895.jpg.
 _COCO_NAME = re.compile(r"(?:.*/)?(?:COCO_(?:train|val|test)\d{4}_)?(\d{12})(?:\.[^./]*)?", re.ASCII)
@@ -97,7 +98,7 @@ def folder_locator(folder: str, relative: str) -> str:
         folder: absolute and normalised, as `os.path.abspath` makes it, or a URL.
         relative: as `relative_image_path` returns it.
     """
-    return file_locator(f"{folder}{_INSIDE}{relative}")
+    return file_locator(f"{folder}{INSIDE}{relative}")
 
 
 def tar_locator(path: str, offset: int, size: int) -> str:
@@ -117,7 +118,7 @@ def url_locator(cache: str, url: str) -> str:
 
 def plain_path(locator: str) -> str:
     """The path that a row names in a mix without pictures: without the mark of where its folder ends."""
-    return locator.replace(_INSIDE, "/", 1)
+    return locator.replace(INSIDE, "/", 1)
 
 
 def picture_name(locator: str) -> str:
@@ -240,7 +241,7 @@ def spellings(path: str) -> Iterator[str]:
     """The path as it is written, then with accents composed and apart: macOS once stored them apart."""
     yield path
     if not path.isascii():
-        folder, mark, relative = path.partition(_INSIDE)
+        folder, mark, relative = path.partition(INSIDE)
         if not mark:
             folder, mark, relative = path.rpartition("/")
         for form in ("NFC", "NFD"):
@@ -249,7 +250,7 @@ def spellings(path: str) -> Iterator[str]:
 
 def _inside(path: str, name: str) -> str:
     """Where the file is after links were followed. Raises `BadImage` where one leads out of the folder."""
-    folder, mark, _ = path.partition(_INSIDE)
+    folder, mark, _ = path.partition(INSIDE)
     if not mark:
         return path
     real = os.path.realpath(path)

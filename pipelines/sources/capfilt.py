@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import repeat
 
 from pipelines.examples import Reject
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import CapfiltSource
-from pipelines.records import Captioned, Picture, Record
+from pipelines.records import Captioned, Picture, Place, Record
+from pipelines.sources.columns import Odd, caption_texts, only_texts
+from pipelines.sources.json_lines import Columns, Together
 from pipelines.sources.lines import opened, rejected
-from pipelines.sources.lists import list_objects, pieces_and_firsts
-from pipelines.sources.pictures import picture_store
+from pipelines.sources.lists import list_objects_together, pieces_and_firsts
+from pipelines.sources.pictures import each_picture, picture_store
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import Unusable, pictures_at_urls
+from pipelines.sources.records import Unusable, pictures_at_urls, with_odd
 from pipelines.sources.values import MAX_ID, BadRecord, caption_text, cell, kind, shown
 
 
@@ -44,29 +48,51 @@ def read(recipe: Recipe, source: CapfiltSource, piece: Piece) -> Iterator[Record
 
     Records have no ids; theirs are made of picture and caption, so that a part of the file has the same ones.
     """
-    column, picture = _pictures(recipe, source)
+    column, picture, pictures = _pictures(recipe, source)
+
+    def read_one(position: int, value: dict[str, object] | Reject) -> Record | Reject:
+        if isinstance(value, Reject):
+            return value
+        place = piece.place("byte", position)
+        try:
+            said = cell(value, "caption")
+            captions = (caption_text(said, "caption"),) if isinstance(said, str) else _captions(said)
+            name = cell(value, column)
+            if not isinstance(name, str):
+                raise BadRecord(f"`{column}` is {kind(name)}, must be text")
+            found = picture(name)
+            if not _makes_ids(found):
+                raise BadRecord(
+                    f"`{column}` is {shown(name)}; ids are made of it: at most {MAX_ID - 20} printable "
+                    "characters"
+                )
+            return Captioned(place, found, tuple([(_id(found, one), one) for one in captions]))
+        except Unusable as error:
+            return rejected(source, place, value, "id", error)
+
     with opened(piece) as file:
-        for position, _, value in list_objects(source, piece, file):
-            if isinstance(value, Reject):
-                yield value
+        for item in list_objects_together(source, piece, file, Columns(("caption", column))):
+            if isinstance(item, tuple):
+                yield read_one(item[0], item[2])
                 continue
-            place = piece.place("byte", position)
-            try:
-                said = cell(value, "caption")
-                # Nearly all records have one.
-                captions = (caption_text(said, "caption"),) if isinstance(said, str) else _captions(said)
-                name = cell(value, column)
-                if not isinstance(name, str):
-                    raise BadRecord(f"`{column}` is {kind(name)}, must be text")
-                found = picture(name)
-                if len(found.image_id) > MAX_ID - 13 or not found.image_id.isprintable():
-                    raise BadRecord(
-                        f"`{column}` is {shown(name)}; ids are made of it: at most {MAX_ID - 20} printable "
-                        "characters"
-                    )
-                yield Captioned(place, found, tuple([(_id(found, one), one) for one in captions]))
-            except Unusable as error:
-                yield rejected(source, place, value, "id", error)
+            odd: Odd = set()
+            captions, names = caption_texts(item.columns[0], odd), only_texts(item.columns[1], odd)
+            found = pictures(names, odd)
+            if not all(map(_makes_ids, found)):
+                odd.update(at for at, one in enumerate(found) if not _makes_ids(one))
+            places = map(Place, repeat(piece.label), repeat("byte"), item.positions, repeat(piece.stem))
+            ids = map(_id, found, captions)
+            records = list(map(Captioned, places, found, zip(zip(ids, captions, strict=True), strict=True)))
+
+            def alone(at: int, together: Together = item) -> tuple[Record | Reject]:
+                return (read_one(together.positions[at], together.record(at)),)
+
+            yield from with_odd(records, odd, alone)
+
+
+def _makes_ids(picture: Picture) -> bool:
+    """Whether ids can be made of that of a picture."""
+    return len(picture.image_id) <= MAX_ID - 13 and picture.image_id.isprintable()
 
 
 def _captions(value: object) -> tuple[str, ...]:
@@ -82,8 +108,12 @@ def _id(picture: Picture, caption: str) -> str:
     return f"{picture.image_id}-{hashlib.blake2b(caption.encode(), digest_size=6).hexdigest()}"
 
 
-def _pictures(recipe: Recipe, source: CapfiltSource) -> tuple[str, Callable[[str], Picture]]:
-    """The key of a record that names its picture, and what finds that."""
+def _pictures(
+    recipe: Recipe, source: CapfiltSource
+) -> tuple[str, Callable[[str], Picture], Callable[[Sequence[str], Odd], Sequence[Picture]]]:
+    """The key of a record that names its picture, and what finds that and those of many."""
     if source.images is not None:
-        return "image", picture_store(recipe.source_path(source.images)).picture
-    return "url", pictures_at_urls(recipe)
+        store = picture_store(recipe.source_path(source.images))
+        return "image", store.picture, store.pictures
+    picture = pictures_at_urls(recipe)
+    return "url", picture, partial(each_picture, picture)

@@ -9,8 +9,16 @@ from pipelines.examples import Reject
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import CocoSource
 from pipelines.records import Captioned, Picture, Place, Record
+from pipelines.sources.columns import Odd, caption_texts, identifiers
+from pipelines.sources.json_lines import Columns, Together
 from pipelines.sources.lines import json_text, opened, rejected
-from pipelines.sources.lists import check_list, first_objects, list_objects, list_pieces
+from pipelines.sources.lists import (
+    check_list,
+    first_objects,
+    list_objects,
+    list_objects_together,
+    list_pieces,
+)
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece
 from pipelines.sources.records import Unusable, fault, reject
@@ -22,7 +30,7 @@ SPLITS = ("train", "restval", "val", "test")
 _PROBES = 20
 """Records at the start of the list `images` of which one must tell the layout."""
 
-_ID_TYPES = (int, str)
+_ID_TYPES = frozenset({int, str})
 """Of pictures' ids; a boolean, which equals a number, is none."""
 
 
@@ -72,23 +80,28 @@ def _official(
     source: CocoSource, store: PictureStore, piece: Piece, file: BinaryIO
 ) -> Iterator[Record | Reject]:
     names: dict[object, object] = {}
-    for position, _, value in list_objects(source, piece, file, "images"):
-        if isinstance(value, Reject):
-            yield value
-        elif type(value.get("id")) in _ID_TYPES:
-            name = names.setdefault(value["id"], value.get("file_name"))
-            if name != value.get("file_name"):
-                told = f"a second picture with the id {value['id']}, {shown(value.get('file_name'))}"
-                error = BadRecord(f"{told}; {shown(name)} is the first")
-                yield rejected(source, piece.place("byte", position), value, "id", error)
-        else:
-            error = BadRecord(f"image with the id {shown(value.get('id'))}, must be a whole number")
-            yield rejected(source, piece.place("byte", position), value, "id", error)
-    groups: dict[object, _Captions] = {}
-    for position, _, value in list_objects(source, piece, file, "annotations"):
-        if isinstance(value, Reject):
-            yield value
+    columns = Columns(("id", "file_name"))
+    for item in list_objects_together(source, piece, file, columns, "images"):
+        if isinstance(item, Together):
+            ids, files = item.columns
+            new = dict(zip(ids, files, strict=True)) if set(map(type, ids)) <= _ID_TYPES else {}
+            if len(new) == len(ids) and names.keys().isdisjoint(new):
+                names.update(new)
+                continue
+            images = [(position, item.record(at)) for at, position in enumerate(item.positions)]
+        elif isinstance(item[2], Reject):
+            yield item[2]
             continue
+        else:
+            images = [(item[0], item[2])]
+        for position, value in images:
+            try:
+                _add_name(names, value)
+            except BadRecord as error:
+                yield rejected(source, piece.place("byte", position), value, "id", error)
+    groups: dict[object, _Captions] = {}
+
+    def add(position: int, value: dict[str, object]) -> tuple[Reject, ...]:
         try:
             source_id = identifier(cell(value, "id"), "id")
             text = caption_text(cell(value, "caption"), "caption")
@@ -100,11 +113,41 @@ def _official(
                 group = groups[image] = _Captions(position, _picture(store, names[image], "file_name"))
             group.captions.append((source_id, text))
         except Unusable as error:
-            yield rejected(source, piece.place("byte", position), value, "id", error)
+            return (rejected(source, piece.place("byte", position), value, "id", error),)
+        return ()
+
+    columns = Columns(("id", "caption", "image_id"))
+    for item in list_objects_together(source, piece, file, columns, "annotations"):
+        if isinstance(item, Together):
+            odd: Odd = set()
+            numbers, texts, images_of = item.columns
+            captions = zip(identifiers(numbers, odd), caption_texts(texts, odd), strict=True)
+            usual = set(map(type, images_of)) <= _ID_TYPES
+            for at, (image, caption) in enumerate(zip(images_of, captions, strict=True)):
+                known = groups.get(image) if usual else None
+                if known is None or at in odd:
+                    # The first of its picture, or one that is to be looked at.
+                    yield from add(item.positions[at], item.record(at))
+                else:
+                    known.captions.append(caption)
+        elif isinstance(item[2], Reject):
+            yield item[2]
+        else:
+            yield from add(item[0], item[2])
     # What is done with needs no memory any more.
     for image in list(groups):
         group = groups.pop(image)
         yield Captioned(piece.place("byte", group.position), group.picture, tuple(group.captions))
+
+
+def _add_name(names: dict[object, object], value: dict[str, object]) -> None:
+    """Takes up a picture's file name. Raises `BadRecord` where it has another one, or no id."""
+    if type(value.get("id")) not in _ID_TYPES:
+        raise BadRecord(f"image with the id {shown(value.get('id'))}, must be a whole number")
+    name = names.setdefault(value["id"], value.get("file_name"))
+    if name != value.get("file_name"):
+        told = f"a second picture with the id {value['id']}, {shown(value.get('file_name'))}"
+        raise BadRecord(f"{told}; {shown(name)} is the first")
 
 
 class _Captions:

@@ -19,7 +19,7 @@ from pipelines.recipe_sources import CsvSource
 from pipelines.records import Record
 from pipelines.sources.lines import json_text, opened, plain_files
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import RecordReader, check_columns, columns_of_table, picture_of_cell, reject
+from pipelines.sources.records import PictureCells, RecordReader, check_columns, columns_of_table, reject
 from pipelines.sources.values import MAX_TEXT
 
 MAX_RECORD = 10 * MAX_TEXT
@@ -81,7 +81,7 @@ def _check_header(recipe: Recipe, index: int, source: CsvSource, piece: Piece) -
 
 def read(recipe: Recipe, source: CsvSource, piece: Piece) -> Iterator[Record | Reject | LeftOut]:
     """The records and rejects of the file; empty cells are null, but for those of texts."""
-    reader = RecordReader(source, picture_of_cell(recipe, source, piece))
+    reader = RecordReader(source, PictureCells(recipe, source, piece).one)
     texts = set(source.text_columns)
     with opened(piece) as file:
         rows = _rows(file, piece)

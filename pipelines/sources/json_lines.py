@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from operator import attrgetter
+from typing import Any, BinaryIO
 
+import msgspec
+import numpy as np
 import orjson
 
 MAX_LINE = 10 * 1024 * 1024
 """Bytes of a line; a longer one is skipped without being held in memory."""
 
-BLOCK = 1024 * 1024
-"""Bytes read at a time."""
+BLOCK = 128 * 1024
+"""Bytes read at a time: what is made of larger blocks leaves the cache."""
 
 BOM = b"\xef\xbb\xbf"
 
@@ -46,37 +49,151 @@ def lines(
         start: also inside a line, which then belongs to whoever reads the range before.
         block: bytes read at a time; decides nothing but speed.
     """
+    for block_ in _blocks(file, start, end, block):
+        yield from _lines(block_)
+
+
+class Together(msgspec.Struct, frozen=True):
+    """Records that were read at once, as one object each."""
+
+    positions: Sequence[int]
+    columns: Sequence[Sequence[object]]
+    """Values by column, of those asked for; None where a record has none, or null."""
+    record: Callable[[int], dict[str, object]]
+    """All of the record at a place in `positions`, as it is read alone."""
+
+
+def lines_together(
+    file: BinaryIO, start: int, end: int, columns: Columns, *, block: int = BLOCK
+) -> Iterator[Together | tuple[int, object | Broken]]:
+    """The same lines as of `lines`, those of a block together where each of them is an object."""
+    for block_ in _blocks(file, start, end, block):
+        together = _together(block_, columns)
+        if together is None:
+            yield from _lines(block_)
+        else:
+            yield together
+
+
+class Columns:
+    """Reads some columns of JSON objects, in a third of the time of reading them whole."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        fields = {name: f"_{number}" for number, name in enumerate(dict.fromkeys(names))}
+        types = [(field, Any, None) for field in fields.values()]
+        row = msgspec.defstruct(
+            "Row", types, rename={field: name for name, field in fields.items()}, gc=False
+        )
+        self._of_lines = msgspec.json.Decoder(row)
+        self._of_list = msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
+        self._values = [attrgetter(fields[name]) for name in names]
+
+    def of_lines(self, text: bytes) -> list[object] | None:
+        """The objects of lines; None where something is no object, or no JSON."""
+        return self._read(self._of_lines.decode_lines, text)
+
+    def of_list(self, text: bytes) -> list[object] | None:
+        """The objects of a list; None where something is no object, or no JSON."""
+        return self._read(self._of_list.decode, text)
+
+    def _read(self, decode: Callable[[bytes], Any], text: bytes) -> list[object] | None:
+        try:
+            # What msgspec passes over it does not decode.
+            if not text.isascii():
+                text.decode()
+            found: list[object] = decode(text)
+        except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+            return None
+        return found
+
+    def values(self, objects: Sequence[object]) -> list[list[object]]:
+        """The values of each column."""
+        return [list(map(value, objects)) for value in self._values]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Whole lines."""
+
+    offset: int
+    text: bytes
+    """But for the long line at its end."""
+    long: bytes | None
+    """The start of a line that is too long to be held."""
+    rest: int
+    """Bytes of it that are not held."""
+
+
+def _blocks(file: BinaryIO, start: int, end: int, block: int) -> Iterator[_Block]:
     offset = _first_line(file, start)
     while offset < end:
         chunk = file.read(min(block, end - offset))
         if not chunk:
             return
-        rest = 0
+        rest, long = 0, None
         if not chunk.endswith(b"\n"):
             # The last line starts in the block, wherever it ends.
             last = file.readline(MAX_LINE + 2)
             chunk += last
             rest = _skip_line(file) if last and not last.endswith(b"\n") else 0
-        found = chunk.split(b"\n")
-        if not found[-1]:
-            found.pop()
-        long = found.pop() if rest else None
-        if offset == 0 and found and found[0].startswith(BOM):
-            found[0] = found[0][len(BOM) :]
-            offset = len(BOM)
-        for line in found:
-            here, offset = offset, offset + len(line) + 1
-            try:
-                if len(line) > MAX_LINE:
-                    yield from _odd_line(line, here)
-                else:
-                    value = orjson.loads(line)
-                    yield (here if line[0] > 0x20 else here + len(line) - len(line.lstrip())), value
-            except orjson.JSONDecodeError:
+        size = len(chunk) + rest
+        if rest:
+            head, border, long = chunk.rpartition(b"\n")
+            chunk = head + border
+        if offset == 0 and chunk.startswith(BOM):
+            yield _Block(len(BOM), chunk[len(BOM) :], long, rest)
+        else:
+            yield _Block(offset, chunk, long, rest)
+        offset += size
+
+
+def _lines(block: _Block) -> Iterator[tuple[int, object | Broken]]:
+    offset = block.offset
+    found = block.text.split(b"\n")
+    if not found[-1]:
+        found.pop()
+    for line in found:
+        here, offset = offset, offset + len(line) + 1
+        try:
+            if len(line) > MAX_LINE:
                 yield from _odd_line(line, here)
-        if long is not None:
-            yield from _odd_line(long, offset, rest)
-            offset += len(long) + rest
+            else:
+                value = orjson.loads(line)
+                yield (here if line[0] > 0x20 else here + len(line) - len(line.lstrip())), value
+        except orjson.JSONDecodeError:
+            yield from _odd_line(line, here)
+    if block.long is not None:
+        yield from _odd_line(block.long, offset, block.rest)
+
+
+def _together(block: _Block, columns: Columns) -> Together | None:
+    """The records of a block's lines; None where one may not be a whole object, or is too long."""
+    text = block.text
+    if block.long is not None or not text.startswith(b"{") or len(text) > MAX_LINE:
+        return None
+    found = np.frombuffer(text, np.uint8)
+    breaks = np.flatnonzero(found == ord("\n"))
+    number = len(breaks) + (not text.endswith(b"\n"))
+    borders = breaks[: number - 1]
+    ends = found[borders - 1]
+    if b"\r" in text:
+        ends = np.where(ends == ord("\r"), found[borders - 2], ends)
+    # JSON never goes on behind `}` with `{`: so each line begins and ends with a value.
+    if (ends != ord("}")).any() or (found[borders + 1] != ord("{")).any():
+        return None
+    objects = columns.of_lines(text)
+    if objects is None or len(objects) != number:
+        return None
+    starts = [0, *(borders + 1).tolist()]
+
+    def record(at: int) -> dict[str, object]:
+        end = starts[at + 1] if at + 1 < number else len(text)
+        value = next(_lines(_Block(0, text[starts[at] : end], None, 0)))[1]
+        assert isinstance(value, dict), "it is an object"
+        return value
+
+    positions = starts if block.offset == 0 else [block.offset + one for one in starts]
+    return Together(positions, columns.values(objects), record)
 
 
 def accepted(raw: bytes, position: int, what: str) -> object | Broken:

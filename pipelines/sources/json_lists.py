@@ -15,20 +15,23 @@ import re
 from collections.abc import Generator, Iterator
 from itertools import repeat
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
 from pipelines import inputs
-from pipelines.sources.json_lines import BOM, Broken, accepted, excerpt
+from pipelines.sources.json_lines import BOM, Broken, Columns, Together, accepted, excerpt
 
 MAX_RECORD = 64 * 1024 * 1024
 """Bytes of a record; a longer one is skipped without being held in memory."""
 
 BLOCK = 512 * 1024
 """Bytes read at a time: blocks beyond a few hundred kB are no faster, and their arrays leave the cache."""
+
+BLOCK_TOGETHER = 128 * 1024
+"""Where records are made of blocks as a whole: what is made of larger ones leaves the cache."""
 
 PEEK = 4 * 1024
 """Bytes of the first block, each further one being twice as long: often few of them are needed."""
@@ -69,7 +72,21 @@ def items(file: BinaryIO, path: str | None = None, *, block: int = BLOCK) -> Ite
         NoSuchList: there is neither list nor object there.
     """
     start, is_object = _place(file, path, block)
-    return _Records(file, start, is_object, path is not None, block).read()
+    found = _Records(file, start, is_object, path is not None, block).read()
+    # Nothing is read together without columns.
+    return cast("Iterator[Item]", found)
+
+
+def items_together(
+    file: BinaryIO, columns: Columns, path: str | None = None, *, block: int = BLOCK_TOGETHER
+) -> Iterator[Item | Together]:
+    """The same records as of `items`; those of a block of a list together where each of them is an object.
+
+    Raises:
+        NoSuchList: as `items`.
+    """
+    start, is_object = _place(file, path, block)
+    return _Records(file, start, is_object, path is not None, block, None if is_object else columns).read()
 
 
 def first_item(path: str | Path, list_path: str | None = None) -> Item | None:
@@ -284,7 +301,16 @@ def _bits(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
 class _Records:
     """Reads the records from one place in a file on, to the end of their list."""
 
-    def __init__(self, file: BinaryIO, start: int, is_object: bool, nested: bool, block: int) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        start: int,
+        is_object: bool,
+        nested: bool,
+        block: int,
+        columns: Columns | None = None,
+    ) -> None:
+        self._columns = columns
         self._file = file
         self._is_object = is_object
         self._nested = nested
@@ -311,7 +337,7 @@ class _Records:
         """What `_size` was when the record was last searched for the start of another."""
         self._next_block = min(PEEK, self._block)
 
-    def read(self) -> Iterator[Item]:
+    def read(self) -> Iterator[Item | Together]:
         """All records; see `items`."""
         more = True
         while more:
@@ -319,7 +345,7 @@ class _Records:
             self._next_block = min(2 * self._next_block, self._block)
             more = yield from (self._feed(chunk) if chunk else self._file_ends())
 
-    def _feed(self, chunk: bytes) -> Generator[Item, None, bool]:
+    def _feed(self, chunk: bytes) -> Generator[Item | Together, None, bool]:
         """The records that end in the next bytes of the file; false at the end of the list."""
         commas, end = self._borders.feed(chunk)
         ends = commas if end is None else np.append(commas, end)
@@ -359,21 +385,28 @@ class _Records:
         if self._size > MAX_RECORD:
             self._text = self._text[:_LONGEST_KEY]
 
-    def _elements(self, ends: _Offsets, list_ends: bool) -> Generator[Item, None, bool]:
+    def _elements(self, ends: _Offsets, list_ends: bool) -> Generator[Item | Together, None, bool]:
         """The records that end at the offsets in `_text`; true if it went to a place that is not the last."""
         starts = self._starts(ends)
         if list_ends and starts.size == 1 and self._begun == self._start and starts[0] == ends[0]:
             return False
         brackets = (b"{", b"}") if self._is_object else (b"[", b"]")
+        text = b"".join((brackets[0], memoryview(self._text)[: ends[-1]], brackets[1]))
+        if self._columns is not None:
+            objects = self._columns.of_list(text)
+            if objects is not None and len(objects) == starts.size:
+                self._keep_longest(ends)
+                self._unclosed, self._odd = False, False
+                yield self._together(objects, starts, ends, self._columns)
+                return False
         try:
-            values = orjson.loads(b"".join((brackets[0], memoryview(self._text)[: ends[-1]], brackets[1])))
+            values = orjson.loads(text)
         except orjson.JSONDecodeError:
             values = ()
         if len(values) != starts.size:
             # Not all are JSON, or keys are equal.
             return (yield from self._one_by_one(starts.tolist(), ends.tolist()))
-        longest = int(np.argmax(np.diff(ends, prepend=-1)))
-        self._keep(self._text[int(ends[longest - 1]) + 1 if longest else 0 : int(ends[longest])])
+        self._keep_longest(ends)
         last = next(reversed(values.values())) if self._is_object else values[-1]
         self._unclosed, self._odd = False, not isinstance(last, (dict, list))
         positions = (starts + self._begun).tolist()
@@ -382,6 +415,22 @@ class _Records:
         else:
             yield from zip(positions, repeat(None), values)
         return False
+
+    def _together(
+        self, objects: list[object], starts: _Offsets, ends: _Offsets, columns: Columns
+    ) -> Together:
+        """Objects that were read from the same places in `_text`."""
+        text = self._text
+
+        def record(at: int) -> dict[str, object]:
+            value: dict[str, object] = orjson.loads(memoryview(text)[starts[at] : ends[at]])
+            return value
+
+        return Together((starts + self._begun).tolist(), columns.values(objects), record)
+
+    def _keep_longest(self, ends: _Offsets) -> None:
+        longest = int(np.argmax(np.diff(ends, prepend=-1)))
+        self._keep(self._text[int(ends[longest - 1]) + 1 if longest else 0 : int(ends[longest])])
 
     def _starts(self, ends: _Offsets) -> _Offsets:
         """Offsets in `_text` of the first bytes of the records that are no white space."""

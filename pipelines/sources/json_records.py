@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from pipelines.examples import LeftOut, Reject
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import JsonSource
 from pipelines.records import Record
-from pipelines.sources.json_lines import Broken
+from pipelines.sources.json_lines import Broken, Columns, Together
 from pipelines.sources.lines import json_text, opened
-from pipelines.sources.lists import first_objects, list_objects, pieces_and_firsts
+from pipelines.sources.lists import first_objects, list_objects, list_objects_together, pieces_and_firsts
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import RecordReader, check_first_records, picture_of_cell
+from pipelines.sources.records import PictureCells, RecordReader, check_first_records
 from pipelines.sources.values import kind, shown
 
 
@@ -41,13 +41,29 @@ def pieces(recipe: Recipe, index: int, source: JsonSource) -> list[Piece]:
 
 def read(recipe: Recipe, source: JsonSource, piece: Piece) -> Iterator[Record | Reject | LeftOut]:
     """The records and rejects of the file; the keys of an object of records are their ids."""
-    reader = RecordReader(source, picture_of_cell(recipe, source, piece))
+    cells = PictureCells(recipe, source, piece)
+    reader = RecordReader(source, cells.one, cells.many)
     column = source.column("id")
+
+    def read_one(
+        position: int, key: str | None, value: dict[str, object] | Reject
+    ) -> Sequence[Record | Reject | LeftOut]:
+        if isinstance(value, Reject):
+            return (value,)
+        record = value if key is None or value.get(column) is not None else {**value, column: key}
+        return reader.read(record, piece.place("byte", position), partial(json_text, value))
+
     with opened(piece) as file:
-        for position, key, value in list_objects(source, piece, file, source.field):
-            if isinstance(value, Reject):
-                yield value
+        if reader.common is None:
+            for item in list_objects(source, piece, file, source.field):
+                yield from read_one(*item)
+            return
+        for found in list_objects_together(source, piece, file, Columns(reader.common), source.field):
+            if isinstance(found, tuple):
+                yield from read_one(*found)
                 continue
-            record = value if key is None or value.get(column) is not None else {**value, column: key}
-            place = piece.place("byte", position)
-            yield from reader.read(record, place, partial(json_text, value))
+
+            def alone(at: int, together: Together = found) -> Sequence[Record | Reject | LeftOut]:
+                return read_one(together.positions[at], None, together.record(at))
+
+            yield from reader.read_many(piece, "byte", found.positions, found.columns, alone)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import orjson
@@ -12,18 +12,18 @@ from pipelines.inputs import open_input
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import JsonlSource
 from pipelines.records import Record
-from pipelines.sources.json_lines import BOM, MAX_LINE
+from pipelines.sources.json_lines import BOM, MAX_LINE, Columns, Together, lines, lines_together
 from pipelines.sources.lines import (
     HEAD,
     byte_ranges,
     first_lines,
     json_line_files,
-    json_objects,
+    json_object,
     json_text,
     opened,
 )
 from pipelines.sources.pieces import Piece
-from pipelines.sources.records import RecordReader, check_first_records, picture_of_cell
+from pipelines.sources.records import PictureCells, RecordReader, check_first_records
 from pipelines.sources.values import shown
 
 
@@ -70,10 +70,27 @@ def _check_lines(recipe: Recipe, index: int, source: JsonlSource, piece: Piece, 
 
 def read(recipe: Recipe, source: JsonlSource, piece: Piece) -> Iterator[Record | Reject | LeftOut]:
     """The records and rejects of the lines that start in the piece."""
-    reader = RecordReader(source, picture_of_cell(recipe, source, piece))
+    cells = PictureCells(recipe, source, piece)
+    reader = RecordReader(source, cells.one, cells.many)
+
+    def read_one(position: int, value: object) -> Sequence[Record | Reject | LeftOut]:
+        place = piece.place("byte", position)
+        record = json_object(source, place, value)
+        if isinstance(record, Reject):
+            return (record,)
+        return reader.read(record, place, partial(json_text, record))
+
     with opened(piece) as file:
-        for place, value in json_objects(source, piece, file):
-            if isinstance(value, Reject):
-                yield value
-            else:
-                yield from reader.read(value, place, partial(json_text, value))
+        if reader.common is None:
+            for position, value in lines(file, piece.start, piece.end):
+                yield from read_one(position, value)
+            return
+        for found in lines_together(file, piece.start, piece.end, Columns(reader.common)):
+            if isinstance(found, tuple):
+                yield from read_one(*found)
+                continue
+
+            def alone(at: int, together: Together = found) -> Sequence[Record | Reject | LeftOut]:
+                return read_one(together.positions[at], together.record(at))
+
+            yield from reader.read_many(piece, "byte", found.positions, found.columns, alone)

@@ -125,16 +125,19 @@ def json_objects(
     source: Source, piece: Piece, file: BinaryIO
 ) -> Iterator[tuple[Place, dict[str, object] | Reject]]:
     """The objects of the JSON lines that start in the piece; a line that is none is a reject."""
-    label, stem = piece.label, piece.stem
     for offset, value in json_lines.lines(file, piece.start, piece.end):
-        place = Place(label, "byte", offset, stem)
-        if isinstance(value, dict):
-            yield place, value
-        elif isinstance(value, json_lines.Broken):
-            yield place, reject(source.name, source.tasks[0], place, place.id, value.reason, value.raw)
-        else:
-            why = f"is {kind(value)}, must be an object"
-            yield place, reject(source.name, source.tasks[0], place, place.id, why, json_text(value))
+        place = piece.place("byte", offset)
+        yield place, json_object(source, place, value)
+
+
+def json_object(source: Source, place: Place, value: object) -> dict[str, object] | Reject:
+    """A value of JSON, which is a reject where it is no object."""
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, json_lines.Broken):
+        return reject(source.name, source.tasks[0], place, place.id, value.reason, value.raw)
+    why = f"is {kind(value)}, must be an object"
+    return reject(source.name, source.tasks[0], place, place.id, why, json_text(value))
 
 
 def first_lines(file: BinaryIO, number: int | None = None) -> Iterator[dict[str, object]]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, cast
 
 from pipelines.examples import Reject
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import Source
 from pipelines.sources import json_lists
-from pipelines.sources.json_lines import Broken
+from pipelines.sources.json_lines import Broken, Columns, Together
 from pipelines.sources.lines import json_text, plain_files
 from pipelines.sources.pieces import Piece, SourceError
 from pipelines.sources.records import broken_off, reject
@@ -84,10 +84,25 @@ def list_objects(
     Raises:
         SourceError: there is no such list any more.
     """
-    item: json_lists.Item | None = None
+    found = _objects(source, piece, path, lambda: json_lists.items(file, path))
+    # Nothing is read together without columns.
+    return cast("Iterator[tuple[int, str | None, dict[str, object] | Reject]]", found)
+
+
+def list_objects_together(
+    source: Source, piece: Piece, file: BinaryIO, columns: Columns, path: str | None = None
+) -> Iterator[tuple[int, str | None, dict[str, object] | Reject] | Together]:
+    """The same records as of `list_objects`, many of them together. Raises `SourceError`."""
+    return _objects(source, piece, path, lambda: json_lists.items_together(file, columns, path))
+
+
+def _objects(
+    source: Source, piece: Piece, path: str | None, items: Callable[[], Iterator[json_lists.Item | Together]]
+) -> Iterator[tuple[int, str | None, dict[str, object] | Reject] | Together]:
+    item: json_lists.Item | Together | None = None
     try:
-        for item in json_lists.items(file, path):
-            if type(item[2]) is dict:
+        for item in items():
+            if isinstance(item, Together) or type(item[2]) is dict:
                 yield item  # type: ignore[misc]
             else:
                 yield item[0], item[1], _no_object(source, piece, item[0], item[2])

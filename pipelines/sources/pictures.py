@@ -6,13 +6,17 @@ import glob
 import hashlib
 import os
 import posixpath
+import re
+import string
 import threading
 import unicodedata
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from pipelines.archives import BadArchive, BadMember, tar_members, zip_members
 from pipelines.downloading import DownloadError, canonical_url
 from pipelines.images import (
+    INSIDE,
     MAX_BYTES,
     BadImage,
     folder_locator,
@@ -25,6 +29,7 @@ from pipelines.images import (
 )
 from pipelines.inputs import files_below, is_dir, is_file, is_url, matching, with_folders_by_name
 from pipelines.records import Picture
+from pipelines.sources.columns import Bytes, Odd, lines_of
 
 STORES = 64
 """`images:` values whose lists of members a process keeps."""
@@ -96,6 +101,40 @@ def url_picture(cache: str, url: str) -> Picture:
     return Picture(url_locator(_absolute(cache), url), digest[:32])
 
 
+def each_picture(picture: Callable[[str], Picture], written: Sequence[str], odd: Odd) -> Sequence[Picture]:
+    """The pictures of many paths or URLs, one by one; places of those without are added to `odd`."""
+    found = []
+    for at, one in enumerate(written):
+        try:
+            found.append(picture(one))
+        except BadImage:
+            found.append(NO_PICTURE)
+            odd.add(at)
+    return found
+
+
+NO_PICTURE = Picture("", "")
+
+_WORD = string.ascii_letters + string.digits + "_-"
+_PATHS = Bytes(before={".": 1, "/\n": 1 | 2}, behind={_WORD: 0, ".": 1, "/\n": 2})
+"""Lines that are paths in their normal form, without two dots in a row."""
+_SUFFIX = re.compile(r"(?<=[A-Za-z0-9_-])\.[A-Za-z]{3,4}\Z")
+_AS_DIGIT = bytes(ord("0") if chr(byte).isdecimal() else byte for byte in range(128)) + bytes(range(128, 256))
+
+
+def _common_suffix(paths: Sequence[str]) -> str | None:
+    """The suffix of all paths, if their ids are what is before it; None where that must be seen for each."""
+    found = _SUFFIX.search(paths[0]) if paths else None
+    if found is None:
+        return None
+    suffix = found[0]
+    data = lines_of(paths)
+    if data.count(f"{suffix}\n".encode()) != len(paths) or _PATHS.others(data):
+        return None
+    # COCO's names have ids of their own.
+    return None if b"0" * 12 + suffix.encode() in data.translate(_AS_DIGIT) else suffix
+
+
 class PictureStore:
     """The pictures of a source, found by the paths that the source writes.
 
@@ -131,6 +170,18 @@ class PictureStore:
         if self._folder is not None:
             return Picture(folder_locator(self._folder, relative), image_id(relative))
         return Picture(self._locator(relative), image_id(relative))
+
+    def pictures(self, written: Sequence[str], odd: Odd) -> Sequence[Picture]:
+        """The pictures of many paths, as `picture` finds them; places of those without are added to `odd`.
+
+        Raises:
+            UnusableImages: an archive is damaged.
+        """
+        suffix = self._folder and _common_suffix(written)
+        if suffix:
+            locators = map(f"{self._folder}{INSIDE}".__add__, written)
+            return list(map(Picture, locators, [path[: -len(suffix)] for path in written]))
+        return each_picture(self.picture, written, odd)
 
     def holds(self, written: str) -> bool:
         """Whether a picture of this path is there; in a folder, whatever it holds.

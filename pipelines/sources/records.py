@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice, repeat
+from types import NoneType
+from typing import TypeVar
 
 from pipelines.examples import TRUNCATED, LeftOut, Reject
 from pipelines.images import BadImage
@@ -17,8 +19,9 @@ from pipelines.inputs import parent
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import RecordSource, Source
 from pipelines.records import Asked, Captioned, Picture, Place, Record, Talk, Written
+from pipelines.sources.columns import Odd, caption_texts, clean_texts, identifiers, only_texts
 from pipelines.sources.conversations import Item, marked, turns, without_mark
-from pipelines.sources.pictures import picture_store, url_picture
+from pipelines.sources.pictures import each_picture, picture_store, url_picture
 from pipelines.sources.pieces import Piece
 from pipelines.sources.selection import Selection
 from pipelines.sources.values import (
@@ -151,25 +154,34 @@ def _names(columns: Sequence[str]) -> str:
     return shown_columns if len(shown_columns) <= 300 else f"{shown_columns[:297]}..."
 
 
-def picture_of_cell(recipe: Recipe, source: RecordSource, piece: Piece) -> Callable[[object], Picture]:
-    """What makes the picture of a cell that holds its path, or its URL; raises `BadImage` or `BadRecord`."""
-    column = source.column(picture_role(source))
-    if source.reads_urls:
-        by_name, what = pictures_at_urls(recipe), "URL"
-    else:
-        images = source.images
-        folder = parent(piece.path) if images is None else recipe.source_path(images)
-        by_name, what = picture_store(folder).picture, "path"
+_Said = TypeVar("_Said", Record | Reject, Record | Reject | LeftOut)
 
-    def picture(value: object) -> Picture:
+
+class PictureCells:
+    """Makes the pictures of cells that hold their paths, or their URLs."""
+
+    def __init__(self, recipe: Recipe, source: RecordSource, piece: Piece) -> None:
+        self._column = source.column(picture_role(source))
+        self._what = "URL" if source.reads_urls else "path"
+        if source.reads_urls:
+            self._named = pictures_at_urls(recipe)
+            self.many: Callable[[Sequence[str], Odd], Sequence[Picture]] = partial(each_picture, self._named)
+            """The pictures of many; places of those that have none are added to `Odd`."""
+        else:
+            images = source.images
+            store = picture_store(parent(piece.path) if images is None else recipe.source_path(images))
+            self._named, self.many = store.picture, store.pictures
+
+    def one(self, value: object) -> Picture:
+        """The picture of a cell. Raises `BadImage` or `BadRecord`."""
         if isinstance(value, dict) and value.get("bytes") is None:
             # As `datasets` writes a column of pictures to JSON.
             value = value.get("path")
         if not isinstance(value, str):
-            raise BadRecord(f"column {column!r} is {kind(value)}, must be the {what} of a picture")
-        return by_name(value)
-
-    return picture
+            raise BadRecord(
+                f"column {self._column!r} is {kind(value)}, must be the {self._what} of a picture"
+            )
+        return self._named(value)
 
 
 def only_picture(value: object) -> object:
@@ -191,15 +203,33 @@ def pictures_at_urls(recipe: Recipe) -> Callable[[str], Picture]:
     return partial(url_picture, recipe.path(recipe.download.cache))
 
 
+def with_odd(
+    found: Sequence[Record], odd: Odd, alone: Callable[[int], Iterable[_Said]]
+) -> Iterable[Record | _Said]:
+    """Records that were made together, but what `alone` says in place of the odd ones."""
+    if not odd:
+        return found
+    said: Iterable[Iterable[Record | _Said]] = (
+        alone(at) if at in odd else (one,) for at, one in enumerate(found)
+    )
+    return chain.from_iterable(said)
+
+
 class RecordReader:
     """Makes of the records of one source what they say; which columns they have is looked up once."""
 
-    def __init__(self, source: RecordSource, picture: Callable[[object], Picture]) -> None:
+    def __init__(
+        self,
+        source: RecordSource,
+        picture: Callable[[object], Picture],
+        pictures: Callable[[Sequence[str], Odd], Sequence[Picture]] | None = None,
+    ) -> None:
         """
         Args:
             picture: makes the picture of the image column's value; may raise `BadImage` or `BadRecord`.
+            pictures: makes those of many texts; without it records are read one by one.
         """
-        self._source, self._picture = source, picture
+        self._source, self._picture, self._pictures = source, picture, pictures
         self._selection = Selection.of(source)
         self._task = source.tasks[0]
         self._id, self._must_have_id = source.column("id"), source.columns.id is not None
@@ -209,10 +239,64 @@ class RecordReader:
         if self._task in _CAPTION_TASKS and not source.further_columns("caption"):
             self._caption = source.column("caption")
         self._caption_name = f"caption {self._caption!r}"
+        self.common = self._common()
+        """The columns, no other, of which `read_many` makes records; None where they are read one by one."""
+
+    def _common(self) -> tuple[str, ...] | None:
+        source = self._source
+        if source.where:
+            return None
+        if "text" in source.tasks:
+            return None if source.further_columns("text") else (self._id, source.column("text"))
+        if self._caption is None or self._pictures is None:
+            return None
+        named = () if self._image_id is None else (self._image_id,)
+        return (self._id, self._caption, self._picture_column, *named)
 
     def selects(self, record: Mapping[str, object]) -> bool:
         """Whether the recipe asks for a record (`where`)."""
         return self._selection.has(record)
+
+    def read_many(
+        self,
+        piece: Piece,
+        unit: str,
+        positions: Sequence[int],
+        columns: Sequence[Sequence[object]],
+        alone: Callable[[int], Iterable[Record | Reject | LeftOut]],
+    ) -> Iterable[Record | Reject | LeftOut]:
+        """What many records say, as `read` does of each.
+
+        Args:
+            positions: of the records in their file, in `unit`.
+            columns: the values of the columns `common`; None where a record has none.
+            alone: what `read` says of the record at a place in `positions`.
+        """
+        if not positions:
+            return []
+        odd: Odd = set()
+        ids = self._ids(piece, positions, columns[0], odd)
+        places = map(Place, repeat(piece.label), repeat(unit), positions, repeat(piece.stem))
+        found: list[Record]
+        if "text" in self._source.tasks:
+            texts = clean_texts(columns[1], odd, verbatim=True)
+            found = list(map(Written, places, ids, texts, repeat(self._source.own_language)))
+        else:
+            assert self._pictures is not None, "`common` is None"
+            captions = caption_texts(columns[1], odd)
+            pictures = self._pictures(only_texts(columns[2], odd), odd)
+            if self._image_id is not None:
+                locators = [picture.locator for picture in pictures]
+                pictures = list(map(Picture, locators, identifiers(columns[3], odd)))
+            found = list(map(Captioned, places, pictures, zip(zip(ids, captions, strict=True), strict=True)))
+        return with_odd(found, odd, alone)
+
+    def _ids(
+        self, piece: Piece, positions: Sequence[int], values: Sequence[object], odd: Odd
+    ) -> Sequence[str]:
+        if self._must_have_id or set(map(type, values)) != {NoneType}:
+            return identifiers(values, odd)
+        return [f"{piece.stem}@{position}" for position in positions]
 
     def read(
         self, record: Mapping[str, object], place: Place, raw: Callable[[], str]
