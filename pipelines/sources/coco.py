@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from pipelines.examples import Reject
@@ -106,12 +106,13 @@ def _official(
             source_id = identifier(cell(value, "id"), "id")
             text = caption_text(cell(value, "caption"), "caption")
             image = cell(value, "image_id")
-            group = groups.get(image) if type(image) in _ID_TYPES else None
-            if group is None:
-                if type(image) not in _ID_TYPES or image not in names:
-                    raise BadRecord(f"no image with the id {shown(image)} in the list `images`")
-                group = groups[image] = _Captions(position, _picture(store, names[image], "file_name"))
-            group.captions.append((source_id, text))
+            if type(image) not in _ID_TYPES or image not in names:
+                raise BadRecord(f"no image with the id {shown(image)} in the list `images`")
+            if image in groups:
+                groups[image].captions += source_id, text
+            else:
+                picture = _picture(store, names[image], "file_name")
+                groups[image] = _Captions(position, picture, source_id, text)
         except Unusable as error:
             return (rejected(source, piece.place("byte", position), value, "id", error),)
         return ()
@@ -121,15 +122,18 @@ def _official(
         if isinstance(item, Together):
             odd: Odd = set()
             numbers, texts, images_of = item.columns
-            captions = zip(identifiers(numbers, odd), caption_texts(texts, odd), strict=True)
-            usual = set(map(type, images_of)) <= _ID_TYPES
-            for at, (image, caption) in enumerate(zip(images_of, captions, strict=True)):
-                known = groups.get(image) if usual else None
-                if known is None or at in odd:
-                    # The first of its picture, or one that is to be looked at.
+            ids, captions = identifiers(numbers, odd), caption_texts(texts, odd)
+            pictures = _new_pictures(store, names, groups, images_of)
+            usual = not odd and set(map(type, images_of)) <= _ID_TYPES
+            for at, (image, source_id, text) in enumerate(zip(images_of, ids, captions, strict=True)):
+                if not usual and (at in odd or image.__class__ not in _ID_TYPES):
                     yield from add(item.positions[at], item.record(at))
+                elif (known := groups.get(image)) is not None:
+                    known.captions += source_id, text
+                elif image in pictures:
+                    groups[image] = _Captions(item.positions[at], pictures[image], source_id, text)
                 else:
-                    known.captions.append(caption)
+                    yield from add(item.positions[at], item.record(at))
         elif isinstance(item[2], Reject):
             yield item[2]
         else:
@@ -137,7 +141,27 @@ def _official(
     # What is done with needs no memory any more.
     for image in list(groups):
         group = groups.pop(image)
-        yield Captioned(piece.place("byte", group.position), group.picture, tuple(group.captions))
+        said = iter(group.captions)
+        pairs = tuple(zip(said, said, strict=True))
+        yield Captioned(piece.place("byte", group.position), group.picture, pairs)
+
+
+def _new_pictures(
+    store: PictureStore,
+    names: Mapping[object, object],
+    groups: Container[object],
+    images: Sequence[object],
+) -> Mapping[object, Picture]:
+    """The pictures by their ids that had no caption so far; those that can be found at once."""
+    new: dict[object, str] = {}
+    for image in images:
+        if image.__class__ in _ID_TYPES and image not in groups and isinstance(name := names.get(image), str):
+            new[image] = name
+    odd: Odd = set()
+    found = dict(zip(new, store.pictures(list(new.values()), odd), strict=True))
+    for missing in [image for at, image in enumerate(new) if at in odd]:
+        del found[missing]
+    return found
 
 
 def _add_name(names: dict[object, object], value: dict[str, object]) -> None:
@@ -155,9 +179,10 @@ class _Captions:
 
     __slots__ = ("captions", "picture", "position")
 
-    def __init__(self, position: int, picture: Picture) -> None:
+    def __init__(self, position: int, picture: Picture, source_id: str, text: str) -> None:
         self.position, self.picture = position, picture
-        self.captions: list[tuple[str, str]] = []
+        self.captions = [source_id, text]
+        """Ids and texts in turns: millions of pairs of them would keep Python's collector busy."""
 
 
 def _karpathy(

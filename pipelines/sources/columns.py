@@ -93,8 +93,10 @@ def _texts(
     values: Sequence[object], common: Bytes, cleaned: Callable[[object], str], odd: Odd
 ) -> Sequence[str]:
     texts = only_texts(values, odd)
+    if not texts:
+        return texts
     others = common.others(lines_of(texts))
-    if max(map(len, texts), default=0) > MAX_TEXT:
+    if max(map(len, texts)) > MAX_TEXT:
         others = sorted({*others, *(at for at, text in enumerate(texts) if len(text) > MAX_TEXT)})
     if not others:
         return texts
@@ -126,10 +128,11 @@ def identifiers(values: Sequence[object], odd: Odd) -> Sequence[str]:
         if longest <= MAX_ID and all(map(str.strip, texts)) and all(map(str.isprintable, texts)):
             return texts
     found = []
-    for at, value in enumerate(values):
+    for value in values:
         try:
-            found.append(identifier(value, ""))
+            # Numbers beyond 64 bits are others where a record is read alone.
+            found.append("" if type(value) is int and abs(value) >= 2**63 else identifier(value, ""))
         except BadRecord:
             found.append("")
-            odd.add(at)
+    odd.update(at for at, one in enumerate(found) if not one)
     return found

@@ -119,20 +119,27 @@ _WORD = string.ascii_letters + string.digits + "_-"
 _PATHS = Bytes(before={".": 1, "/\n": 1 | 2}, behind={_WORD: 0, ".": 1, "/\n": 2})
 """Lines that are paths in their normal form, without two dots in a row."""
 _SUFFIX = re.compile(r"(?<=[A-Za-z0-9_-])\.[A-Za-z]{3,4}\Z")
-_AS_DIGIT = bytes(ord("0") if chr(byte).isdecimal() else byte for byte in range(128)) + bytes(range(128, 256))
+_BEFORE_NUMBER = re.compile(r"(?:.*/)?(?:COCO_(?:train|val|test)[0-9]{4}_)?")
 
 
-def _common_suffix(paths: Sequence[str]) -> str | None:
-    """The suffix of all paths, if their ids are what is before it; None where that must be seen for each."""
+def _ids(paths: Sequence[str]) -> Sequence[str] | None:
+    """The ids of pictures, as `image_id` makes them; None where paths are not all of the same kind."""
     found = _SUFFIX.search(paths[0]) if paths else None
     if found is None:
         return None
-    suffix = found[0]
-    data = lines_of(paths)
-    if data.count(f"{suffix}\n".encode()) != len(paths) or _PATHS.others(data):
+    data, end = lines_of(paths), len(found[0])
+    if data.count(f"{found[0]}\n".encode()) != len(paths) or _PATHS.others(data):
         return None
-    # COCO's names have ids of their own.
-    return None if b"0" * 12 + suffix.encode() in data.translate(_AS_DIGIT) else suffix
+    numbers = [path[-end - 12 : -end] for path in paths]
+    if not any(map(str.isdecimal, numbers)):
+        return [path[:-end] for path in paths]
+    # Is all of it of COCO's form, or none?
+    named = sum(len(number) == 12 and number.isdecimal() for number in numbers)
+    if not named:
+        return [path[:-end] for path in paths]
+    if named < len(paths) or not all(map(_BEFORE_NUMBER.fullmatch, {path[: -end - 12] for path in paths})):
+        return None
+    return list(map(str, map(int, numbers)))
 
 
 class PictureStore:
@@ -177,10 +184,9 @@ class PictureStore:
         Raises:
             UnusableImages: an archive is damaged.
         """
-        suffix = self._folder and _common_suffix(written)
-        if suffix:
-            locators = map(f"{self._folder}{INSIDE}".__add__, written)
-            return list(map(Picture, locators, [path[: -len(suffix)] for path in written]))
+        ids = None if self._folder is None else _ids(written)
+        if ids is not None:
+            return list(map(Picture, map(f"{self._folder}{INSIDE}".__add__, written), ids))
         return each_picture(self.picture, written, odd)
 
     def holds(self, written: str) -> bool:

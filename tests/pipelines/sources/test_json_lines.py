@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.sources import json_lines
-from pipelines.sources.json_lines import Broken, lines
+from pipelines.sources.json_lines import Broken, Columns, Together, lines, lines_together
 
 
 def read(text: bytes, ranges: int | None = None, block: int = 1_000_000) -> list[tuple[int, object]]:
@@ -133,3 +133,67 @@ def test_an_empty_range_has_no_lines() -> None:
     assert list(lines(io.BytesIO(b""), 0, 0)) == []
     assert list(lines(io.BytesIO(b'{"a": 1}\n'), 3, 8)) == []
     assert list(lines(io.BytesIO(b'{"a": 1}\n'), 0, 1)) == [(0, {"a": 1})]
+
+
+_OBJECTS = st.lists(
+    st.sampled_from(
+        [
+            *(
+                b'{"a": 1, "b": "x"}',
+                b'{"b": "\xc3\xa9", "c": {"d": []}}',
+                b'{"a": 18446744073709551615}',
+                b"{}",
+            ),
+            *(
+                b'{"a": null, "a": 2}',
+                b' {"a": 1}',
+                b'{"a": 1} ',
+                b'{"c": "\xff"}',
+                b'{"c": "\\ud800"}',
+                b'{"c": 01}',
+            ),
+            *(
+                b'{"a": 1}{"a": 2}',
+                b'{"a":',
+                b'{"c": {}',
+                b"{}}",
+                b'{"a": [{}',
+                b"{}]}",
+                b"",
+                b"[1]",
+                b'{"c": NaN}',
+            ),
+        ]
+    ),
+    max_size=8,
+)
+
+
+@given(
+    _OBJECTS,
+    st.sampled_from([b"\n", b"\r\n"]),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([20, 60, 9_999]),
+)
+@settings(max_examples=500, deadline=None)
+def test_lines_read_together_are_those_read_alone(
+    objects: list[bytes], border: bytes, closed: bool, mark: bool, block: int
+) -> None:
+    text = json_lines.BOM * mark + border.join(objects) + border * closed
+    found: list[tuple[int, object]] = []
+    for one in lines_together(io.BytesIO(text), 0, len(text), Columns(("a", "b")), block=block):
+        if isinstance(one, Together):
+            records = [one.record(at) for at in range(len(one.positions))]
+            found.extend(zip(one.positions, records, strict=True))
+            assert one.columns == [[record.get(name) for record in records] for name in ("a", "b")]
+        else:
+            found.append(one)
+    assert repr(found) == repr(read(text, len(text) or None))
+
+
+def test_ordinary_lines_are_read_together() -> None:
+    text = b'{"b": "x", "a": 1}\n{"c": [{}], "a": {"e": 2}}'
+    (together,) = lines_together(io.BytesIO(text), 0, len(text), Columns(("a", "b")))
+    assert isinstance(together, Together)
+    assert (together.positions, together.columns) == ([0, 19], [[1, {"e": 2}], ["x", None]])

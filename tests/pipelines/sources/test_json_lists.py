@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tracemalloc
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.sources import json_lists
-from pipelines.sources.json_lines import Broken
-from pipelines.sources.json_lists import Item, NoSuchList, first_item, items
+from pipelines.sources.json_lines import Broken, Columns, Together
+from pipelines.sources.json_lists import Item, NoSuchList, first_item, items, items_together
 
 SHARED = Path(__file__).parents[3].parent / "shared/data/source"
 
@@ -109,6 +110,41 @@ def test_a_member_among_others(
 def test_any_bytes_end_in_items(text: bytes, block: int) -> None:
     for start in (b"[", b'[{"a":1},', b'{"a":', b'{"b":[', b'{"a":{"b":1},'):
         assert all(position <= len(start + text) for position, _, _ in read(start + text, block=block))
+
+
+def together(text: bytes, block: int) -> list[Item]:
+    """As `read`, of records that are read together where they can be."""
+    found: list[Item] = []
+    for one in items_together(io.BytesIO(text), Columns(("id", "image_id")), block=block):
+        if not isinstance(one, Together):
+            found.append(one)
+            continue
+        records = [one.record(at) for at in range(len(one.positions))]
+        assert one.columns == [[record.get(name) for record in records] for name in ("id", "image_id")]
+        found.extend(zip(one.positions, repeat(None), records, strict=False))
+    return found
+
+
+@given(
+    st.lists(st.integers(0, 10**6).map(record) | _values, max_size=6),
+    _layouts,
+    st.lists(st.tuples(st.integers(0, 2_000), st.sampled_from([b"", b'"', b"{", b"]", b"\xff"])), max_size=2),
+    st.sampled_from(BLOCKS),
+)
+@settings(max_examples=200, deadline=None)
+def test_records_read_together_are_those_read_alone(
+    values: list[object], layout: dict[str, Any], faults: list[tuple[int, bytes]], block: int
+) -> None:
+    text = json.dumps(values, **layout).encode()
+    for place, fault in faults:
+        text = text[: 1 + place] + fault + text[2 + place :]
+    assert repr(together(text, block)) == repr(read(text, block=block))
+
+
+def test_ordinary_records_are_read_together() -> None:
+    (found,) = items_together(io.BytesIO(json.dumps([record(7), record(8)]).encode()), Columns(("id",)))
+    assert isinstance(found, Together)
+    assert found.columns == [[7, 8]]
 
 
 MALFORMED = [

@@ -563,3 +563,44 @@ def test_texts_in_a_language_stay_in_it(tmp_path: Path, make_recipe: MakeRecipe)
     assert (found.language, found.target.translate) == (None, True)
     with pytest.raises(SettingsError, match="only `tasks: \\[text\\]` stay in their language"):
         make_recipe(**{**CAPTION, "language": "de"})
+
+
+ODD_LINES = [
+    {"id": 1, "image": "a.jpg", "caption": "A dog."},
+    {"image": "a.jpg", "caption": "No id."},
+    {"id": "b", "image": "b/c.jpg", "caption": "  Two  dogs &amp; a\ncat "},
+    {"id": 2.0, "image": "café.jpg", "caption": "Café."},
+    {"id": [], "image": "a.jpg", "caption": "A list as id."},
+    {"id": 3, "image": "../a.jpg", "caption": "Outside."},
+    {"id": 4, "image": {"path": "d.jpg"}, "caption": "A path inside."},
+    {"id": 5, "image": ["e.jpg"], "caption": ["One.", "", "Two."]},
+    {"id": 6, "caption": "No picture."},
+    {"id": 7, "image": "a.jpg", "caption": "..."},
+    {"id": 8, "image": "a.jpg", "caption": "x" * 20_001},
+    {"id": 2**70, "image": "a.jpg", "caption": "A great number."},
+    {"id": 9, "image": "a.jpg"},
+]
+
+
+@pytest.mark.parametrize("further", [{}, {"columns": {"id": "id"}}, {"columns": {"image_id": "id"}}])
+@pytest.mark.parametrize("tasks", [["caption"], ["text"]])
+def test_records_of_every_kind_are_read_together_as_alone(
+    tmp_path: Path, make_recipe: MakeRecipe, tasks: list[str], further: dict[str, Any]
+) -> None:
+    written = [{**record, "text": record.get("caption")} for record in ODD_LINES]
+    written += [{"id": f"n{number}", "image": f"n{number}.jpg", "caption": "A cat."} for number in range(20)]
+    write(tmp_path, *written)
+    source = {**CAPTION, "tasks": tasks, **further}
+    if tasks == ["text"]:
+        del source["images"]
+        source["columns"] = {"id": "id"} if further else {}
+    recipe = make_recipe(**source)
+    path = tmp_path / "x.jsonl"
+    lines = path.read_text().splitlines()
+    # Lines that end in white space are read one by one.
+    path.write_text("".join(f"{line} \n" for line in lines))
+    alone = [record for piece in pieces(recipe) for record in read_records(recipe, piece)]
+    path.write_text("".join(f"{{ {line[1:]}\n" for line in lines))
+    together = [record for piece in pieces(recipe) for record in read_records(recipe, piece)]
+    assert len(together) >= len(lines)
+    assert together == alone
