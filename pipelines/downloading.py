@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import http.client
+import io
 import ipaddress
 import json
 import os
@@ -52,6 +54,9 @@ _SETTINGS = "downloads.json"
 
 # What needs no parser: a name as host, and a path without a fragment.
 _PLAIN_URL = re.compile(r"https?://(?=[^/]*[A-Za-z])[A-Za-z0-9][A-Za-z0-9.-]*/[A-Za-z0-9_.~/%?&=+,;:!()*'-]*")
+_ANSWER_TIMEOUTS = 10
+"""How many times the timeout of a read the whole of an answer may take."""
+
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 
 
@@ -69,6 +74,10 @@ class _Status(DownloadError):
 
 class _Private(Exception):
     """A connection led to an address that is not of the public internet."""
+
+
+class _TooSlow(Exception):
+    """An answer took longer than the whole of one may."""
 
 
 class _Transient(Exception):
@@ -271,13 +280,12 @@ class Downloader:
 
     def _asked(self, url: str, limit: int, wants_picture: bool) -> bytes | _Redirect:
         self._check_literal_address(url)
-        deadline = time.monotonic() + 10 * self._settings.timeout_s
         try:
             with self._session().get(
                 url, stream=True, allow_redirects=False, timeout=self._settings.timeout_s
             ) as response:
-                return self._body(response, url, limit, deadline, wants_picture)
-        except _Private as error:
+                return self._body(response, url, limit, wants_picture)
+        except (_Private, _TooSlow) as error:
             raise DownloadError(f"{_shown(url)}: {error}") from error
         except (
             requests.exceptions.InvalidURL,
@@ -290,7 +298,7 @@ class Downloader:
             raise _Transient(f"no answer: {_cause(error)}") from error
 
     def _body(
-        self, response: requests.Response, url: str, limit: int, deadline: float, wants_picture: bool
+        self, response: requests.Response, url: str, limit: int, wants_picture: bool
     ) -> bytes | _Redirect:
         status = response.status_code
         if response.is_redirect or response.is_permanent_redirect:
@@ -300,7 +308,9 @@ class Downloader:
             wait_s = _retry_after(response.headers.get("Retry-After"))
             raise _Transient(f"status {status}", wait_s)
         if status != 200:
-            raise _Status(f"{_shown(url)}: status {status} {response.reason or ''}".rstrip(), status)
+            # Not the words of the server, which may be any.
+            words = http.client.responses.get(status, "")
+            raise _Status(f"{_shown(url)}: status {status} {words}".rstrip(), status)
         _check_tag(response.raw.headers.getlist("X-Robots-Tag"), self._settings.user_agent, url)
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         # Sites write "not found" and "log in" on pages of status 200, too. No other kind tells: servers name
@@ -316,11 +326,6 @@ class Downloader:
             data += chunk
             if len(data) > limit:
                 raise DownloadError(f"{_shown(url)} is too large: more than {limit:,} bytes")
-            if time.monotonic() > deadline:
-                raise DownloadError(
-                    f"{_shown(url)}: {len(data):,} bytes came in {10 * self._settings.timeout_s:.0f} s, and "
-                    "not all"
-                )
         if wants_picture and not data:
             raise DownloadError(f"{_shown(url)}: an empty answer")
         return bytes(data)
@@ -432,9 +437,9 @@ class _Session(requests.Session):
         )
         self.auth = _without_password  # Otherwise those of ~/.netrc would be sent.
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        if not settings.allow_private_addresses:
-            self.mount("http://", _PublicAdapter())
-            self.mount("https://", _PublicAdapter())
+        kind = _Adapter if settings.allow_private_addresses else _PublicAdapter
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, kind())
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """None: otherwise `requests` reads the whole body of a redirect, however long."""
@@ -445,12 +450,62 @@ def _without_password(request: requests.PreparedRequest) -> requests.PreparedReq
     return request
 
 
-class _PublicAdapter(HTTPAdapter):
+class _Adapter(HTTPAdapter):
+    """Ends answers that are not whole in time, also those that come through a proxy."""
+
+    def get_connection_with_tls_context(self, *arguments: Any, **keywords: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*arguments, **keywords)
+        pool.ConnectionCls = _in_time(pool.ConnectionCls)
+        return pool
+
+
+class _PublicAdapter(_Adapter):
     """Connects to public addresses alone; through a proxy of the environment, the proxy decides."""
 
     def init_poolmanager(self, *arguments: Any, **keywords: Any) -> None:
         super().init_poolmanager(*arguments, **keywords)
         self.poolmanager.pool_classes_by_scheme = {"http": _PublicPool, "https": _PublicSecurePool}
+
+
+@lru_cache
+def _in_time(connection: type[HTTPConnection]) -> type[HTTPConnection]:
+    """The same kind of connection, with answers that end in time."""
+    if issubclass(connection.response_class, _TimelyResponse):
+        return connection
+    return type(connection.__name__, (connection,), {"response_class": _TimelyResponse})
+
+
+class _TimelyResponse(http.client.HTTPResponse):
+    """An answer whose status lines, headers, body and trailers all come before one deadline.
+
+    A timeout of the socket holds for each read, so a byte now and then would keep an answer going.
+    """
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(sock, *arguments, **keywords)
+        timeout_s = sock.gettimeout()
+        if timeout_s is not None:
+            self.fp = io.BufferedReader(_Timely(self.fp.detach(), _ANSWER_TIMEOUTS * timeout_s))
+
+
+class _Timely(io.RawIOBase):
+    """Another stream, of which nothing is read after `limit_s` seconds; then a read raises `_TooSlow`."""
+
+    def __init__(self, inner: io.RawIOBase, limit_s: float) -> None:
+        self._inner, self._limit_s = inner, limit_s
+        self._ends = time.monotonic() + limit_s
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if time.monotonic() > self._ends:
+            raise _TooSlow(f"the answer was not whole after {self._limit_s:g} s")
+        return self._inner.readinto(buffer)
+
+    def close(self) -> None:
+        self._inner.close()
+        super().close()
 
 
 # Checked on the connection itself: a name can have another address each time it is asked for.

@@ -346,26 +346,52 @@ def test_large_answers_are_cut_off_by_their_header_and_while_they_come(site: Sit
     assert all(name.endswith(".failed") for name in stored(tmp_path))
 
 
-def test_short_slow_and_silent_answers_fail_and_leave_no_picture(site: Site, tmp_path: Path) -> None:
-    def dripping(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.end_headers()
-        for _ in range(100):
-            handler.wfile.write(b"x")
-            handler.wfile.flush()
-            time.sleep(0.05)
-
+def test_short_and_silent_answers_fail_and_leave_no_picture(site: Site, tmp_path: Path) -> None:
     site.pages["/short.jpg"] = [reply(body=b"half", Content_Length="8")]
-    site.pages["/slow.jpg"] = [dripping]
     site.pages["/silent.jpg"] = [lambda _: time.sleep(0.5)]
     for name, words in (
         ("short", "no answer: IncompleteRead"),
-        ("slow", r"bytes came in 1 s, and not all"),
         ("silent", "no answer: "),
     ):
         with pytest.raises(DownloadError, match=words):
             make(tmp_path, timeout_s=0.1, retries=0).fetch(f"{site.url}/{name}.jpg", LIMIT)
     assert all(name.endswith(".failed") for name in stored(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("start", "rest"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\n", b"x"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1", b";"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"x: y\r\n"),
+    ],
+    ids=["body", "header", "continue", "chunk", "trailers"],
+)
+def test_answers_that_drip_for_ever_are_ended(site: Site, tmp_path: Path, start: bytes, rest: bytes) -> None:
+    def dripping(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(start)
+        for _ in range(100):
+            handler.wfile.write(rest)
+            handler.wfile.flush()
+            time.sleep(0.05)
+
+    site.pages["/slow.jpg"] = [dripping]
+    begun = time.monotonic()
+    with pytest.raises(DownloadError, match=r"the answer was not whole after 1 s"):
+        make(tmp_path, timeout_s=0.1, retries=0).fetch(f"{site.url}/slow.jpg", LIMIT)
+    assert time.monotonic() - begun < 3
+    assert all(name.endswith(".failed") for name in stored(tmp_path))
+
+
+def test_the_words_of_a_status_are_not_the_servers(site: Site, tmp_path: Path) -> None:
+    def steering(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 404 \x1b[31mred\r\nContent-Length: 0\r\n\r\n")
+
+    site.pages["/a.jpg"] = [steering]
+    with pytest.raises(DownloadError, match="a.jpg': status 404 Not Found$"):
+        make(tmp_path).fetch(f"{site.url}/a.jpg", LIMIT)
 
 
 def test_a_host_that_is_not_there_fails_with_the_cause(tmp_path: Path) -> None:
