@@ -93,6 +93,44 @@ class _DistantHeaderFile(io.BufferedReader):
         return super().read(_header_size(size))
 
 
+class _Header(tarfile.TarInfo):
+    """A member's header, whose records are looked at before `tarfile` reads them.
+
+    Some of its regular expressions take hours for records that are long, or not as long as they say.
+    """
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _RECORDS:
+            file = tar.fileobj
+            start = file.tell()
+            _check_records(file.read(-(-self.size // _BLOCK) * _BLOCK))
+            file.seek(start)
+        found: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]
+        return found
+
+
+_RECORDS = frozenset({tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE})
+"""Kinds of headers that hold records `LENGTH KEY=VALUE`, each with a line break at its end."""
+
+_RECORD_LENGTH = re.compile(rb"(\d{1,20}) ")
+
+_MOST_DIGITS = 256
+"""In a row, in records: a file name is no longer."""
+
+
+def _check_records(data: bytes) -> None:
+    """Raises `tarfile.HeaderError` where the records are none."""
+    if any(len(run[0]) > _MOST_DIGITS for run in re.finditer(rb"\d+", data)):
+        raise tarfile.HeaderError(f"a record with a number of more than {_MOST_DIGITS} digits")
+    position = 0
+    while position < len(data) and data[position]:
+        length = _RECORD_LENGTH.match(data, position)
+        end = position + int(length[1]) if length else 0
+        if not length or not data.startswith(b"\n", end - 1) or data.find(b"=", length.end(), end) < 0:
+            raise tarfile.HeaderError(f"no record at byte {position} of a header of records")
+        position = end
+
+
 def _header_size(size: int | None) -> int:
     if size is None or size < 0 or size > _MAX_HEADER:
         raise tarfile.HeaderError(f"a header says it is {size} bytes long")
@@ -116,7 +154,7 @@ def tar_members(path: str | os.PathLike[str]) -> Iterator[Member]:
         _refuse_compressed(file.read(6), name)
         file.seek(0)
         try:
-            tar = tarfile.TarFile(fileobj=file, encoding="utf-8")
+            tar = tarfile.TarFile(fileobj=file, encoding="utf-8", tarinfo=_Header)
         except _DAMAGE as error:
             raise BadArchive(f"{name} is no tar, or damaged at byte 0: {error}") from error
         position = 0
@@ -124,7 +162,7 @@ def tar_members(path: str | os.PathLike[str]) -> Iterator[Member]:
             file.seek(position)
             try:
                 # Not tar.next(): that takes damage for the end of the archive, and keeps every member.
-                info = tarfile.TarInfo.fromtarfile(tar)
+                info = _Header.fromtarfile(tar)
             except _DAMAGE as error:
                 if _at_end_mark(file, position):
                     _refuse_more(file, position, name)

@@ -6,6 +6,7 @@ import io
 import os
 import random
 import tarfile
+import time
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -363,3 +364,36 @@ def test_a_tar_of_headers_before_headers_is_damaged(tmp_path: Path, kind: bytes)
     path.write_bytes(header.tobuf(tarfile.USTAR_FORMAT) * 3_000 + bytes(1024))
     with pytest.raises(BadArchive, match="damaged"):
         list(tar_members(str(path)))
+
+
+def pax_tar(path: Path, records: bytes) -> Path:
+    header = tarfile.TarInfo("records")
+    header.type, header.size = tarfile.XHDTYPE, len(records)
+    padding = bytes(-len(records) % tarfile.BLOCKSIZE)
+    member = tarfile.TarInfo("a.jpg").tobuf(tarfile.USTAR_FORMAT)
+    path.write_bytes(header.tobuf(tarfile.USTAR_FORMAT) + records + padding + member + bytes(1024))
+    return path
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        b"0" * 3_000_000 + b" path=x",
+        b"3000012 path=" + b"0" * 2_999_998 + b"\n",
+        b"4 a\n" * 100_000 + b"=",
+        b"0 a=b\n",
+        b"900 a=b\n",
+    ],
+)
+def test_a_header_of_records_that_are_none_is_damaged(tmp_path: Path, records: bytes) -> None:
+    begun = time.monotonic()
+    with pytest.raises(BadArchive, match=r"damaged at byte 0: .*record"):
+        list(tar_members(pax_tar(tmp_path / "x.tar", records)))
+    assert time.monotonic() - begun < 5
+
+
+def test_records_of_a_header_are_read(tmp_path: Path) -> None:
+    name = "1" * 250 + ".jpg"
+    records = b"%d path=%s\n29 mtime=1350244992.02396010\n" % (len(name) + 10, name.encode())
+    [member] = tar_members(pax_tar(tmp_path / "x.tar", records))
+    assert member.name == name

@@ -390,7 +390,7 @@ def test_the_words_of_a_status_are_not_the_servers(site: Site, tmp_path: Path) -
         handler.wfile.write(b"HTTP/1.1 404 \x1b[31mred\r\nContent-Length: 0\r\n\r\n")
 
     site.pages["/a.jpg"] = [steering]
-    with pytest.raises(DownloadError, match="a.jpg': status 404 Not Found$"):
+    with pytest.raises(DownloadError, match=r"a\.jpg': status 404 Not Found$"):
         make(tmp_path).fetch(f"{site.url}/a.jpg", LIMIT)
 
 
