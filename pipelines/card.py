@@ -119,15 +119,15 @@ def _front_matter(manifest: Manifest, name: str, licences: Mapping[str, str]) ->
     for code in present:
         splits = {file.split for file in manifest.files if file.accepted and file.language == code}
         configs.append({"config_name": code, "data_files": _data_files(code, splits)})
-    tags = [languages()[code].bcp47 for code in present if code in languages()]
-    several = len(present) > 1 or _asks_in_more_languages(manifest)
+    spoken = {*present, *(count.language for count in _asked(manifest))}
+    tags = [languages()[code].bcp47 for code in spoken if code in languages()]
     sources = [str(source["name"]) for source in manifest.recipe.get("sources", ())]
     front = {
         "pretty_name": name,
         # The hub knows languages without their script.
         "language": sorted({tag.split("-")[0] for tag in tags}),
         "language_details": sorted(tags),
-        "multilinguality": ["multilingual", "translation"] if several else ["monolingual"],
+        "multilinguality": ["multilingual", "translation"] if len(spoken) > 1 else ["monolingual"],
         "annotations_creators": ["machine-generated"],
         "language_creators": ["found", "machine-generated"],
         **_licence(licences),
@@ -182,17 +182,21 @@ def _introduction(manifest: Manifest) -> str:
 
 
 def _of_questions(manifest: Manifest) -> str:
-    """That rows with English answers have questions in other languages, if there may be such."""
-    if not _asks_in_more_languages(manifest):
+    """That rows with English answers have questions in other languages, if there are such."""
+    asked = _asked(manifest)
+    if not asked:
         return ""
     return (
-        " Rows count by the language of their target; some with English answers have questions in other "
-        "languages (`prompt_language`)."
+        " Rows count by the language of their target; "
+        f"{sum(count.accepted for count in asked):,} of the English ones have a question in "
+        f"{'another language' if len(asked) == 1 else f'one of {len(asked)} other languages'} "
+        "(`question_language`)."
     )
 
 
-def _asks_in_more_languages(manifest: Manifest) -> bool:
-    return any(source.get("english_answers") for source in manifest.recipe.get("sources", ()))
+def _asked(manifest: Manifest) -> list[LanguageCounts]:
+    """Languages of questions with English answers that were accepted."""
+    return [count for count in manifest.questions if count.accepted]
 
 
 def _loading(manifest: Manifest) -> str:
@@ -254,12 +258,6 @@ def _preview(rows: Sequence[PreviewRow]) -> str:
 def _figures(manifest: Manifest) -> str:
     everything = total(manifest.counts)
     counts = sorted(manifest.counts, key=lambda count: (count.language == UNDETERMINED, count.language))
-    by_language = [
-        "| code | language | read | accepted | rejected | kept | commonest reason |",
-        "|---|---|--:|--:|--:|--:|---|",
-        *(_row(count, count.language, language_name(count.language)) for count in counts),
-        _row(everything, "**total**", ""),
-    ]
     return "\n\n".join(
         [
             "## Figures",
@@ -267,11 +265,23 @@ def _figures(manifest: Manifest) -> str:
             f"{everything.rejected:,} rejected"
             + (f": {_share(everything.accepted, everything.read)} were kept." if everything.read else "."),
             *_reasons(everything),
-            f"<details>\n<summary>Rows of {counted(len(counts), 'language')}</summary>",
-            "\n".join(by_language),
-            "</details>",
+            *_folded(f"Rows of {counted(len(counts), 'language')}", counts),
+            *_folded("Rows with English answers by the language of their question", manifest.questions),
         ]
     )
+
+
+def _folded(title: str, counts: Sequence[LanguageCounts]) -> list[str]:
+    """A table of languages that a click opens; nothing without languages."""
+    if not counts:
+        return []
+    lines = [
+        "| code | language | read | accepted | rejected | kept | commonest reason |",
+        "|---|---|--:|--:|--:|--:|---|",
+        *(_row(count, count.language, language_name(count.language)) for count in counts),
+        _row(total(counts), "**total**", ""),
+    ]
+    return [f"<details>\n<summary>{title}</summary>", "\n".join(lines), "</details>"]
 
 
 def _reasons(everything: LanguageCounts) -> list[str]:
@@ -417,6 +427,9 @@ def _limits(manifest: Manifest, recipe: Recipe) -> str:
     )
     if without:
         limits.append(f"No row was accepted in: {', '.join(without)}.")
+    unasked = sorted(language_name(count.language) for count in manifest.questions if not count.accepted)
+    if unasked:
+        limits.append(f"No question with an English answer was accepted in: {', '.join(unasked)}.")
     return "## Known limits\n\n" + "\n".join(f"- {limit}" for limit in limits)
 
 

@@ -99,6 +99,9 @@ class Manifest:
     """SHA-256 of `thresholds.tsv`; empty if the recipe names no table, or an earlier version kept none."""
     images: tuple[ImageFile, ...] = ()
     """Files of pictures that the rows only name; none unless the recipe has `images: shared`."""
+    questions: tuple[LanguageCounts, ...] = ()
+    """Of the English rows those with a question in another language (`english_answers`), by that language; an
+    earlier version counted none."""
 
     @property
     def all_files(self) -> tuple[ShardFile | ImageFile, ...]:
@@ -294,6 +297,21 @@ def _stands_inside(path: str) -> bool:
 def _damaged(path: str, problems: list[str]) -> str:
     more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
     return f"{path}: damaged ({'; '.join(problems[:5])}{more}); run with --overwrite to make the mix again"
+
+
+def counts_of(reasons: Iterable[tuple[tuple[str, str | None], int]]) -> tuple[LanguageCounts, ...]:
+    """A line for each language, in the order of their codes.
+
+    Args:
+        reasons: (language, short reason, or None for accepted) and how many rows have both.
+    """
+    by_language: dict[str, list[tuple[str | None, int]]] = {}
+    for (language, reason), number in reasons:
+        by_language.setdefault(language, []).append((reason, number))
+    return tuple(
+        merge_counts(language, sum(number for _, number in found), found)
+        for language, found in sorted(by_language.items())
+    )
 
 
 def merge_counts(language: str, read: int, reasons: Iterable[tuple[str | None, int]]) -> LanguageCounts:

@@ -21,7 +21,7 @@ from translation.model import SMALL
 
 def plan_line(plan: Plan) -> str:
     """The plan in one line, for the start of a run."""
-    others = sum(code != ENGLISH for code in plan.rows)
+    others = len({*plan.rows, *plan.questions} - {ENGLISH})
     english = " and English" if ENGLISH in plan.rows else ""
     return (
         f"plan   {counted(sum(plan.rows.values()), 'row')} of {counted(plan.pictures, 'picture')}, "
@@ -72,7 +72,11 @@ def render_plan(
 
 
 def plan_json(recipe: Recipe, plan: Plan, estimated: Estimate, price: float | None) -> dict[str, Any]:
-    """Everything that the tables show, and rows, texts and tokens of each source in each language."""
+    """Everything that the tables show, and rows, texts and tokens of each source in each language.
+
+    Rows stand under the language of their target. `questions` has those with an English answer again, under
+    the language of their question where that is another; texts and tokens are those of the language.
+    """
     rate = estimated.rate
     rows = sum(plan.rows.values())
     return {
@@ -100,6 +104,15 @@ def plan_json(recipe: Recipe, plan: Plan, estimated: Estimate, price: float | No
                     }
                     for code, count in source.rows.items()
                 },
+                "questions": {
+                    code: {
+                        "rows": count,
+                        "texts": source.texts.get(code, 0),
+                        "characters": source.characters.get(code, 0),
+                        "tokens": of_source.tokens.get(code, 0),
+                    }
+                    for code, count in source.questions.items()
+                },
             }
             for source, of_source in zip(plan.sources, estimated.sources, strict=True)
         ],
@@ -112,6 +125,15 @@ def plan_json(recipe: Recipe, plan: Plan, estimated: Estimate, price: float | No
                 "in_model": code not in estimated.unsupported,
             }
             for code, count in plan.rows.items()
+        },
+        "questions": {
+            code: {
+                "rows": count,
+                "texts": plan.texts.get(code, 0),
+                "tokens": estimated.tokens.get(code, 0),
+                "in_model": code not in estimated.unsupported,
+            }
+            for code, count in plan.questions.items()
         },
         "rows": rows,
         "pictures": plan.pictures,
@@ -205,29 +227,34 @@ def _sources(plan: Plan, estimated: Estimate, width: int) -> Table:
 
 
 def _languages(plan: Plan, estimated: Estimate) -> Table:
+    """Rows by the language of their target; those with English answers also by that of their question."""
     rows = sum(plan.rows.values())
+    codes = [*plan.rows, *(code for code in plan.questions if code not in plan.rows)]
+    codes.sort(key=lambda code: (code != ENGLISH, code))
+    columns = [
+        ("rows", [f"{plan.rows.get(code, 0):,}" for code in codes], f"{rows:,}"),
+        ("share", [f"{_share(plan.rows.get(code, 0), rows):.2%}" for code in codes], ""),
+    ]
+    if plan.questions:
+        asked = [f"{plan.questions.get(code, 0):,}" for code in codes]
+        columns.append(("questions", asked, f"{sum(plan.questions.values()):,}"))
+    columns += [
+        ("texts", [f"{plan.texts.get(code, 0):,}" for code in codes], f"{sum(plan.texts.values()):,}"),
+        (
+            "tokens",
+            [_about(estimated.tokens.get(code, 0)) for code in codes],
+            _about(sum(estimated.tokens.values())),
+        ),
+    ]
     table = _table(padding=1)
     table.add_column("code", footer="total", no_wrap=True)
-    table.add_column(
-        "language", footer=counted(len(plan.rows), "language"), overflow="ellipsis", no_wrap=True
-    )
-    for name, footer in (
-        ("rows", f"{rows:,}"),
-        ("share", ""),
-        ("texts", f"{sum(plan.texts.values()):,}"),
-        ("tokens", _about(sum(estimated.tokens.values()))),
-    ):
+    table.add_column("language", footer=counted(len(codes), "language"), overflow="ellipsis", no_wrap=True)
+    for name, _, footer in columns:
         table.add_column(name, footer=footer, justify="right", no_wrap=True)
-    for code, count in plan.rows.items():
-        table.add_row(
-            code,
-            Text(language_name(code)),
-            f"{count:,}",
-            f"{_share(count, rows):.2%}",
-            f"{plan.texts.get(code, 0):,}",
-            _about(estimated.tokens.get(code, 0)),
-            style="red" if code in estimated.unsupported else "",
-        )
+    for index, code in enumerate(codes):
+        cells = [cells[index] for _, cells, _ in columns]
+        style = "red" if code in estimated.unsupported else ""
+        table.add_row(code, Text(language_name(code)), *cells, style=style)
     return table
 
 
@@ -247,6 +274,11 @@ def _totals(recipe: Recipe, plan: Plan, estimated: Estimate, price: float | None
         f"Texts are distinct ones to translate. Tokens are ≈, by samples of each source: "
         f"{_about(sum(estimated.tokens.values()))} to translate, {_about(estimated.work)} to read{back}."
     )
+    if plan.questions:
+        yield (
+            "Rows stand under the language of their target; `questions` are English answers to questions in "
+            "the language."
+        )
     rate = estimated.rate
     if rate is None:
         yield "Nothing is to be translated."

@@ -61,6 +61,8 @@ class SourcePlan:
     """Examples of classes without a name in any language of the mix; they will be rejected."""
     rows: Mapping[str, int]
     """NLLB code of the target -> rows."""
+    questions: Mapping[str, int]
+    """NLLB code of the question -> rows with an English answer to one in another language."""
     texts: Mapping[str, int]
     """NLLB code -> distinct texts to translate."""
     characters: Mapping[str, int]
@@ -80,7 +82,9 @@ class Plan:
     assignment: Assignment
     sources: tuple[SourcePlan, ...]
     rows: Mapping[str, int]
-    """NLLB code -> rows, English first, then in code order."""
+    """NLLB code of the target -> rows, English first, then in code order."""
+    questions: Mapping[str, int]
+    """NLLB code of the question -> rows with an English answer to one in another language, in code order."""
     texts: Mapping[str, int]
     """NLLB code -> distinct texts to translate, over all sources."""
     characters: Mapping[str, int]
@@ -222,9 +226,10 @@ def _plan(recipe: Recipe, columns: Sequence[_Columns]) -> Plan:
     texts = [made.texts(held).distinct() for held, made in zip(columns, rows, strict=True)]
     validation = _validation(recipe, columns, rows)
     counted, characters = _Texts.of(codes, texts).distinct().per_language()
-    total = Counter[str]()
+    total, questions = Counter[str](), Counter[str]()
     for made in rows:
         total.update(made.counted())
+        questions.update(made.counted_questions())
     by_image = {source.name: picture_stratum(recipe, source) for source in recipe.sources}
     return Plan(
         assignment=Assignment(
@@ -242,6 +247,7 @@ def _plan(recipe: Recipe, columns: Sequence[_Columns]) -> Plan:
             for held, made, of_source in zip(columns, rows, texts, strict=True)
         ),
         rows={code: total[code] for code in codes if total[code]},
+        questions={code: questions[code] for code in codes if questions[code]},
         texts=counted,
         characters=characters,
         pictures=_distinct([_of_pictures(held) for held in columns]),
@@ -258,6 +264,7 @@ def _source_plan(held: _Columns, made: _Rows, texts: _Texts) -> SourcePlan:
         left_out=held.left_out,
         unnamed=made.unnamed,
         rows=made.counted(),
+        questions=made.counted_questions(),
         texts=counted,
         characters=characters,
         sampled_texts=held.texts,
@@ -310,13 +317,15 @@ class _Rows:
     """Place of the language that the row's example got, in the codes."""
     target: NDArray[np.int16]
     """Place of the language of the row's target, by which a mix is ordered."""
+    question: NDArray[np.int16]
+    """Of rows with English answers, the place of the language of each question that is not English."""
     unnamed: int
     """Examples without any language."""
 
     @classmethod
     def of(cls, held: _Columns, allocation: Allocation, codes: tuple[str, ...]) -> _Rows:
         """What workers will make of the examples."""
-        examples, languages, targets, unnamed = [], [], [], 0
+        examples, languages, targets, questions, unnamed = [], [], [], [], 0
         english = codes.index(ENGLISH)
         place = np.array([codes.index(code) for code in allocation.codes], dtype=np.int16)
         for kind, members in zip(held.kinds, held.members(), strict=True):
@@ -329,17 +338,27 @@ class _Rows:
             examples.append(np.repeat(members, numbers.shape[1]))
             languages.append(numbers.reshape(-1))
             targets.append(np.full_like(languages[-1], english) if kind.stays_english else languages[-1])
+            if kind.stays_english and kind.asks_in_language:
+                questions.append(languages[-1][languages[-1] != english])
         return cls(
             codes,
             np.concatenate([np.empty(0, dtype=np.int64), *examples]),
             np.concatenate([np.empty(0, dtype=np.int16), *languages]),
             np.concatenate([np.empty(0, dtype=np.int16), *targets]),
+            np.concatenate([np.empty(0, dtype=np.int16), *questions]),
             unnamed,
         )
 
     def counted(self) -> dict[str, int]:
         """Language of the target -> rows."""
-        counts = np.bincount(self.target, minlength=len(self.codes))
+        return self._counted(self.target)
+
+    def counted_questions(self) -> dict[str, int]:
+        """Language of the question -> rows with an English answer to one in another language."""
+        return self._counted(self.question)
+
+    def _counted(self, places: NDArray[np.int16]) -> dict[str, int]:
+        counts = np.bincount(places, minlength=len(self.codes))
         return {code: int(count) for code, count in zip(self.codes, counts, strict=True) if count}
 
     def texts(self, held: _Columns) -> _Texts:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -41,6 +42,7 @@ from pipelines.filesystem import (
 from pipelines.manifest import (
     Manifest,
     check_nothing_lost,
+    counts_of,
     is_finished,
     manifest_text,
     merge_counts,
@@ -53,7 +55,7 @@ from pipelines.reasons import are_judged, short_reasons
 from pipelines.recipe import Recipe, SettingsError, checked_recipe
 from pipelines.resharding import JudgedFile, Layout, RefilterFailed, opened, stage_language
 from pipelines.rows import row_reason
-from pipelines.sink import ShardFile
+from pipelines.sink import ShardFile, questions_of
 from pipelines.summary import LanguageCounts, language_name, total
 from pipelines.uses import SLOT_OF_ANSWER
 from translation import templates
@@ -160,6 +162,7 @@ def _refilter(
         by_language.setdefault(file.language, []).append(file)
     files: list[ShardFile] = []
     counts: list[LanguageCounts] = []
+    questions = Counter[tuple[str, str | None]]()
     answers = Answers({}, {})
     judged, deciding, writing = 0, 0.0, 0.0
     with CountProgress("refilter", before.read, console, quiet) as progress:
@@ -171,6 +174,7 @@ def _refilter(
                 made.append(one.file)
                 judged += one.decided
                 answers.add(one.answers)
+                questions += one.questions
             counts.append(_counts(language, made))
             decided = time.monotonic()
             deciding += decided - began
@@ -182,6 +186,7 @@ def _refilter(
         signature=replace(before.signature, recipe=recipe.digest[:16], thresholds=thresholds.digest),
         recipe=recipe.model_dump(mode="json"),
         counts=tuple(counts),
+        questions=counts_of(questions.items()),
         files=tuple(sorted(files, key=lambda file: file.path)),
         thresholds=table_digest(table),
     )
@@ -272,6 +277,8 @@ class Judged:
     decided: int
     """Rows that they decide on; the others keep their reason."""
     answers: Answers
+    questions: Counter[tuple[str, str | None]]
+    """(Language of the question of an English row, short reason) -> rows; see `Manifest.questions`."""
 
 
 def judge(
@@ -285,12 +292,13 @@ def judge(
     wanted = ["words", *(name for name, _ in policy.rules())]
     scores = [f"scores.{prefix}{name}" for prefix in ("", PROMPT_PREFIX) for name in wanted]
     with opened(directory, file) as parquet:
-        table = parquet.read(columns=["reason", "question_language", *scores])
+        table = parquet.read(columns=["reason", "language", "question_language", *scores])
         old = table.column("reason").combine_chunks()
         columns = _columns(table)
         decided = are_judged(old, columns)
         if not decided.any():
-            return Judged(JudgedFile(file, old, np.zeros(file.rows, np.bool_)), 0, Answers({}, {}))
+            unchanged = JudgedFile(file, old, np.zeros(file.rows, np.bool_))
+            return Judged(unchanged, 0, Answers({}, {}), _questions(table, old))
         spoken = asked = (file.language,) * file.rows
         if file.language == ENGLISH:
             # The answer may have stayed English, and the question not.
@@ -304,7 +312,14 @@ def judge(
     new = pc.if_else(pa.array(decided), merged, old)
     same = pc.or_kleene(pc.equal(old, new), pc.and_(old.is_null(), new.is_null()))
     changed: NDArray[np.bool_] = ~pc.fill_null(same, False).to_numpy(zero_copy_only=False)
-    return Judged(JudgedFile(file, new, changed), int(decided.sum()), answers)
+    return Judged(JudgedFile(file, new, changed), int(decided.sum()), answers, _questions(table, new))
+
+
+def _questions(rows: pa.Table, reasons: pa.Array) -> Counter[tuple[str, str | None]]:
+    """As in `Judged`."""
+    short = short_reasons(reasons).to_pylist()
+    pairs = zip(questions_of(rows), short, strict=True)
+    return Counter((code, reason) for code, reason in pairs if code is not None)
 
 
 def _answers(

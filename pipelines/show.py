@@ -9,9 +9,11 @@ import difflib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from rich import box
 from rich.console import Console
@@ -23,10 +25,10 @@ from pipelines.manifest import Manifest, read_manifest
 from pipelines.reasons import short_reasons, text_reason
 from pipelines.report.tallies import DamagedMix
 from pipelines.sink import ShardFile
-from pipelines.summary import LanguageCounts, counted, language_name, total
+from pipelines.summary import LanguageCounts, by_text, counted, language_name
 from translation.console import printable
 from translation.filters.verdicts import parse_reason
-from translation.languages import UnknownLanguage, resolve
+from translation.languages import ENGLISH, UnknownLanguage, resolve
 from translation.row import ACCEPT, PROMPT_PREFIX, UNDETERMINED
 
 COLUMNS = (
@@ -47,6 +49,22 @@ LONGEST_TEXT = 600
 """Characters of a text that are printed."""
 
 
+@dataclass(frozen=True)
+class _Shelf:
+    """Rows of one verdict and language, and the files that they stand in."""
+
+    files: Sequence[ShardFile]
+    rows: int
+    reasons: Mapping[str, int]
+    """Short reason -> rows; of rejected ones."""
+    places: Sequence[int] | None = None
+    """Of the rows, counted through the files; None where these hold nothing else."""
+
+    def positions(self, chosen: Sequence[int]) -> list[int]:
+        """Where in the files the rows of these numbers stand."""
+        return list(chosen) if self.places is None else [self.places[number] for number in chosen]
+
+
 def show(
     directory: str | PurePath,
     language: str | None,
@@ -59,7 +77,8 @@ def show(
     """Prints up to `count` rows of a finished mix, accepted ones or the rejected, these by rule.
 
     Without a language the rows spread evenly over all of them, with one, over its rows; the same call always
-    prints the same rows.
+    prints the same rows. Rows of a language are those with a target in it, and those with an English target
+    and a question in it.
 
     Args:
         reason: only rejected rows with this short reason (`lid`, `image`, ...).
@@ -69,103 +88,143 @@ def show(
         DamagedMix: a file of it is missing or damaged.
     """
     manifest = read_manifest(str(directory))
-    files = [file for file in manifest.files if file.accepted != rejected and file.rows]
     kind = "rejected" if rejected else "accepted"
-    if not files:
-        raise ValueError(f"{directory}: holds no {kind} rows{_hint(manifest.files, rejected, None)}")
-    by_language: dict[str, list[ShardFile]] = {}
-    for file in sorted(files, key=lambda file: file.path):
-        by_language.setdefault(file.language, []).append(file)
+    shelves = _by_language(manifest, rejected)
+    if not shelves:
+        raise ValueError(f"{directory}: holds no {kind} rows{_hint(manifest, rejected, None)}")
     if language is not None:
+        asked = _present(manifest.questions, rejected)
         # Its own code first: a later version may have made the mix, with a language that this one lacks.
-        code = language if language in by_language else _code(language)
-        if code not in by_language:
+        code = language if language in shelves.keys() | asked else _code(language)
+        if code not in shelves.keys() | asked:
             raise ValueError(
                 f"{directory}: no {kind} rows of {language_name(code)} ({code})"
-                f"{_hint(manifest.files, rejected, code)}; {_present(code, by_language)}"
+                f"{_hint(manifest, rejected, code)}; {_there(code, sorted(shelves.keys() | asked))}"
             )
-        by_language = {code: by_language[code]}
+        english = shelves.get(ENGLISH)
+        shelves = {code: shelves[code]} if code in shelves else {}
+        if code in asked and english is not None:
+            shelves[f"{code} (questions)"] = _questions(str(directory), english, manifest, code, rejected)
     if rejected:
-        shown, in_all = _show_rejected(str(directory), manifest, by_language, reason, count, console)
+        shown, in_all, found = _show_rejected(str(directory), manifest, shelves, reason, count, console)
     else:
-        rows = {code: sum(file.rows for file in of_language) for code, of_language in by_language.items()}
-        shown, in_all = 0, sum(rows.values())
-        for code, positions in spread(rows, count).items():
-            for row in _read(str(directory), by_language[code], positions):
+        rows = {name: shelf.rows for name, shelf in shelves.items()}
+        shown, in_all, found = 0, sum(rows.values()), len(rows)
+        for name, chosen in spread(rows, count).items():
+            shelf = shelves[name]
+            for row in _read(str(directory), shelf.files, shelf.positions(chosen)):
                 _print(row, console)
                 shown += 1
     what = f"{in_all:,} {kind} rows" + (f" ({reason})" if reason else "")
-    everywhere = f"in {counted(len(by_language), 'language')}"
-    where = f"of {language_name(next(iter(by_language)))}" if language else everywhere
+    where = f"of {language_name(code)}" if language is not None else f"in {counted(found, 'language')}"
     console.print(Text(f"{shown:,} of {what} {where}"))
+
+
+def _by_language(manifest: Manifest, rejected: bool) -> dict[str, _Shelf]:
+    """NLLB code of the target -> rows."""
+    files: dict[str, list[ShardFile]] = {}
+    for file in sorted(manifest.files, key=lambda file: file.path):
+        if file.accepted != rejected and file.rows:
+            files.setdefault(file.language, []).append(file)
+    reasons = {one.language: one.reasons for one in manifest.counts}
+    return {
+        code: _Shelf(found, sum(file.rows for file in found), reasons.get(code, {}))
+        for code, found in files.items()
+    }
+
+
+def _questions(directory: str, english: _Shelf, manifest: Manifest, code: str, rejected: bool) -> _Shelf:
+    """The rows of English that have a question in a language."""
+    (counts,) = (one for one in manifest.questions if one.language == code)
+    places = [
+        place
+        for place, asked in enumerate(_column(directory, english.files, "question_language"))
+        if asked == code
+    ]
+    rows = counts.rejected if rejected else counts.accepted
+    if len(places) != rows:
+        raise ValueError(
+            f"{directory}: {len(places):,} rows of {ENGLISH} have a question in {code}, not {rows:,} as the "
+            "manifest says; `translate-mix verify` says what is wrong"
+        )
+    return _Shelf(english.files, rows, counts.reasons, places)
 
 
 def _show_rejected(
     directory: str,
     manifest: Manifest,
-    by_language: dict[str, list[ShardFile]],
+    shelves: Mapping[str, _Shelf],
     reason: str | None,
     count: int,
     console: Console,
-) -> tuple[int, int]:
-    """Prints a table of the rules, then rows of each; returns how many rows and of how many.
-
-    Leaves in `by_language` only the languages that have such rows.
-    """
-    counts = [one for one in manifest.counts if one.language in by_language and one.rejected]
-    rules = total(counts).reasons
+) -> tuple[int, int, int]:
+    """Prints a table of the rules, then rows of each; how many rows, of how many, on how many shelves."""
+    rules: dict[str, int] = {}
+    for shelf in shelves.values():
+        for rule, rows in shelf.reasons.items():
+            rules[rule] = rules.get(rule, 0) + rows
     if reason is not None:
         if reason not in rules:
-            raise ValueError(f"{directory}: no rows rejected for {reason!r}; {_present(reason, rules)}")
+            raise ValueError(f"{directory}: no rows rejected for {reason!r}; {_there(reason, list(rules))}")
         rules = {reason: rules[reason]}
-    for code in list(by_language):
-        if not any(one.language == code and rules.keys() & one.reasons.keys() for one in counts):
-            del by_language[code]
-    console.print(_rules_table(rules, counts))
+    asked = [name.split()[0] for name, shelf in shelves.items() if shelf.places is not None]
+    console.print(_rules_table(rules, {asked[0]: rules} if asked else _places_of_rules(manifest, shelves)))
     shown = 0
     reasons: dict[str, list[str]] = {}
     # Every rule once before any twice, the commonest first.
     ordered = sorted(rules, key=lambda rule: (-rules[rule], rule))[:count]
     for rule, quota in _quotas({rule: rules[rule] for rule in ordered}, count).items():
-        console.print(Text(f"{rule}: {rules[rule]:,} rows", style="bold red"))
+        console.print(Text(f"{rule}: {counted(rules[rule], 'row')}", style="bold red"))
         console.print()
-        with_rule = {one.language: one.reasons[rule] for one in counts if rule in one.reasons}
-        for code, chosen in spread(with_rule, quota).items():
-            if code not in reasons:
-                reasons[code] = _short_reasons(directory, by_language[code])
-            places = [place for place, found in enumerate(reasons[code]) if found == rule]
-            if len(places) != with_rule[code]:
+        with_rule = {name: shelf.reasons[rule] for name, shelf in shelves.items() if rule in shelf.reasons}
+        for name, chosen in spread(with_rule, quota).items():
+            shelf = shelves[name]
+            if name not in reasons:
+                reasons[name] = _short_reasons(directory, shelf)
+            places = [place for place, found in enumerate(reasons[name]) if found == rule]
+            if len(places) != with_rule[name]:
                 raise ValueError(
-                    f"{directory}: {len(places):,} rows of {code} were rejected for {rule}, not "
-                    f"{with_rule[code]:,} as the manifest says; `translate-mix verify` says what is wrong"
+                    f"{directory}: {len(places):,} rows of {name} were rejected for {rule}, not "
+                    f"{with_rule[name]:,} as the manifest says; `translate-mix verify` says what is wrong"
                 )
-            for row in _read(directory, by_language[code], [places[index] for index in chosen]):
+            for row in _read(directory, shelf.files, shelf.positions([places[index] for index in chosen])):
                 _print(row, console)
                 shown += 1
-    return shown, sum(rules.values())
+    found = sum(bool(rules.keys() & shelf.reasons.keys()) for shelf in shelves.values())
+    return shown, sum(rules.values()), found
 
 
-def _rules_table(rules: Mapping[str, int], counts: Sequence[LanguageCounts]) -> Table:
+def _places_of_rules(manifest: Manifest, shelves: Mapping[str, _Shelf]) -> Mapping[str, Mapping[str, int]]:
+    """NLLB code -> rule -> rows on the shelves; those with English answers under that of their question."""
+    chosen = [one for one in manifest.counts if one.language in shelves]
+    return by_text(chosen, manifest.questions if ENGLISH in shelves else ())
+
+
+def _rules_table(rules: Mapping[str, int], places: Mapping[str, Mapping[str, int]]) -> Table:
     """Rule, rows, and the language with most of them."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     table.add_column("rule", overflow="fold")
     table.add_column("rows", justify="right", no_wrap=True)
     table.add_column("most in", overflow="fold")
     for rule in sorted(rules, key=lambda rule: (-rules[rule], rule)):
-        most = max(counts, key=lambda one: (one.reasons.get(rule, 0), one.language))
-        where = f"{language_name(most.language)} ({most.language}) {most.reasons[rule]:,}"
+        most = max(places, key=lambda code: (places[code].get(rule, 0), code))
+        where = f"{language_name(most)} ({most}) {places[most][rule]:,}"
         table.add_row(Text(printable(rule)), f"{rules[rule]:,}", Text(where))
     return table
 
 
-def _short_reasons(directory: str, files: Sequence[ShardFile]) -> list[str]:
-    """The short reason of every row of a language's rejected files, in order."""
-    found: list[str] = []
+def _short_reasons(directory: str, shelf: _Shelf) -> list[str]:
+    """The short reason of every row, in order."""
+    found = short_reasons(pa.array(_column(directory, shelf.files, "reason"), pa.string())).to_pylist()
+    return [found[place] for place in shelf.positions(range(shelf.rows))]
+
+
+def _column(directory: str, files: Sequence[ShardFile], name: str) -> list[str | None]:
+    """Of all rows of the files, in order."""
+    found: list[str | None] = []
     for file in files:
-        path = join(directory, *file.path.split("/"))
-        with _parquet(path) as parquet:
-            reasons = parquet.read(columns=["reason"]).column("reason")
-        found += short_reasons(reasons).to_pylist()
+        with _parquet(join(directory, *file.path.split("/"))) as parquet:
+            found += parquet.read(columns=[name]).column(name).to_pylist()
     return found
 
 
@@ -211,9 +270,15 @@ def _code(language: str) -> str:
         raise ValueError(str(error)) from error
 
 
-def _hint(files: Sequence[ShardFile], accepted: bool, code: str | None) -> str:
+def _present(questions: Sequence[LanguageCounts], rejected: bool) -> set[str]:
+    """Languages of questions that have such rows."""
+    return {one.language for one in questions if (one.rejected if rejected else one.accepted)}
+
+
+def _hint(manifest: Manifest, accepted: bool, code: str | None) -> str:
     """Says that the other half (`accepted` or not) has rows, if it has some."""
-    if not any(file.accepted == accepted and file.rows and code in (None, file.language) for file in files):
+    there = _by_language(manifest, not accepted).keys() | _present(manifest.questions, not accepted)
+    if not there or (code is not None and code not in there):
         return ""
     return (
         ", only accepted ones (leave out --rejected)"
@@ -222,12 +287,11 @@ def _hint(files: Sequence[ShardFile], accepted: bool, code: str | None) -> str:
     )
 
 
-def _present(code: str, by_language: Mapping[str, object]) -> str:
-    """The languages most like the one asked for, or how to see them all."""
-    near = difflib.get_close_matches(code, by_language, n=3, cutoff=0.5)
-    others = ", ".join(near or sorted(by_language)[:3])
-    more = len(by_language) - len(near or sorted(by_language)[:3])
-    return f"there are {others}" + (f" and {more} more" if more else "")
+def _there(wanted: str, names: Sequence[str]) -> str:
+    """The names most like the one asked for, or how many there are."""
+    shown = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5) or sorted(names)[:3]
+    more = len(names) - len(shown)
+    return f"there are {', '.join(shown)}" + (f" and {more} more" if more else "")
 
 
 def _read(directory: str, files: Sequence[ShardFile], positions: Sequence[int]) -> Iterator[dict[str, Any]]:

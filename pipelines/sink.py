@@ -27,6 +27,7 @@ from pipelines.filesystem import join, write_atomically
 from pipelines.images import EMBED, SHARED, image_bytes, picture_name, plain_path
 from pipelines.reasons import keep_pictures, short_reasons
 from pipelines.rows import pack, unpack_rows
+from translation.languages import ENGLISH
 from translation.mix_folder import DATA, REJECTED, TRAIN, numbered
 from translation.row import ACCEPT, IMAGE_COLUMNS, row_schema
 
@@ -65,12 +66,13 @@ class ShardFile:
     accepted: bool
 
 
-SIZES, REASONS = "sizes", "reasons"
-"""Outputs: (part, bytes of its rows by slot); ((NLLB code, short reason), rows)."""
+SIZES, REASONS, QUESTIONS = "sizes", "reasons", "questions"
+"""Outputs: (part, bytes of its rows by slot); ((NLLB code, short reason), rows); the same of English rows by
+the language of their question, if that is another."""
 
 
 class WriteMix(beam.PTransform):
-    """Blocks of rows -> `ShardFile`s under `directory`, and how many rows had which `REASONS`."""
+    """Blocks of rows -> `ShardFile`s under `directory`, and counts of `REASONS` and `QUESTIONS`."""
 
     def __init__(
         self,
@@ -92,7 +94,7 @@ class WriteMix(beam.PTransform):
 
     def expand(self, rows: beam.PCollection) -> dict[str, beam.PCollection]:
         placed = rows | "Place in parts" >> beam.ParDo(PlaceInParts(self._images == EMBED)).with_outputs(
-            SIZES, REASONS, main="blocks"
+            SIZES, REASONS, QUESTIONS, main="blocks"
         )
         cuts = beam.pvalue.AsDict(
             placed[SIZES]
@@ -107,7 +109,11 @@ class WriteMix(beam.PTransform):
             | "Write shards"
             >> beam.ParDo(WriteShard(self._directory, self._images, self._progress), cuts, renamed)
         )
-        return {"files": files, REASONS: placed[REASONS] | "Count reasons" >> beam.CombinePerKey(sum)}
+        return {
+            "files": files,
+            REASONS: placed[REASONS] | "Count reasons" >> beam.CombinePerKey(sum),
+            QUESTIONS: placed[QUESTIONS] | "Count questions" >> beam.CombinePerKey(sum),
+        }
 
 
 class PlaceInParts(beam.DoFn):
@@ -136,6 +142,18 @@ class PlaceInParts(beam.DoFn):
         for element in Counter(zip(rows.column("language").to_pylist(), reasons, strict=True)).items():
             _count(*element)
             yield beam.pvalue.TaggedOutput(REASONS, element)
+        for of_question in Counter(zip(questions_of(rows), reasons, strict=True)).items():
+            if of_question[0][0] is not None:
+                yield beam.pvalue.TaggedOutput(QUESTIONS, of_question)
+
+
+def questions_of(rows: pa.RecordBatch | pa.Table) -> list[str | None]:
+    """NLLB code of the question of each row with an English target, where that is another; None elsewhere."""
+    codes, asked = rows.column("language"), rows.column("question_language")
+    found: list[str | None] = pc.if_else(
+        pc.and_(pc.equal(codes, ENGLISH), pc.not_equal(asked, ENGLISH)), asked, None
+    ).to_pylist()
+    return found
 
 
 def _count(kind: tuple[str, str | None], rows: int) -> None:

@@ -69,6 +69,23 @@ def total(counts: Sequence[LanguageCounts]) -> LanguageCounts:
     )
 
 
+def by_text(
+    counts: Sequence[LanguageCounts], questions: Sequence[LanguageCounts]
+) -> dict[str, dict[str, int]]:
+    """NLLB code -> rule -> rows that it rejected, of rows with English answers under that of their question.
+
+    Args:
+        questions: such rows by the language of their question; `counts` has them as English.
+    """
+    found = {count.language: dict(count.reasons) for count in counts}
+    for count in questions:
+        asked = found.setdefault(count.language, {})
+        for rule, number in count.reasons.items():
+            asked[rule] = asked.get(rule, 0) + number
+            found[ENGLISH][rule] -= number
+    return found
+
+
 def check_counts(counts: Sequence[LanguageCounts]) -> None:
     """Is every row that was read either accepted or rejected, the latter with a reason?
 
@@ -92,16 +109,28 @@ def check_counts(counts: Sequence[LanguageCounts]) -> None:
             )
 
 
-def render_summary(counts: Sequence[LanguageCounts], directory: str | PurePath, console: Console) -> None:
+def render_summary(
+    counts: Sequence[LanguageCounts],
+    directory: str | PurePath,
+    console: Console,
+    questions: Sequence[LanguageCounts] = (),
+) -> None:
     """Prints languages x read / accepted / rejected / commonest reason, the check, and what to do next.
+
+    Args:
+        questions: of the English rows those with a question in another language, by that; a second table.
 
     Raises:
         ValueError: read = accepted + rejected does not hold.
     """
     check_counts(counts)
+    check_counts(questions)
     ordered = sorted(counts, key=lambda count: (count.language == UNDETERMINED, count.language))
     everything = total(counts)
     console.print(_table(ordered, everything), _check_line(everything), _coverage(ordered), sep="\n")
+    if questions:
+        asked = sorted(questions, key=lambda count: count.language)
+        console.print(_of_questions(total(asked)), _table(asked, total(asked)), _coverage(asked), sep="\n")
     for line in _next(ordered, directory):
         # Commands to copy: a line end in the middle would break them.
         console.print(Text(line), soft_wrap=True)
@@ -167,6 +196,11 @@ def _check_line(everything: LanguageCounts) -> Text:
         f"{everything.read:,} read = {everything.accepted:,} accepted + {everything.rejected:,} rejected: "
         f"{told}."
     )
+
+
+def _of_questions(everything: LanguageCounts) -> Text:
+    rows = counted(everything.read, "row")
+    return Text(f"\n{rows} with English answers have questions in other languages, by that of the question:")
 
 
 def _coverage(ordered: Sequence[LanguageCounts]) -> Text:

@@ -66,6 +66,8 @@ class Kind:
     with_picture: bool
     stays_english: bool
     """The target, whatever language the example gets."""
+    asks_in_language: bool
+    """Something in the prompt is in the language that the example gets."""
 
 
 Column = NDArray[Any]
@@ -177,7 +179,7 @@ class _Held:
     rejects: int = 0
     first_reject: str | None = None
     left_out: int = 0
-    kinds: dict[tuple[str, str | None, str | None, bool, bool], int] = field(default_factory=dict)
+    kinds: dict[tuple[str, str | None, str | None, bool, bool, bool], int] = field(default_factory=dict)
     found: list[Kind] = field(default_factory=list)
     columns: dict[str, list[Column]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
     pairs: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -221,6 +223,7 @@ class _Held:
             example.language,
             example.image_id is not None,
             example.stays_english(example.target),
+            example.prompt is not None and not example.stays_english(example.prompt),
         )
         number = self.kinds.get(key)
         if number is None:

@@ -21,7 +21,7 @@ from pipelines.manifest import (
     Signature,
     check_files_stand,
     check_nothing_lost,
-    merge_counts,
+    counts_of,
     write_manifest,
 )
 from pipelines.preview import preview_rows
@@ -40,7 +40,7 @@ from pipelines.reading import (
 from pipelines.recipe import Recipe
 from pipelines.rows import MakeRows, Provenance, rejected_rows, unread_rows
 from pipelines.shared_images import RENAMED, ImageFile, ShareImages
-from pipelines.sink import REASONS, ShardFile, WriteMix
+from pipelines.sink import QUESTIONS, REASONS, ShardFile, WriteMix
 from pipelines.sources import Piece
 from pipelines.translating import ENTRIES, TranslateTexts
 from pipelines.uses import GatherUses, TextBuckets, TextKey
@@ -165,6 +165,7 @@ def translate_mix(pipeline: beam.Pipeline, plan: MixPlan) -> None:
             beam.pvalue.AsSingleton(read[READ] | "Count read" >> beam.CombineGlobally(sum)),
             beam.pvalue.AsDict(read[LEFT_OUT] | "Count left out" >> beam.CombinePerKey(sum)),
             beam.pvalue.AsList(written[REASONS]),
+            beam.pvalue.AsList(written[QUESTIONS]),
             beam.pvalue.AsList(written["files"]),
             beam.pvalue.AsList(shared["files"]) if shared else (),
             beam.pvalue.AsList(translated[ENTRIES]),
@@ -188,23 +189,19 @@ def _write_card_and_manifest(
     read: int,
     left_out: Mapping[str, int],
     reasons: Iterable[tuple[tuple[str, str | None], int]],
+    questions: Iterable[tuple[tuple[str, str | None], int]],
     files: Iterable[ShardFile],
     images: Iterable[ImageFile],
     entries: Iterable[Entry],
 ) -> Iterator[None]:
-    by_language: dict[str, list[tuple[str | None, int]]] = {}
-    for (language, reason), number in reasons:
-        by_language.setdefault(language, []).append((reason, number))
     manifest = Manifest(
         signature=plan.signature,
         recipe=plan.recipe.model_dump(mode="json"),
         licences=plan.licences,
         read=read,
         left_out=dict(sorted(left_out.items())),
-        counts=tuple(
-            merge_counts(language, sum(number for _, number in found), found)
-            for language, found in sorted(by_language.items())
-        ),
+        counts=counts_of(reasons),
+        questions=counts_of(questions),
         files=tuple(sorted(files, key=lambda file: file.path)),
         images=tuple(sorted(images, key=lambda file: file.path)),
         answers=_write_answers(plan.directory, list(entries)),

@@ -133,7 +133,7 @@ def _run(parsed: argparse.Namespace) -> int:
     if manifest is None:
         console.print(f"submitted; {join(parsed.output, MANIFEST)} will be its last file", soft_wrap=True)
         return DONE
-    render_summary(manifest.counts, parsed.output, console)
+    render_summary(manifest.counts, parsed.output, console, manifest.questions)
     if manifest.left_out:
         console.print(left_out_line(manifest.left_out), soft_wrap=True)
     if manifest.answers:

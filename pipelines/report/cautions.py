@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pipelines.examples import TRUNCATED
 from pipelines.report.content import Content, LanguageContent
-from pipelines.summary import counted
+from pipelines.summary import LanguageCounts, counted, language_name
 from translation.languages import ENGLISH
 from translation.model import SMALL
 from translation.row import UNDETERMINED
@@ -52,6 +52,7 @@ def cautions(content: Content) -> Iterator[Caution]:
                 "A source breaks off.", "An unknown number of its records is missing (reason: truncated)."
             )
     yield from _of_languages([one for one in content.languages if one.code != UNDETERMINED])
+    yield from _of_questions(content.questions)
     bounds = next((one.bounds for one in content.languages), None)
     if content.languages and bounds is None:
         yield Caution(
@@ -72,29 +73,24 @@ def cautions(content: Content) -> Iterator[Caution]:
 
 
 def _of_languages(languages: Sequence[LanguageContent]) -> Iterator[Caution]:
-    lacking = [one for one in languages if NOT_IN_MODEL in one.counts.reasons]
-    for english in (one for one in lacking if one.code == ENGLISH):
-        yield Caution(
-            "Questions in languages that are not in the model.",
-            f"{counted(english.counts.reasons[NOT_IN_MODEL], 'row')} with English answers "
-            "(`english_answers`) were rejected, their questions untranslated.",
-        )
-    unknown = [one for one in lacking if one.code != ENGLISH]
+    # English needs no model: those are rows with English answers, whose questions are in other languages.
+    unknown = [one for one in languages if NOT_IN_MODEL in one.counts.reasons and one.code != ENGLISH]
     if unknown:
         yield Caution(
             f"{counted(len(unknown), 'language')} not in the model.",
-            f"Their rows were rejected untranslated: {_named(unknown)}.",
+            f"Their rows were rejected untranslated: {_named(_names(unknown))}.",
         )
     translated = [one for one in languages if one not in unknown]
     empty = [one for one in translated if not one.counts.accepted]
     if empty:
         yield Caution(
             f"{counted(len(empty), 'language')} without accepted rows.",
-            f"Nothing to train on in {_named(empty)}.",
+            f"Nothing to train on in {_named(_names(empty))}.",
         )
     under = _far_under([one for one in translated if one.counts.accepted])
     if under:
-        named = _named(sorted(under, key=lambda one: (one.kept or 0.0, one.code)), kept=True)
+        ordered = sorted(under, key=lambda one: (one.kept or 0.0, one.code))
+        named = _named([f"{one.name} ({one.kept or 0.0:.0%})" for one in ordered])
         yield Caution(
             f"{counted(len(under), 'language')} with far fewer rows kept than the others.",
             f"Look at what was rejected, and at what was accepted: {named}.",
@@ -110,7 +106,26 @@ def _of_languages(languages: Sequence[LanguageContent]) -> Iterator[Caution]:
     if below:
         yield Caution(
             f"{counted(len(below), 'language')} below the plan.",
-            f"Less than {BELOW_PLAN:.0%} of the share that the recipe gives: {_named(below)}.",
+            f"Less than {BELOW_PLAN:.0%} of the share that the recipe gives: {_named(_names(below))}.",
+        )
+
+
+def _of_questions(questions: Sequence[LanguageCounts]) -> Iterator[Caution]:
+    """Of those with English answers."""
+    unknown = [one for one in questions if NOT_IN_MODEL in one.reasons]
+    if unknown:
+        named = _named([language_name(one.language) for one in unknown])
+        yield Caution(
+            f"Questions in {counted(len(unknown), 'language')} not in the model.",
+            "Rows with English answers (`english_answers`) were rejected, their questions untranslated: "
+            f"{named}.",
+        )
+    empty = [one for one in questions if not one.accepted and one not in unknown]
+    if empty:
+        yield Caution(
+            f"{counted(len(empty), 'language')} without accepted questions.",
+            "No row with an English answer has a question in "
+            f"{_named([language_name(one.language) for one in empty])}.",
         )
 
 
@@ -129,11 +144,11 @@ def _far_under(languages: Sequence[LanguageContent]) -> list[LanguageContent]:
     return [one for one in languages if one.code in kept and kept[one.code] < limit]
 
 
-def _named(languages: Sequence[LanguageContent], kept: bool = False) -> str:
-    """At most `NAMED` of them by name, with their keep-rates if asked for."""
-    shown = [
-        f"{one.name} ({one.kept:.0%})" if kept and one.kept is not None else one.name
-        for one in languages[:NAMED]
-    ]
-    more = len(languages) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+def _names(languages: Sequence[LanguageContent]) -> list[str]:
+    return [one.name for one in languages]
+
+
+def _named(names: Sequence[str]) -> str:
+    """At most `NAMED` of them."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -10,7 +10,7 @@ from pipelines.manifest import Manifest
 from pipelines.report.bounds import Bounds, Limit
 from pipelines.report.cards import Card
 from pipelines.report.tallies import Tally
-from pipelines.summary import LanguageCounts, language_name, total
+from pipelines.summary import LanguageCounts, by_text, language_name, total
 from translation.languages import ENGLISH, Language, languages
 from translation.row import PROMPT_PREFIX, UNDETERMINED
 
@@ -66,8 +66,10 @@ class LanguageContent:
 
     def limits(self, score: str) -> tuple[Limit, ...]:
         """The bounds of a score of targets or prompts."""
-        rule = score.removeprefix(PROMPT_PREFIX)
-        return () if self.bounds is None or self.code == UNDETERMINED else self.bounds.of(rule, self.code)
+        if self.bounds is None or self.code in (UNDETERMINED, ENGLISH):
+            # Scores of English rows are those of their questions in other languages.
+            return ()
+        return self.bounds.of(score.removeprefix(PROMPT_PREFIX), self.code)
 
     @property
     def kept(self) -> float | None:
@@ -91,7 +93,7 @@ class RuleContent:
     name: str
     rows: int
     by_language: Mapping[str, int]
-    """NLLB code -> rows, of languages that have some."""
+    """NLLB code -> rows, of languages that have some; those with English answers by their question."""
 
     @property
     def most(self) -> list[tuple[str, int]]:
@@ -109,8 +111,9 @@ class Content:
     """Of the manifest that it was made from."""
     languages: tuple[LanguageContent, ...]
     """By English name; records that could not be read last."""
+    questions: tuple[LanguageCounts, ...]
+    """Rows with English answers by the language of their question, if that is another; by English name."""
     everything: Tally
-    """Without English: its rows are not translated."""
     tasks: tuple[Part, ...]
     sources: tuple[Part, ...]
     rules: tuple[RuleContent, ...]
@@ -140,6 +143,11 @@ class Content:
         return sum(one.code != UNDETERMINED and one.counts.accepted > 0 for one in self.languages)
 
     @property
+    def questions_accepted(self) -> int:
+        """Languages of questions with English answers that have accepted rows."""
+        return sum(one.accepted > 0 for one in self.questions)
+
+    @property
     def scores(self) -> list[str]:
         """Scores of targets that some row has, in the order of a row's."""
         return [name for name in self.everything.shown if not name.startswith(PROMPT_PREFIX)]
@@ -149,6 +157,10 @@ class Content:
         found = {
             one.limits(score) for one in self.languages if score in one.tally.scores and one.code != ENGLISH
         }
+        bounds = next((one.bounds for one in self.languages), None)
+        if bounds is not None and score.startswith(PROMPT_PREFIX):
+            rule = score.removeprefix(PROMPT_PREFIX)
+            found |= {bounds.of(rule, one.language) for one in self.questions}
         return found.pop() if len(found) == 1 else ()
 
     @property
@@ -202,19 +214,19 @@ def make_content(
         for counts in ordered
     )
     everything, tasks, sources = Tally(), Tally(), Tally()
-    for code, tally in tallies.items():
-        if code != ENGLISH:
-            everything.include(tally)
+    for tally in tallies.values():
+        everything.include(tally)
         tasks.tasks += tally.tasks
         sources.sources += tally.sources
     return Content(
         manifest=manifest,
         digest=digest,
         languages=found,
+        questions=tuple(sorted(manifest.questions, key=lambda one: language_name(one.language))),
         everything=everything,
         tasks=_parts(tasks.tasks, {}),
         sources=_parts(sources.sources, _licences_of_sources(manifest)),
-        rules=_rules(manifest.counts),
+        rules=_rules(manifest),
         pictures_left_out=pictures_left_out,
     )
 
@@ -246,11 +258,12 @@ def _licences_of_sources(manifest: Manifest) -> dict[str, str]:
     }
 
 
-def _rules(counts: Sequence[LanguageCounts]) -> tuple[RuleContent, ...]:
-    reasons = total(counts).reasons
+def _rules(manifest: Manifest) -> tuple[RuleContent, ...]:
+    reasons = total(manifest.counts).reasons
+    places = by_text(manifest.counts, manifest.questions)
     return tuple(
         RuleContent(
-            rule, reasons[rule], {one.language: one.reasons[rule] for one in counts if rule in one.reasons}
+            rule, reasons[rule], {code: found[rule] for code, found in places.items() if found.get(rule)}
         )
         for rule in sorted(reasons, key=lambda rule: (-reasons[rule], rule))
     )

@@ -17,6 +17,7 @@ from pipelines.report.cautions import cautions
 from pipelines.report.content import Content
 from pipelines.report.histograms import HALF, WIDTH, Histogram
 from pipelines.report.rules import meaning
+from pipelines.summary import language_name
 
 _NOTHING = "–"
 _LETTER = 5.0
@@ -48,7 +49,13 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "percent": _percent, "figure": _figure, "meaning": meaning}
+    environment.filters |= {
+        "number": _number,
+        "percent": _percent,
+        "figure": _figure,
+        "meaning": meaning,
+        "name": language_name,
+    }
     environment.globals |= {"WIDTH": WIDTH, "HALF": HALF, "labels": _labels}
     return environment.get_template("report.html.j2")
 

@@ -223,10 +223,18 @@ def test_counts_signature_and_licences_stand_in_the_text() -> None:
 def test_questions_of_rows_with_english_answers_are_spoken_of() -> None:
     manifest = manifest_of((("data", "eng_Latn", "train", 4),))
     assert front_matter(dataset_card(manifest, named("mix"), {}))["multilinguality"] == ["monolingual"]
-    recipe = {**manifest.recipe, "sources": [{"name": "gqa", "english_answers": 1.0}]}
-    card = dataset_card(replace(manifest, recipe=recipe), named("mix"), {})
-    assert front_matter(card)["multilinguality"] == ["multilingual", "translation"]
-    assert "some with English answers have questions in other languages" in card
+    questions = (
+        LanguageCounts("deu_Latn", 3, 2, 1, {"lid": 1}),
+        LanguageCounts("swh_Latn", 1, 0, 1, {"lid": 1}),
+    )
+    card = dataset_card(replace(manifest, questions=questions), named("mix"), {})
+    front = front_matter(card)
+    assert front["multilinguality"] == ["multilingual", "translation"]
+    assert front["language"] == ["de", "en"]
+    assert [config["config_name"] for config in front["configs"]] == ["all", "eng_Latn"]
+    assert "2 of the English ones have a question in another language (`question_language`)" in card
+    assert "| deu_Latn | German | 3 | 2 | 1 | 66.7% | lid |" in card
+    assert "No question with an English answer was accepted in: Swahili." in card
 
 
 def test_every_configuration_loads(mix: Path, load_dataset: Any) -> None:

@@ -190,6 +190,22 @@ def test_answers_that_stay_english_count_as_english(tmp_path: Path) -> None:
     plan = checked(recipe)
     assert plan.rows == {ENGLISH: 200}
     assert len(plan.texts) > 3, "the questions are translated"
+    assert plan.questions.keys() == plan.texts.keys()
+    assert sum(plan.questions.values()) < 200, "some questions are English"
+    assert all(plan.questions[code] >= plan.texts[code] for code in plan.texts)
+    assert plan.sources[0].questions == plan.questions
+
+
+@pytest.mark.parametrize("own", [{}, {"english_answers": 1, "prompt": "keep"}])
+def test_questions_count_apart_only_where_answer_and_question_differ(
+    own: dict[str, Any], tmp_path: Path
+) -> None:
+    recipe = recipe_of(
+        tmp_path,
+        jsonl("coco", captions(50), ["caption", "matching"], tmp_path),
+        jsonl("vqa", questions(60), ["vqa", "vqg"], tmp_path, **own),
+    )
+    assert checked(recipe).questions == {}
 
 
 @pytest.mark.parametrize(

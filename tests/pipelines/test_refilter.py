@@ -582,6 +582,8 @@ def test_a_question_is_judged_in_its_own_language_where_the_answer_stays_english
     rejected = pq.read_table(mix / "rejected/eng_Latn", columns=["question_language"]).column(0)
     assert "deu_Latn" in rejected.to_pylist()
     before = content(mix)
+    (english,) = (one for one in read_manifest(str(mix)).questions if one.language == "deu_Latn")
+    assert english.reasons["length_ratio"] == rejected.to_pylist().count("deu_Latn")
     table.unlink()
     again(mix)
     assert content(mix) == before

@@ -566,8 +566,15 @@ def test_answers_that_stay_english_are_planned_and_stand_under_english(
         assert row["question_language"] == row["id"].rsplit("/", 1)[1]
         assert row["target"] == row["source_target"]
         assert "English" in row["prompt"]
-    planned = plan_mix(load_recipe(tiny_recipe)).rows
-    assert planned == Counter(row["language"] for row in rows)
+    plan = plan_mix(load_recipe(tiny_recipe))
+    assert plan.rows == Counter(row["language"] for row in rows)
+    asked = Counter(row["question_language"] for row in english)
+    assert plan.questions == asked
+    told = json.loads((tmp_path / "mix" / "manifest.json").read_text(encoding="utf-8"))
+    assert {one["language"]: one["read"] for one in told["questions"]} == asked
+    accepted = Counter(row["question_language"] for row in english if row["verdict"] == "accept")
+    assert {one["language"]: one["accepted"] for one in told["questions"] if one["accepted"]} == accepted
+    assert f"{asked.total()} rows with English answers have questions in other languages" in result.stdout
 
 
 CLOUD = ("--runner", "DataflowRunner", "--project", "p", "--region", "r", "--temp_location", "gs://b/tmp")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipelines.manifest import Manifest, Signature, merge_counts, write_manifest
+from pipelines.manifest import Manifest, Signature, counts_of, merge_counts, write_manifest
 from pipelines.report.tallies import DamagedMix
 from pipelines.show import LONGEST_TEXT, show, spread
 from pipelines.sink import ShardFile
@@ -62,7 +62,14 @@ def write_mix(directory: Path, shards: dict[str, list[dict[str, Any]]]) -> Path:
             row["reason"] and row["reason"].split(":")[0] for row in everything if row["language"] == code
         ]
         counts.append(merge_counts(code, len(reasons), [(reason, 1) for reason in reasons]))
-    manifest = Manifest(SIGNATURE, {}, len(everything), tuple(counts), tuple(files))
+    asked = [
+        ((row["question_language"], row["reason"] and row["reason"].split(":")[0]), 1)
+        for row in everything
+        if row["language"] == "eng_Latn" and row["question_language"] not in (None, "eng_Latn")
+    ]
+    manifest = Manifest(
+        SIGNATURE, {}, len(everything), tuple(counts), tuple(files), questions=counts_of(asked)
+    )
     write_manifest(str(directory), manifest)
     return directory
 
@@ -170,8 +177,8 @@ def test_rejected_rows_start_with_a_table_of_rules_and_come_by_rule(judged: Path
     assert ["lid", "7", "German", "(deu_Latn)", "5"] in lines
     assert ["copy", "1", "French", "(fra_Latn)", "1"] in lines
     assert lines.index(["lid", "7", "German", "(deu_Latn)", "5"]) < lines.index(["lid:", "7", "rows"])
-    heads = [line for line in text.splitlines() if line.endswith(" rows") and ": " in line]
-    assert heads == ["lid: 7 rows", "copy: 1 rows", "image: 1 rows"]
+    heads = [line for line in text.splitlines() if line.endswith((" row", " rows")) and ": " in line]
+    assert heads == ["lid: 7 rows", "copy: 1 row", "image: 1 row"]
     assert "9 of 9 rejected rows in 2 languages" in text
     few = shown(judged, rejected=True, count=3)
     assert [line for line in few.splitlines() if line in heads] == heads, "each rule once before any twice"
@@ -197,6 +204,71 @@ def test_scores_of_the_prompt_have_a_line_of_their_own(judged: Path) -> None:
     assert ["broken", "lid", "0.3", "<", "0.5", "(prompt)"] in words
     assert ["prompt", "scores", "copy=0.5"] in words
     assert ["scores", "script=1", "lid=0.9"] in words
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Path:
+    """English answers to questions in other languages, as `english_answers` makes them."""
+
+    def question(code: str, index: int, **columns: Any) -> dict[str, Any]:
+        found = row("eng_Latn", index, prompt=f"question {index}", question_language=code)
+        return found | {"id": f"emoji/{index}/vqa/{code}"} | columns
+
+    def reject(code: str, index: int, reason: str) -> dict[str, Any]:
+        return question(code, index, verdict="reject", reason=reason)
+
+    prompt = LID.format("0.1") + " (in the prompt)"
+    return write_mix(
+        tmp_path / "asked",
+        {
+            "data/eng_Latn/train-00000-of-00002.parquet": [
+                *(question("eng_Latn", index) for index in range(3)),
+                question("ita_Latn", 3),
+            ],
+            "data/eng_Latn/train-00001-of-00002.parquet": [question("deu_Latn", 4), question("ita_Latn", 5)],
+            "data/ita_Latn/train-00000-of-00001.parquet": [row("ita_Latn", 6)],
+            "rejected/eng_Latn/rejected-00000-of-00001.parquet": [
+                reject("deu_Latn", 7, prompt),
+                reject("eng_Latn", 8, "image: missing: no file 'x.png' in the images folder"),
+                reject("swh_Latn", 9, prompt),
+                reject("swh_Latn", 10, COPY.format("0.9")),
+            ],
+        },
+    )
+
+
+def test_rows_with_a_question_in_the_language_are_shown_too(asked: Path) -> None:
+    text = shown(asked, "ita_Latn")
+    assert sorted(ids(text)) == [row("ita_Latn", 6)["id"], "emoji/3/vqa/ita_Latn", "emoji/5/vqa/ita_Latn"]
+    assert "3 of 3 accepted rows of Italian" in text
+    text = shown(asked, "deu_Latn")
+    assert ids(text) == ["emoji/4/vqa/deu_Latn"]
+    assert "1 of 1 accepted rows of German" in text
+    assert len(ids(shown(asked, "eng_Latn"))) == 6, "all with an English target"
+
+
+def test_rejected_rows_with_a_question_in_the_language_are_shown_too(asked: Path) -> None:
+    text = shown(asked, "swh_Latn", rejected=True)
+    assert sorted(ids(text)) == ["emoji/10/vqa/swh_Latn", "emoji/9/vqa/swh_Latn"]
+    assert "2 of 2 rejected rows of Swahili" in text
+    words = [line.split() for line in text.splitlines()]
+    assert ["lid", "1", "Swahili", "(swh_Latn)", "1"] in words
+    assert ids(shown(asked, "swh_Latn", rejected=True, reason="copy")) == ["emoji/10/vqa/swh_Latn"]
+
+
+def test_rules_are_commonest_in_the_language_of_the_text_that_broke_them(asked: Path) -> None:
+    words = [line.split() for line in shown(asked, rejected=True).splitlines()]
+    assert ["copy", "1", "Swahili", "(swh_Latn)", "1"] in words
+    assert ["image", "1", "English", "(eng_Latn)", "1"] in words
+
+
+def test_errors_know_the_languages_of_questions(asked: Path) -> None:
+    with pytest.raises(ValueError, match=r"no accepted rows of Swahili .*only rejected ones .*there are .*"):
+        shown(asked, "swh_Latn")
+    with pytest.raises(ValueError, match=r"no rejected rows of Italian .*only accepted ones"):
+        shown(asked, "ita_Latn", rejected=True)
+    with pytest.raises(ValueError, match=r"no accepted rows of Danish .*there are .*deu_Latn"):
+        shown(asked, "dan_Latn")
 
 
 def test_other_faults_break_no_score(judged: Path) -> None:

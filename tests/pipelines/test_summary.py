@@ -74,6 +74,22 @@ def test_nothing_accepted_gives_no_command_that_would_fail() -> None:
     assert "No row was accepted" in text
 
 
+def test_questions_of_english_answers_have_a_table_of_their_own() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    questions = (
+        LanguageCounts("swh_Latn", 3, 0, 3, {"lid": 3}),
+        LanguageCounts("deu_Latn", 5, 4, 1, {"lid": 1}),
+    )
+    render_summary(COUNTS[2:3], "out", console, questions)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "8 rows with English answers have questions in other languages" in text
+    assert cells(text, "swh_Latn") == ["swh_Latn", "Swahili", "3", "0", "3", "lid", "3"]
+    assert "1 of 2 languages have accepted rows; none: Swahili." in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "with English answers" not in rendered()
+
+
 def test_an_empty_mix_is_shown_too() -> None:
     assert "0 read = 0 accepted + 0 rejected" in rendered(())
 

@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pipelines.images import EMBED, REFERENCE, SHARED
-from pipelines.manifest import Manifest, Signature, merge_counts, write_manifest
+from pipelines.manifest import Manifest, Signature, counts_of, merge_counts, write_manifest
 from pipelines.recipe import checked_recipe
 from pipelines.shared_images import IMAGE_SCHEMA, ImageFile
 from pipelines.sink import ShardFile, schema_of
 from tests.pictures import encoded
 from translation.filters import NO_SCORES
 from translation.filters.thresholds import default_thresholds
-from translation.languages import languages
+from translation.languages import ENGLISH, languages
 from translation.row import ACCEPT, ROW_SCORES, row_schema
 from translation.settings_file import override_values
 
@@ -163,6 +163,11 @@ def write_mix(
         recipe=full,
         read=len(rows),
         counts=tuple(counts),
+        questions=counts_of(
+            ((one["question_language"], one["reason"] and one["reason"].split(":")[0]), 1)
+            for one in rows
+            if one["language"] == ENGLISH and one["question_language"] not in (None, ENGLISH)
+        ),
         files=tuple(files),
         licences={"model nllb": "CC-BY-NC-4.0", "source boats": "CC-BY-4.0"},
         images=tuple(_write_shared(directory, shared)) if shared else (),

@@ -51,10 +51,17 @@ def test_languages_that_the_model_does_not_know(tmp_path: Path) -> None:
 
 def test_questions_that_the_model_does_not_know_are_not_rows_of_english(tmp_path: Path) -> None:
     reason = "language: the model 'nllb' was not trained on Yiddish"
-    text = told(tmp_path, [*EVEN, rejected("eng_Latn", 100, reason=reason)])
-    assert "Questions in languages that are not in the model." in text
-    assert "1 row with English answers" in text
-    assert "language not in the model" not in text
+    asked = [
+        rejected("eng_Latn", 100, reason=reason, question_language="ydd_Hebr"),
+        rejected("eng_Latn", 101, question_language="swh_Latn"),
+        row("eng_Latn", 102, question_language="deu_Latn"),
+    ]
+    text = told(tmp_path, [*EVEN, *asked])
+    assert "Questions in 1 language not in the model." in text
+    assert "their questions untranslated: Yiddish." in text
+    assert "1 language without accepted questions." in text
+    assert "has a question in Swahili." in text
+    assert "rows were rejected untranslated" not in text
 
 
 def test_languages_without_accepted_rows(tmp_path: Path) -> None:

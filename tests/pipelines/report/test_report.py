@@ -21,8 +21,9 @@ from pipelines.refilter import refilter
 from pipelines.report import DamagedMix, is_outdated, write_report
 from pipelines.report.cards import LONGEST_TEXT
 from pipelines.verify import problems
-from tests.pipelines.report.small_mix import LONG, TARGETS, picture, rejected, row, some_rows, write_mix
+from tests.pipelines.report.small_mix import LID, LONG, TARGETS, picture, rejected, row, some_rows, write_mix
 from translation.mix_folder import REPORT
+from translation.row import ROW_SCORES
 
 QUIET = Console(file=io.StringIO())
 
@@ -120,6 +121,25 @@ def test_every_language_stands_in_the_table_also_one_without_rows(tmp_path: Path
     (zulu,) = [shown for there, shown in page.find("details") if there.get("data-code") == "zul_Latn"]
     assert "0 accepted, 0 rejected" in zulu
     assert "No rows." in zulu
+
+
+def test_languages_of_questions_with_english_answers_have_a_table(mix: Path, tmp_path: Path) -> None:
+    prompt = f"{LID} (in the prompt)"
+    scores = dict.fromkeys(ROW_SCORES) | {"prompt_words": 3.0, "prompt_lid": 0.1}
+    asked = [
+        row("eng_Latn", 900, question_language="deu_Latn"),
+        rejected("eng_Latn", 901, reason=prompt, question_language="deu_Latn", scores=scores),
+        rejected("eng_Latn", 902, reason=prompt, question_language="swh_Latn", scores=scores),
+    ]
+    page = Page(report(write_mix(tmp_path / "mix", asked)))
+    (table,) = [" ".join(shown.split()) for _, shown in page.find("table", id="question-table")]
+    assert re.search(r"German50\.0%211lid 1deu_Latn Swahili0\.0%101lid 1swh_Latn", table)
+    (lead,) = [shown for there, shown in page.find("p") if there.get("class") == "lead"]
+    assert "in 1 language with questions in 1 more, made by" in lead
+    assert not [shown for there, shown in page.find("p") if shown == "No row has scores."]
+    most = [shown for there, shown in page.find("td") if there.get("class") == "most"]
+    assert [" ".join(shown.split()) for shown in most] == ["German 1, Swahili 1"]
+    assert not list(Page(report(mix)).find("table", id="question-table"))
 
 
 def test_planned_and_real_shares(page: Page) -> None:
