@@ -34,6 +34,7 @@ from translation.settings_file import (
     settings_of,
     unreadable,
 )
+from translation.shipped_settings import read_named_settings
 from translation.translations import Decoding
 
 __all__ = ["Recipe", "SettingsError", "checked_recipe", "load_recipe"]
@@ -324,7 +325,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Reads and checks a recipe; each override is `dotted.key=value` with the value in YAML.
 
     Args:
-        path: a URL too, of a filesystem that Beam knows; a `Path` is one of this machine.
+        path: a URL too, of a filesystem that Beam knows, or the name of a recipe that ships (`gqa`), whose
+            paths start at the working directory; a `Path` is one of this machine.
 
     Raises:
         SettingsError: anything is wrong with it, or a file or folder that it names is missing.
@@ -332,7 +334,11 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if isinstance(path, str) and inputs.is_url(path):
         recipe = _recipe_far_away(path, overrides)
     else:
-        recipe = checked_recipe(read_settings_file(Path(path), overrides))
+        if isinstance(path, Path):
+            written = read_settings_file(path, overrides)
+        else:
+            written = read_named_settings(path, shipped_recipes(), "recipe", overrides)
+        recipe = checked_recipe(written)
         if recipe.root is not None and ("root",) in recipe._written.overridden:
             # What is typed starts at the working directory, as on any command line.
             recipe = recipe.model_copy(update={"root": inputs.place_in(str(Path.cwd()), recipe.root)})
@@ -524,6 +530,12 @@ def _check_place(recipe: Recipe, key: Key, place: Place, written: str) -> None:
         raise recipe.error(key, f"no file {path}; {start}")
     elif place.kind == "file" and not inputs.is_file(path):
         raise recipe.error(key, f"{path} is a glob; name one file")
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Name -> file of the recipes in the package; the sample, whose data is there too, needs no name."""
+    folder = sample_recipe().parent
+    return {path.stem: path for path in sorted(folder.glob("*.yaml")) if path != sample_recipe()}
 
 
 def sample_recipe() -> Path:

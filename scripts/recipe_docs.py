@@ -291,7 +291,8 @@ Every key of a recipe, made from the code by `python -m scripts.recipe_docs`; do
 1.2 (`no` is Norwegian, not false). It is checked whole before anything is read: a mistake ends with exit code
 2 and one line that names file, line, key, value and what would be right. `--set key.inner=value` sets any
 key.
-Recipes to start from are in [`recipes/`](../recipes).
+Recipes to start from are in [`recipes/`](../recipes). They ship: `translate-mix plan gqa` finds `gqa.yaml`
+where there is no such file, also without a clone, and its paths start at the working directory.
 """
 
 _SOURCES_INTRODUCTION = """## `sources`

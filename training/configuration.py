@@ -18,8 +18,9 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from training.mixture import MAX_TIMES
 from training.parameters import PARTS, Part
 from training.pictures import MAX_PIXELS, MOST_PIXELS
-from translation.settings import Filled, Misfit, Section, Share, checked, distinct, not_empty, unknown
-from translation.settings_file import Key, SettingsError, SettingsFile, read_settings_file
+from translation.settings import Filled, Misfit, Section, Share, checked, distinct, not_empty
+from translation.settings_file import Key, SettingsError, SettingsFile
+from translation.shipped_settings import read_named_settings
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -357,20 +358,7 @@ def load_configuration(path: Path | str, overrides: Sequence[str] = ()) -> Confi
     Raises:
         SettingsError: anything is wrong with it.
     """
-    found = Path(path)
-    shipped = shipped_configurations()
-    # A folder of the name (of a run, say) is none.
-    if not found.is_file() and str(path) in shipped:
-        found = shipped[str(path)]
-    elif not found.exists() and found.parent == Path():
-        remedy = unknown(str(path), shipped, "configuration that ships")
-        raise SettingsError(str(path), None, "", None, f"no such file, and {remedy}")
-    written = read_settings_file(found, overrides)
-    if found in shipped.values():
-        # Its paths are the user's, not the package's.
-        written = SettingsFile(
-            written.file, Path().absolute(), written.values, written.lines, written.overridden
-        )
+    written = read_named_settings(str(path), shipped_configurations(), "configuration", overrides)
     configuration = _from_here(checked(Configuration, written), written.overridden)
     configuration._written = written
     for index, mix in enumerate(configuration.data.mixes):

@@ -12,11 +12,13 @@ from rich.console import Console
 from pipelines.commands.options import DEVICES, Commands, add_device_options, complain, filled
 from translation.console import DONE, FAILED, WRONG, TerminalConsole, positive
 
+_RECIPE = "a file, or the name of one that ships (gqa: its paths start at the working directory);"
+
 
 def add(commands: Commands) -> None:
     """Adds the group to the command line."""
     run = commands.add_parser("run", help="build a mix from a recipe; without one, the sample that ships")
-    run.add_argument("recipe", nargs="?", metavar="RECIPE.yaml")
+    run.add_argument("recipe", nargs="?", metavar="RECIPE.yaml", help=f"{_RECIPE} default: the sample")
     run.add_argument(
         "--output", required=True, type=filled, metavar="DIR", help="where the mix goes (local or gs://...)"
     )
@@ -32,7 +34,7 @@ def add(commands: Commands) -> None:
     run.set_defaults(call=_run)
 
     plan = commands.add_parser("plan", help="what a recipe will give and take; translates nothing")
-    plan.add_argument("recipe", nargs="?", metavar="RECIPE.yaml", help="default: the sample")
+    plan.add_argument("recipe", nargs="?", metavar="RECIPE.yaml", help=f"{_RECIPE} default: the sample")
     plan.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe"
     )

@@ -217,3 +217,27 @@ def test_text_stays_in_its_language_and_answers_of_gqa_in_english(root: Path) ->
         assert not example.target.translate
         assert example.prompt is not None
         assert example.prompt.translate
+
+
+@pytest.mark.parametrize("name", ["gqa", "gqa.yaml"])
+def test_a_recipe_that_ships_is_found_by_its_name_with_the_data_here(
+    name: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").symlink_to(root)
+    monkeypatch.chdir(tmp_path)
+    recipe = load_recipe(name)
+    assert recipe.name == "gqa"
+    assert recipe.root == "data/"
+    assert Path(recipe.path("data")) == tmp_path / "data"
+    assert sum(plan_mix(recipe).rows.values())
+
+
+def test_names_that_nothing_has_are_told_with_those_that_ship(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=r"no such file, and unknown recipe .*`mblip-v2`\? Valid: .*gqa"):
+        load_recipe("mblip-v3")
+    (tmp_path / "gqa").write_text("name: mine\n")
+    with pytest.raises(SettingsError, match=r"^gqa:"):
+        load_recipe("gqa")
