@@ -42,6 +42,8 @@ from translation.shortlists import (
     ShortlistReport,
     in_front,
     is_ordered,
+    read_lists,
+    read_shortlists,
     read_vocabulary,
     write_shortlists,
 )
@@ -81,9 +83,13 @@ def build_shortlists(
     threads: Threads | None = None,
     least_agreement: float = LEAST_AGREEMENT,
     frequent: int = FREQUENT,
+    anew: bool = False,
     progress: Progress = lambda line: None,
 ) -> ShortlistReport:
-    """Gives a model lists for some of its languages, in place of any that it has; runs the model on the CPU.
+    """Gives a model lists for some of its languages; runs the model on the CPU.
+
+    A list that the model has is replaced by the one that the texts make; where they make none it stays, if it
+    was compared with the same decoding.
 
     A model whose vocabulary has another order than lists need (`shortlists.in_front`) is written anew, with
     another digest. The files change when all is measured, one after the other and `model.json` last: if it is
@@ -97,6 +103,7 @@ def build_shortlists(
         decoding: to compare with; as `Decoding` has it, if not given.
         least_agreement: share (0..1) of a language's translations that must not change, else it gets no list.
         frequent: see `FREQUENT`.
+        anew: no list stays that the texts cannot make.
         progress: is told what goes on, a line a step.
 
     Raises:
@@ -114,6 +121,7 @@ def build_shortlists(
         if code not in description.languages:
             raise ValueError(f"texts in {code}: model {description.name} was not trained on this language")
     decoding = decoding or Decoding()
+    earlier = {} if anew else _earlier(directory, decoding)
     try:
         with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as scratch:
             made = Path(scratch)
@@ -143,7 +151,14 @@ def build_shortlists(
                     _compared(engine, one, whole.get(one.language, [])[1::2], least_agreement, progress)
                     for one in report.lists
                 )
-            kept = {one.language: lists[one.language] for one in compared if one.tokens}
+            kept: dict[str, Iterable[str]] = {
+                one.language: lists[one.language] for one in compared if one.tokens
+            }
+            stay = {code: one for code, one in earlier.items() if code not in kept}
+            if stay:
+                progress(f"the texts make no list for {', '.join(sorted(stay))}: those that are there stay")
+            kept |= {code: tokens for code, (_, tokens) in stay.items()}
+            compared = tuple(stay[one.language][0] if one.language in stay else one for one in compared)
             report = write_shortlists(made, vocabulary, kept, replace(report, lists=compared))
             _describe(made, description)
             sync_tree(made)
@@ -154,6 +169,21 @@ def build_shortlists(
     except OSError as error:
         raise ModelError(f"{directory}: the lists cannot be written: {error}") from error
     return report
+
+
+def _earlier(directory: Path, decoding: Decoding) -> dict[str, tuple[Shortlist, frozenset[str]]]:
+    """The lists that a model has, by language; none where they are damaged, or for another decoding."""
+    description = read_description(directory, check=False)
+    files = {name: digest for name, digest in description.files.items() if name in LISTS}
+    try:
+        check_files(directory, replace(description, files=files))
+        report = read_shortlists(directory, description)
+        if report is None or report.decoding != decoding:
+            return {}
+        tokens = read_lists(directory, report.languages)
+    except ModelError:
+        return {}
+    return {one.language: (one, tokens[one.language]) for one in report.lists if one.tokens}
 
 
 def _described(directory: Path) -> ModelDescription:

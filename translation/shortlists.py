@@ -136,6 +136,26 @@ def write_shortlists(
     return report
 
 
+def read_lists(directory: Path, codes: Iterable[str]) -> dict[str, frozenset[str]]:
+    """The tokens of the lists of some languages, as `write_shortlists` takes them.
+
+    Raises:
+        ModelError: the map cannot be read, or lacks one of them.
+    """
+    path = directory / VOCABULARY_MAP
+    parts: dict[str, frozenset[str]] = {}
+    try:
+        for line in path.read_text(encoding="utf-8").split("\n"):
+            mark, _, tokens = line.partition("\t")
+            if mark.startswith(_MARK):
+                parts[mark] = frozenset(tokens.split(" ")) - {""}
+        return {code: parts[own] | parts[shared] for code in codes for own, shared in [marks(code)]}
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{path}: not a map of lists: {error}; build them with `translate-mix model shortlist`"
+        ) from error
+
+
 def in_front(vocabulary: Iterable[str]) -> list[str]:
     """What has to be first in the vocabulary of a model with lists: control tokens, then language codes.
 

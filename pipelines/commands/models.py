@@ -43,6 +43,9 @@ def add(commands: Commands) -> None:
         metavar="FILE",
         help="English texts to compare with; default: those of --texts",
     )
+    lists.add_argument(
+        "--anew", action="store_true", help="drop lists that --texts cannot make (default: those there stay)"
+    )
     lists.add_argument("--threads", type=threads, metavar="N", help="as `run` has it")
     lists.set_defaults(call=_model_shortlist)
 
@@ -97,6 +100,7 @@ def _model_shortlist(parsed: argparse.Namespace) -> int:
             texts,
             sample,
             threads=asked_threads(parsed.threads, "auto"),
+            anew=parsed.anew,
             progress=lambda line: print(line, file=sys.stderr),
         )
     except ModelError as error:

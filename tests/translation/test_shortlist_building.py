@@ -18,6 +18,7 @@ from translation.shortlists import (
     VOCABULARY_MAP,
     ShortlistReport,
     is_ordered,
+    read_lists,
     read_shortlists,
     read_vocabulary,
 )
@@ -127,6 +128,30 @@ def test_building_again_gives_the_same_bytes(built: tuple[Path, ShortlistReport]
     build(tmp_path / "model")
     assert digests(tmp_path / "model") == digests(directory)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_lists_that_the_texts_cannot_make_stay(built: tuple[Path, ShortlistReport], tmp_path: Path) -> None:
+    directory, before = built
+    shutil.copytree(directory, tmp_path / "model")
+    told: list[str] = []
+
+    def again(**changes: object) -> ShortlistReport:
+        options = {"decoding": DECODING, "threads": ONE, "least_agreement": 0.0, "frequent": 20} | changes
+        french = {"fra_Latn": ["une pomme rouge sur la table"] * LEAST_TEXTS}
+        return build_shortlists(tmp_path / "model", french, SAMPLE, **options)  # type: ignore[arg-type]
+
+    after = again(progress=told.append)
+    assert after.languages == before.languages | {"fra_Latn"}
+    for one in before.lists:
+        if one.tokens:
+            assert one in after.lists
+    assert read_lists(tmp_path / "model", before.languages) == read_lists(directory, before.languages)
+    assert [line for line in told if "deu_Latn, hin_Deva, jpn_Jpan: those that are there stay" in line]
+    with Engine(tmp_path / "model", DECODING, threads=ONE) as engine:
+        assert engine.translate([Request("a red apple", "eng_Latn", "deu_Latn")])[0].text
+    assert again(anew=True).languages == {"fra_Latn"}
+    assert build(tmp_path / "model").languages == before.languages | {"fra_Latn"}
+    assert again(decoding=Decoding(beam_size=2, max_output_tokens=12)).languages == {"fra_Latn"}
 
 
 def test_a_language_that_changes_too_much_gets_no_list(model: Path, tmp_path: Path) -> None:
