@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, TextIO
@@ -25,6 +25,9 @@ from pipelines.sources.values import MAX_TEXT
 MAX_RECORD = 10 * MAX_TEXT
 """Characters of a record; a longer one has a quotation mark that nothing closes."""
 
+_TOGETHER = 64 * 1024
+"""Characters whose records are read together."""
+
 LONG_NAME = 60
 """Characters of what is hardly the name of a column."""
 
@@ -40,6 +43,13 @@ class _BadRow:
 
 
 _Row = list[str] | _BadRow
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Records of one line each, one after the other."""
+
+    rows: list[list[str]]
 
 
 def pieces(recipe: Recipe, index: int, source: CsvSource) -> list[Piece]:
@@ -63,6 +73,7 @@ def _check_header(recipe: Recipe, index: int, source: CsvSource, piece: Piece) -
     key = ("sources", index, source.main)
     with opened(piece) as file:
         _, header = next(_rows(file, piece), (0, None))
+    assert not isinstance(header, _Rows), "they come only together"
     if header is None:
         raise recipe.error(key, f"{piece.label} is empty; its first line must name the columns")
     if isinstance(header, _BadRow):
@@ -81,31 +92,50 @@ def _check_header(recipe: Recipe, index: int, source: CsvSource, piece: Piece) -
 
 def read(recipe: Recipe, source: CsvSource, piece: Piece) -> Iterator[Record | Reject | LeftOut]:
     """The records and rejects of the file; empty cells are null, but for those of texts."""
-    reader = RecordReader(source, PictureCells(recipe, source, piece).one)
+    cells = PictureCells(recipe, source, piece)
+    reader = RecordReader(source, cells.one, cells.many)
     texts = set(source.text_columns)
     with opened(piece) as file:
-        rows = _rows(file, piece)
-        _, header = next(rows)
+        found = _rows(file, piece, together=reader.common is not None)
+        _, header = next(found)
         assert isinstance(header, list), "checked with the recipe"
         is_text = [name in texts for name in header]
-        for line, row in rows:
+        last = {name: number for number, name in enumerate(header)}
+
+        def read_one(line: int, row: _Row) -> Sequence[Record | Reject | LeftOut]:
             place = piece.place("line", line)
             if isinstance(row, _BadRow):
-                yield reject(source.name, source.tasks[0], place, place.id, row.reason, row.raw)
-                continue
+                return (reject(source.name, source.tasks[0], place, place.id, row.reason, row.raw),)
             record: dict[str, object] = {
                 name: cell if cell or text else None
                 for name, cell, text in zip(header, row, is_text, strict=True)
             }
-            yield from reader.read(record, place, partial(json_text, record))
+            return reader.read(record, place, partial(json_text, record))
+
+        for line, row in found:
+            if not isinstance(row, _Rows):
+                yield from read_one(line, row)
+                continue
+            values = list(zip(*row.rows, strict=True))
+            columns: list[Sequence[object]] = []
+            for name in reader.common or ():
+                column: Sequence[object] = values[last[name]] if name in last else [None] * len(row.rows)
+                columns.append(column if name in texts else [cell or None for cell in column])
+
+            def alone(at: int, line: int = line, rows: _Rows = row) -> Sequence[Record | Reject | LeftOut]:
+                return read_one(line + at, rows.rows[at])
+
+            yield from reader.read_many(piece, "line", range(line, line + len(row.rows)), columns, alone)
 
 
 def _separator(piece: Piece) -> str:
     return "\t" if piece.path.lower().endswith(".tsv") else ","
 
 
-def _rows(file: BinaryIO, piece: Piece) -> Iterator[tuple[int, _Row]]:
+def _rows(file: BinaryIO, piece: Piece, *, together: bool = False) -> Iterator[tuple[int, _Row | _Rows]]:
     """Number of the first line and cells of every record; the first record decides how many cells are right.
+
+    With `together`, records that are one line each come many at a time where nothing is wrong with any.
 
     Reading goes on behind the first line of a bad record, where one of its further lines has the right number
     of cells itself: so a quotation mark that nothing closes costs one record.
@@ -116,6 +146,11 @@ def _rows(file: BinaryIO, piece: Piece) -> Iterator[tuple[int, _Row]]:
     reader = csv.reader(lines, delimiter=separator, strict=True)
     width = 0
     while True:
+        if together and width:
+            first, rows = lines.rows(separator, width)
+            if rows:
+                yield first, _Rows(rows)
+                continue
         first = lines.begin()
         reason = None
         row: list[str] = []
@@ -164,6 +199,25 @@ class _Lines:
         """Starts a record; returns the number of its first line."""
         self._record, self._size, self.simple = [], 0, True
         return self._number + 1
+
+    def rows(self, separator: str, width: int) -> tuple[int, list[list[str]]]:
+        """The number of the next line, and the records of the next lines if each of them is a good one.
+
+        Where one is not, or may not be, there are none, and the lines will be read again.
+        """
+        if self._again:
+            return self._number + 1, []
+        text = self._file.read(_TOGETHER)
+        if not text.endswith("\n"):
+            text += self._file.readline(MAX_RECORD + 1)
+        found = io.StringIO(text, newline="").readlines()
+        rows = _good_rows(found, separator, width)
+        first = self._number + 1
+        if rows:
+            self._number += len(found)
+        else:
+            self._again.extend(found)
+        return first, rows
 
     def __iter__(self) -> _Lines:
         return self
@@ -219,6 +273,24 @@ class _Lines:
         self._again.extendleft(reversed(self._record[index:]))
         self._number -= len(self._record) - index
         del self._record[index:]
+
+
+def _good_rows(lines: list[str], separator: str, width: int) -> list[list[str]]:
+    """The cells of lines that are a record each; none where one is not, or has anything odd about it."""
+    text = "".join(lines)
+    if len(text) > MAX_RECORD or (separator == "\t" and '"' in text):
+        return []
+    try:
+        # What is no UTF-8 is half of a surrogate pair here.
+        if not text.isascii():
+            text.encode()
+        rows = list(csv.reader(lines, delimiter=separator, strict=True))
+    except (UnicodeEncodeError, csv.Error):
+        return []
+    # A record of several lines, or an empty line, is not among as many rows of this width.
+    if len(rows) != len(lines) or set(map(len, rows)) != {width} or not all(row[0].strip() for row in rows):
+        return []
+    return rows
 
 
 def _width(line: str, separator: str) -> int:

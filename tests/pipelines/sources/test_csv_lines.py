@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines.examples import Example, Reject, Text
 from pipelines.recipe import Recipe, SettingsError, load_recipe
-from pipelines.sources import csv_lines, pieces
+from pipelines.sources import csv_lines, pieces, read_records
 from pipelines.sources.pieces import Piece
 from tests.pipelines.sources.conftest import MakeRecipe, Records, examples, read_all, rejects
 
@@ -251,3 +251,25 @@ def test_a_table_of_another_kind_is_a_wrong_recipe(
 
 def test_a_table_of_the_header_alone_has_no_records(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     assert read(tmp_path, make_recipe, HEADER) == []
+
+
+@pytest.mark.parametrize("border", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv"])
+def test_records_of_every_kind_are_read_together_as_alone(
+    tmp_path: Path, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch, name: str, border: str
+) -> None:
+    odd = [["1", "a.jpg", "A dog."], ["", "b.jpg", " No id "], ["3", "", "No picture."], ["4", "c.jpg", ""]]
+    odd += [[""], ["", "", ""], ["5", "é.jpg", "Café, &amp; \u2028 bar"], ["6", "d.jpg", "Two\nlines"], ["7"]]
+    odd += [[" ", "e.jpg", "Space as id."], ["8", "f.jpg", 'A "quoted" word'], ["9", "g.jpg", "\udcff"]]
+    usual = [[f"n{number}", f"n{number}.jpg", "A cat on a mat."] for number in range(3_000)]
+    with open(tmp_path / name, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        separator = "," if name.endswith("csv") else "\t"
+        rows = csv.writer(file, delimiter=separator, lineterminator=border)
+        rows.writerows([["id", "image", "caption"], *usual, *odd, *usual[::-1]])
+        file.write(f'"open{separator}"x.jpg{separator}A dog.{border}')
+    recipe = make_recipe(format="csv", path=name, images="images", tasks=["caption"])
+    together = [record for piece in pieces(recipe) for record in read_records(recipe, piece)]
+    monkeypatch.setattr(csv_lines, "_good_rows", lambda *_: [])
+    alone = [record for piece in pieces(recipe) for record in read_records(recipe, piece)]
+    assert together == alone
+    assert len(together) > 2 * len(usual)
