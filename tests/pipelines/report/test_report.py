@@ -142,6 +142,13 @@ def test_languages_of_questions_with_english_answers_have_a_table(mix: Path, tmp
     assert not list(Page(report(mix)).find("table", id="question-table"))
 
 
+def test_mean_scores_are_folded_away_until_they_are_asked_for(page: Page) -> None:
+    assert [there["type"] for there, _ in page.find("input", id="with-scores")] == ["checkbox"]
+    heads = {shown for there, shown in page.find("th") if there.get("class") == "score"}
+    assert "lid" in heads
+    assert "kept" not in heads
+
+
 def test_planned_and_real_shares(page: Page) -> None:
     (german,) = [shown for _, shown in page.find("tr") if "deu_Latn" in shown]
     # 7/8 of what is not English over six languages.
