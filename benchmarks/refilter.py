@@ -24,12 +24,12 @@ from rich.console import Console
 
 from pipelines.card import dataset_card
 from pipelines.manifest import Manifest, Signature, merge_counts, write_manifest
+from pipelines.mix_files import ShardFile
 from pipelines.recipe import load_recipe, sample_recipe
 from pipelines.refilter import refilter
 from pipelines.sink import (
     ROW_BYTES,
     ROW_GROUP_ROWS,
-    ShardFile,
     cuts_for,
     shard_name,
     sizes_of_slots,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 
-from apache_beam.io.filesystem import BeamIOError
-
 from pipelines.filesystem import exists, join, read_text
 from pipelines.manifest import Manifest
 from pipelines.recipe import Recipe
@@ -32,7 +30,7 @@ def kept_table(directory: str, manifest: Manifest) -> str | None:
         if not manifest.thresholds or not exists(path):
             return None
         text = read_text(path)
-    except (OSError, BeamIOError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError):
         return None
     return text if table_digest(text) == manifest.thresholds else None
 

@@ -1,4 +1,7 @@
-"""Files that are whole or absent, on any filesystem Beam knows (local, gs://, s3://, ...)."""
+"""Files that are whole or absent, on any filesystem Beam knows (local, gs://, s3://, ...).
+
+Beam is imported only for files far away: it takes longer than a look at a mix of this machine.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata, FileSystem
-from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipelines.store_errors import StoreError, http_status
 from translation.disk import PARTIAL, rename, sync_folder
+
+if TYPE_CHECKING:
+    from apache_beam.io.filesystem import BeamIOError, FileMetadata, FileSystem
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
 
 BLOCK = 2**20
 """Bytes that are read at once."""
@@ -45,8 +49,17 @@ class Written:
     size: int
 
 
+_URL = re.compile(r"(?P<scheme>[a-zA-Z][-a-zA-Z0-9+.]*)://.*")
+"""As Beam tells them from files of this machine."""
+
+
 def is_local(path: str) -> bool:
-    return FileSystems.get_scheme(path) is None
+    return _scheme(path) is None
+
+
+def _scheme(path: str) -> str | None:
+    found = _URL.match(path.strip())
+    return None if found is None else found["scheme"]
 
 
 class NoFilesystem(ValueError):
@@ -63,13 +76,15 @@ def system_of(path: str) -> FileSystem:
     Raises:
         NoFilesystem: there is none, it lacks its client, or (`hdfs://`) options that it needs.
     """
+    from apache_beam.io.filesystem import BeamIOError, FileSystem
+
     try:
         return beam_filesystems().get_filesystem(path)
     except BeamIOError as error:
-        cause = f"no filesystem for {FileSystems.get_scheme(path)}:// is installed: {_without_path(error)}"
+        cause = f"no filesystem for {_scheme(path)}:// is installed: {_without_path(error)}"
         raise NoFilesystem(path, cause) from error
     except ValueError as error:
-        scheme = FileSystems.get_scheme(path)
+        scheme = _scheme(path)
         if any(one.scheme() == scheme for one in FileSystem.get_all_subclasses()):
             raise NoFilesystem(path, str(error)) from error
         # Beam advises its extra `gcp` for any.
@@ -83,11 +98,22 @@ def _without_path(error: BeamIOError) -> str:
 
 def join(path: str, *parts: str) -> str:
     """Raises `NoFilesystem`."""
-    return str(system_of(path).join(path, *parts))
+    return os.path.join(path, *parts) if is_local(path) else str(system_of(path).join(path, *parts))
+
+
+def _split(path: str) -> tuple[str, str]:
+    """Folder and name."""
+    if is_local(path):
+        return os.path.split(os.path.abspath(path))
+    folder, name = system_of(path).split(path)
+    return str(folder), str(name)
 
 
 def beam_filesystems() -> type[FileSystems]:
     """Beam's filesystems; until a pipeline gives them its options they take accounts from the environment."""
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
+
     if FileSystems._pipeline_options is None:
         # s3:// does not work without any.
         FileSystems.set_options(PipelineOptions([]))
@@ -97,6 +123,8 @@ def beam_filesystems() -> type[FileSystems]:
 
 def set_filesystem_options(options: PipelineOptions) -> None:
     """Accounts and endpoints of remote filesystems, for all that this process reads and writes later."""
+    from apache_beam.io.filesystems import FileSystems
+
     FileSystems.set_options(options)
 
 
@@ -112,6 +140,8 @@ def exists(path: str) -> bool:
     Raises:
         OSError: the store refuses to say, or does not answer.
     """
+    if is_local(path):
+        return os.path.exists(path)
     with errors_of_store(path):
         return bool(beam_filesystems().exists(path))
 
@@ -160,7 +190,7 @@ def make_directory(path: str) -> None:
 
 def _is_flat(path: str) -> bool:
     """Whether it lies in a store of objects, which has no folders."""
-    return FileSystems.get_scheme(path) in _OBJECT_STORES
+    return _scheme(path) in _OBJECT_STORES
 
 
 def write_atomically(
@@ -182,7 +212,7 @@ def write_atomically(
         OutputError: disk full, no permission, failed rename, other bytes arrived than were written, ...; an
             earlier file of that name stays as it was, and no new one is left behind.
     """
-    folder, name = system_of(path).split(path)
+    folder, name = _split(path)
     temporary = join(folder, f".{name}.{attempt}{PARTIAL}")
     size = 0
     try:
@@ -217,6 +247,8 @@ def _create(path: str) -> BinaryIO:
     if is_local(path):
         # Beam would make the folder again if it was removed just now.
         return open(path, "wb")
+    from apache_beam.io.filesystem import CompressionTypes
+
     file: BinaryIO = beam_filesystems().create(path, compression_type=CompressionTypes.UNCOMPRESSED)
     return file
 
@@ -273,6 +305,10 @@ def open_binary(path: str) -> BinaryIO:
     Raises:
         OSError: there is none, no permission, ...
     """
+    if is_local(path):
+        return open(path, "rb")
+    from apache_beam.io.filesystem import CompressionTypes
+
     with errors_of_store(path):
         file: BinaryIO = beam_filesystems().open(path, compression_type=CompressionTypes.UNCOMPRESSED)
     return file
@@ -317,7 +353,7 @@ def move(source: str, path: str) -> None:
         OutputError: no permission, ...
     """
     try:
-        make_directory(FileSystems.split(path)[0])
+        make_directory(_split(path)[0])
         if is_local(path):
             rename(Path(source), Path(path))
         else:
@@ -370,6 +406,8 @@ def remove(path: str) -> None:
 
 def _delete(paths: list[str]) -> None:
     """Deletes files of one store."""
+    from apache_beam.io.filesystem import BeamIOError
+
     with errors_of_store(paths[0]):
         system = beam_filesystems().get_filesystem(paths[0])
         if system.scheme() != "gs" or not any(map(_MAGIC.search, paths)):

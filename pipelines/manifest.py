@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from apache_beam.io.filesystem import BeamIOError
 from pydantic import TypeAdapter, ValidationError
 
 from pipelines.filesystem import (
@@ -25,8 +24,7 @@ from pipelines.filesystem import (
     write_text,
 )
 from pipelines.journal import check_not_interrupted
-from pipelines.shared_images import ImageFile
-from pipelines.sink import ShardFile
+from pipelines.mix_files import ImageFile, ShardFile
 from pipelines.summary import LanguageCounts
 from translation.mix_folder import MANIFEST
 
@@ -207,7 +205,7 @@ def is_of_something_else(directory: str) -> bool:
     """Whether the file that has a manifest's name is whole, and none: web pages have `manifest.json` too."""
     try:
         content = json.loads(read_text(join(directory, MANIFEST)))
-    except (OSError, BeamIOError, ValueError):
+    except (OSError, ValueError):
         # What is damaged, or cannot be read, may be one.
         return False
     return not isinstance(content, dict) or not content.keys() >= _ALWAYS
@@ -263,7 +261,7 @@ def _content(path: str) -> dict[str, Any]:
     """What stands there, if it is of this version or an earlier one."""
     try:
         content = json.loads(read_text(path))
-    except (OSError, BeamIOError) as error:
+    except OSError as error:
         raise ValueError(f"{path}: cannot be read: {cause_of(error)}") from error
     except ValueError as error:
         raise ValueError(_damaged(path, [str(error)])) from error

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import regex
 
 from pipelines.filesystem import open_binary
-from pipelines.sink import ShardFile
+from pipelines.mix_files import ShardFile
 from translation.languages import ENGLISH
 from translation.mix_folder import TRAIN
 

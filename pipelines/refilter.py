@@ -48,6 +48,7 @@ from pipelines.manifest import (
     merge_counts,
     read_manifest,
 )
+from pipelines.mix_files import ShardFile
 from pipelines.ownership import locked
 from pipelines.preview import preview_rows
 from pipelines.reading import PROMPT, TARGET
@@ -55,7 +56,7 @@ from pipelines.reasons import are_judged, short_reasons
 from pipelines.recipe import Recipe, SettingsError, checked_recipe
 from pipelines.resharding import JudgedFile, Layout, RefilterFailed, opened, stage_language
 from pipelines.rows import row_reason
-from pipelines.sink import ShardFile, questions_of
+from pipelines.sink import questions_of
 from pipelines.summary import LanguageCounts, language_name, total
 from pipelines.uses import SLOT_OF_ANSWER
 from translation import templates

@@ -22,14 +22,13 @@ from numpy.typing import NDArray
 from pipelines.filesystem import OutputError, failed_write, is_local, join, make_directory, open_binary
 from pipelines.images import EMBED
 from pipelines.journal import staged
+from pipelines.mix_files import ShardFile, schema_of
 from pipelines.sink import (
     ROW_BYTES,
     Part,
-    ShardFile,
     cuts_for,
     key_of,
     ordered_groups,
-    schema_of,
     shard_name,
     sizes_of_slots,
     slot_of,

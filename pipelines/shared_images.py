@@ -6,10 +6,8 @@ one whose SHA-256 comes first has it, and the others are named `<id>~<start of t
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import BinaryIO
 
 import apache_beam as beam
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from pipelines.blocks import Gathered, Packer, at_the_end, bucket_of
 from pipelines.filesystem import join, write_atomically
 from pipelines.images import content_id, image_bytes, picture_name
+from pipelines.mix_files import IMAGE_SCHEMA, ImageFile
 from pipelines.reasons import keep_pictures
 from pipelines.rows import unpack_rows
 from pipelines.sink import (
@@ -40,28 +39,6 @@ PICTURES_PER_GROUP = 16
 
 RENAMED, SIZES = "renamed", "picture_sizes"
 """Outputs: entries of `pipelines.sink.Renamed`; bytes of the pictures by slot."""
-
-_FEATURES = {"image_id": {"dtype": "string", "_type": "Value"}, "image": {"_type": "Image"}}
-
-IMAGE_SCHEMA = pa.schema(
-    [
-        pa.field("image_id", pa.string(), nullable=False),
-        pa.field("image", pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])),
-    ],
-    metadata={"huggingface": json.dumps({"info": {"features": _FEATURES}})},
-)
-"""Of the files: `image_id` is what rows have as `image.path`."""
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """One finished file of pictures."""
-
-    path: str
-    """Relative to the mix."""
-    rows: int
-    sha256: str
-    size: int
 
 
 class Shown(msgspec.Struct, frozen=True, gc=False):

@@ -22,9 +22,9 @@ from rich.text import Text
 
 from pipelines.filesystem import join, open_binary
 from pipelines.manifest import Manifest, read_manifest
+from pipelines.mix_files import ShardFile
 from pipelines.reasons import short_reasons, text_reason
 from pipelines.report.tallies import DamagedMix
-from pipelines.sink import ShardFile
 from pipelines.summary import LanguageCounts, by_text, counted, language_name
 from translation.console import printable
 from translation.filters.verdicts import parse_reason

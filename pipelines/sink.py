@@ -9,7 +9,6 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import BinaryIO, TypeVar
 
@@ -25,6 +24,7 @@ from pipelines import progress
 from pipelines.blocks import bucket_of
 from pipelines.filesystem import join, write_atomically
 from pipelines.images import EMBED, SHARED, image_bytes, picture_name, plain_path
+from pipelines.mix_files import ShardFile, schema_of
 from pipelines.reasons import keep_pictures, short_reasons
 from pipelines.rows import pack, unpack_rows
 from translation.languages import ENGLISH
@@ -50,20 +50,6 @@ Part = tuple[str, str, str]
 
 Cuts = tuple[int, ...]
 """The first slot of each shard of a part but the first."""
-
-
-@dataclass(frozen=True)
-class ShardFile:
-    """One finished Parquet file."""
-
-    path: str
-    """Relative to the mix."""
-    rows: int
-    sha256: str
-    size: int
-    language: str
-    split: str
-    accepted: bool
 
 
 SIZES, REASONS, QUESTIONS = "sizes", "reasons", "questions"
@@ -253,11 +239,6 @@ class WriteShard(beam.DoFn):
         progress.record(self._progress, progress.WRITTEN, file.rows)
         self._bytes.update(file.size)
         yield file
-
-
-def schema_of(images: str) -> pa.Schema:
-    """Of the rows of a mix; `datasets` cannot decode pictures that they only name."""
-    return row_schema(decoded=images != SHARED)
 
 
 def write_shard(

@@ -10,12 +10,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-
-from apache_beam.io.filesystem import FileMetadata
+from typing import TYPE_CHECKING
 
 from pipelines.filesystem import cause_of, exists, files_matching, is_local, metadata_of
 from pipelines.inputs import open_input
 from translation.disk import whole_or_absent
+
+if TYPE_CHECKING:
+    from apache_beam.io.filesystem import FileMetadata
 
 BLOCK = 2**24
 """Bytes that are copied at once."""

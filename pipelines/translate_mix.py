@@ -24,6 +24,7 @@ from pipelines.manifest import (
     counts_of,
     write_manifest,
 )
+from pipelines.mix_files import ImageFile, ShardFile
 from pipelines.preview import preview_rows
 from pipelines.reading import (
     LEFT_OUT,
@@ -39,8 +40,8 @@ from pipelines.reading import (
 )
 from pipelines.recipe import Recipe
 from pipelines.rows import MakeRows, Provenance, rejected_rows, unread_rows
-from pipelines.shared_images import RENAMED, ImageFile, ShareImages
-from pipelines.sink import QUESTIONS, REASONS, ShardFile, WriteMix
+from pipelines.shared_images import RENAMED, ShareImages
+from pipelines.sink import QUESTIONS, REASONS, WriteMix
 from pipelines.sources import Piece
 from pipelines.translating import ENTRIES, TranslateTexts
 from pipelines.uses import GatherUses, TextBuckets, TextKey

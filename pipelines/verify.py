@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import BeamIOError
 
 from pipelines.filesystem import (
     cause_of,
@@ -22,8 +21,7 @@ from pipelines.filesystem import (
 )
 from pipelines.images import EMBED
 from pipelines.manifest import LostRows, Manifest, check_nothing_lost, is_as_written, read_manifest
-from pipelines.shared_images import IMAGE_SCHEMA, ImageFile
-from pipelines.sink import ShardFile, schema_of
+from pipelines.mix_files import IMAGE_SCHEMA, ImageFile, ShardFile, schema_of
 from translation.disk import PARTIAL
 from translation.machine import available_cores
 from translation.mix_folder import ANSWERS, CARD, FOLDERS, MANIFEST, THRESHOLDS
@@ -82,7 +80,7 @@ def _of_file(directory: str, file: ShardFile | ImageFile, schema: pa.Schema) -> 
         if not exists(path):
             return ["missing"]
         return _damage(path, file, schema)
-    except (OSError, BeamIOError) as error:
+    except OSError as error:
         return [f"cannot be read: {cause_of(error)}"]
 
 
@@ -162,7 +160,7 @@ def _of_table(directory: str, name: str, wanted: str, remedy: str) -> Iterator[s
             return
         with open_binary(path) as stream:
             digest = digest_of(stream).sha256
-    except (OSError, BeamIOError) as error:
+    except OSError as error:
         yield f"{name}: cannot be read: {cause_of(error)}"
         return
     if digest != wanted:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from pipelines.filesystem import exists, join, open_binary, read_text, write_text
 from pipelines.manifest import Manifest, read_manifest
+from pipelines.mix_files import ShardFile
 from pipelines.recipe import Recipe, SettingsError, checked_recipe
 from pipelines.report.bounds import bounds_of
 from pipelines.report.cards import Card, card
@@ -19,7 +20,6 @@ from pipelines.report.page import page
 from pipelines.report.planned import planned_rows
 from pipelines.report.samples import Sample, read_samples
 from pipelines.report.tallies import DamagedMix, Tally, tally_file
-from pipelines.sink import ShardFile
 from translation.mix_folder import MANIFEST, REPORT
 from translation.progress import CountProgress
 from translation.settings_file import override_values

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.hashing import hash_of, hashes_of
+from pipelines.mix_files import ShardFile
 from pipelines.reasons import short_reasons
 from pipelines.report.tallies import opened
-from pipelines.sink import ShardFile
 from translation.row import IMAGE_COLUMNS, row_schema
 
 GROUPS = 3

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.filesystem import cause_of, join, open_binary
+from pipelines.mix_files import ShardFile
 from pipelines.report.histograms import Histogram
 from pipelines.report.rules import FLAGS
-from pipelines.sink import ShardFile
 from translation.row import PROMPT_PREFIX, ROW_SCORES
 
 PLOTTED = tuple(

@@ -17,9 +17,9 @@ from PIL import Image
 
 from pipelines.card import dataset_card
 from pipelines.manifest import Manifest, Signature
+from pipelines.mix_files import ShardFile
 from pipelines.preview import PreviewRow
 from pipelines.recipe import Recipe, checked_recipe
-from pipelines.sink import ShardFile
 from pipelines.summary import LanguageCounts
 from tests.pictures import encoded
 from translation.filters import NO_SCORES

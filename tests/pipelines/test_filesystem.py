@@ -342,3 +342,17 @@ def test_a_store_that_fails_leaves_no_new_file(
             write_text(f"far://bucket/{name}", "new")
     left = {path.name: path.read_text() for path in (tmp_path / "bucket").iterdir()}
     assert left == ({} if fault == "cuts" else {"old": "old text"})
+
+
+@pytest.mark.parametrize("module", ["show", "verify", "report"])
+def test_a_look_at_a_mix_of_this_machine_waits_for_no_beam(module: str, tmp_path: Path) -> None:
+    """Its import takes longer than the look."""
+    code = (
+        f"import sys\nimport pipelines.{module}\nfrom pipelines.filesystem import *\n"
+        f"path = join({str(tmp_path)!r}, 'a.txt')\n"
+        "write_text(path, 'a')\nassert exists(path) and read_text(path) == 'a'\n"
+        "move(path, path + '2')\nremove(path + '2')\nassert not exists(path + '2')\n"
+        "assert not [name for name in sys.modules if name.startswith('apache_beam')]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

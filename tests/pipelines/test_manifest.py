@@ -23,7 +23,7 @@ from pipelines.manifest import (
     read_manifest,
     write_manifest,
 )
-from pipelines.sink import ShardFile
+from pipelines.mix_files import ShardFile
 
 SIGNATURE = Signature(
     version="0.1.0",

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.mix_files import ShardFile
 from pipelines.preview import LANGUAGES, LONGEST_TEXT, PreviewRow, markdown, preview_rows
-from pipelines.sink import ShardFile
 from translation.filters import NO_SCORES
 from translation.row import row_schema
 

@@ -20,7 +20,8 @@ from PIL import Image
 from pipelines.cli import main
 from pipelines.images import MAX_BYTES
 from pipelines.manifest import read_manifest
-from pipelines.shared_images import IMAGE_SCHEMA, PICTURES_PER_GROUP, Shown, TellApart, _groups
+from pipelines.mix_files import IMAGE_SCHEMA
+from pipelines.shared_images import PICTURES_PER_GROUP, Shown, TellApart, _groups
 from pipelines.sink import ROW_GROUP_BYTES
 from pipelines.verify import problems
 from tests.training.conftest import tokenizer  # noqa: F401 (a fixture)

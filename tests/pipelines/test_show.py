@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from pipelines.manifest import Manifest, Signature, counts_of, merge_counts, write_manifest
+from pipelines.mix_files import ShardFile
 from pipelines.report.tallies import DamagedMix
 from pipelines.show import LONGEST_TEXT, show, spread
-from pipelines.sink import ShardFile
 from translation.filters import NO_SCORES
 from translation.row import ROW_SCORES, row_schema
 

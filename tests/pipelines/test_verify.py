@@ -18,7 +18,8 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.manifest import Manifest, Signature, merge_counts, write_manifest
-from pipelines.sink import ShardFile, write_tables
+from pipelines.mix_files import ShardFile
+from pipelines.sink import write_tables
 from pipelines.verify import problems
 from translation.row import row_schema
 

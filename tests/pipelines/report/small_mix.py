@@ -15,9 +15,8 @@ from PIL import Image
 
 from pipelines.images import EMBED, REFERENCE, SHARED
 from pipelines.manifest import Manifest, Signature, counts_of, merge_counts, write_manifest
+from pipelines.mix_files import IMAGE_SCHEMA, ImageFile, ShardFile, schema_of
 from pipelines.recipe import checked_recipe
-from pipelines.shared_images import IMAGE_SCHEMA, ImageFile
-from pipelines.sink import ShardFile, schema_of
 from tests.pictures import encoded
 from translation.filters import NO_SCORES
 from translation.filters.thresholds import default_thresholds
