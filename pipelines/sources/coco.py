@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping
+from itertools import count, islice
 from typing import BinaryIO
+
+import numpy as np
 
 from pipelines.examples import Reject
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import CocoSource
 from pipelines.records import Captioned, Picture, Place, Record
-from pipelines.sources.columns import Odd, caption_texts, identifiers
+from pipelines.sources.columns import Odd, caption_texts, identifiers, only_texts
 from pipelines.sources.json_lines import Columns, Together
 from pipelines.sources.lines import json_text, opened, rejected
 from pipelines.sources.lists import (
@@ -99,20 +103,11 @@ def _official(
                 _add_name(names, value)
             except BadRecord as error:
                 yield rejected(source, piece.place("byte", position), value, "id", error)
-    groups: dict[object, _Captions] = {}
+    said = _Captions(store, names)
 
     def add(position: int, value: dict[str, object]) -> tuple[Reject, ...]:
         try:
-            source_id = identifier(cell(value, "id"), "id")
-            text = caption_text(cell(value, "caption"), "caption")
-            image = cell(value, "image_id")
-            if type(image) not in _ID_TYPES or image not in names:
-                raise BadRecord(f"no image with the id {shown(image)} in the list `images`")
-            if image in groups:
-                groups[image].captions += source_id, text
-            else:
-                picture = _picture(store, names[image], "file_name")
-                groups[image] = _Captions(position, picture, source_id, text)
+            said.add(position, value)
         except Unusable as error:
             return (rejected(source, piece.place("byte", position), value, "id", error),)
         return ()
@@ -120,48 +115,87 @@ def _official(
     columns = Columns(("id", "caption", "image_id"))
     for item in list_objects_together(source, piece, file, columns, "annotations"):
         if isinstance(item, Together):
-            odd: Odd = set()
-            numbers, texts, images_of = item.columns
-            ids, captions = identifiers(numbers, odd), caption_texts(texts, odd)
-            pictures = _new_pictures(store, names, groups, images_of)
-            usual = not odd and set(map(type, images_of)) <= _ID_TYPES
-            for at, (image, source_id, text) in enumerate(zip(images_of, ids, captions, strict=True)):
-                if not usual and (at in odd or image.__class__ not in _ID_TYPES):
-                    yield from add(item.positions[at], item.record(at))
-                elif (known := groups.get(image)) is not None:
-                    known.captions += source_id, text
-                elif image in pictures:
-                    groups[image] = _Captions(item.positions[at], pictures[image], source_id, text)
-                else:
-                    yield from add(item.positions[at], item.record(at))
+            if not said.add_all(item):
+                for at, position in enumerate(item.positions):
+                    yield from add(position, item.record(at))
         elif isinstance(item[2], Reject):
             yield item[2]
         else:
             yield from add(item[0], item[2])
-    # What is done with needs no memory any more.
-    for image in list(groups):
-        group = groups.pop(image)
-        said = iter(group.captions)
-        pairs = tuple(zip(said, said, strict=True))
-        yield Captioned(piece.place("byte", group.position), group.picture, pairs)
+    yield from said.records(piece)
 
 
-def _new_pictures(
-    store: PictureStore,
-    names: Mapping[object, object],
-    groups: Container[object],
-    images: Sequence[object],
-) -> Mapping[object, Picture]:
-    """The pictures by their ids that had no caption so far; those that can be found at once."""
-    new: dict[object, str] = {}
-    for image in images:
-        if image.__class__ in _ID_TYPES and image not in groups and isinstance(name := names.get(image), str):
-            new[image] = name
-    odd: Odd = set()
-    found = dict(zip(new, store.pictures(list(new.values()), odd), strict=True))
-    for missing in [image for at, image in enumerate(new) if at in odd]:
-        del found[missing]
-    return found
+class _Captions:
+    """All captions of a file, to be brought together by their pictures.
+
+    They are held by columns: millions of small objects would keep Python's collector busy.
+    """
+
+    def __init__(self, store: PictureStore, names: Mapping[object, object]) -> None:
+        """
+        Args:
+            names: the pictures' file names by their ids.
+        """
+        self._store, self._names = store, names
+        self._number: dict[object, int] = {}
+        """By the id of a picture."""
+        self._pictures: list[Picture] = []
+        self._ids: list[str] = []
+        self._texts: list[str] = []
+        self._positions = array("q")
+        self._picture_of = array("q")
+
+    def add(self, position: int, value: Mapping[str, object]) -> None:
+        """Takes up a caption. Raises `BadRecord` or `BadImage` where it cannot be used."""
+        source_id = identifier(cell(value, "id"), "id")
+        text = caption_text(cell(value, "caption"), "caption")
+        image = cell(value, "image_id")
+        if type(image) not in _ID_TYPES or image not in self._names:
+            raise BadRecord(f"no image with the id {shown(image)} in the list `images`")
+        if image not in self._number:
+            self._take_up({image: _picture(self._store, self._names[image], "file_name")})
+        self._ids.append(source_id)
+        self._texts.append(text)
+        self._positions.append(position)
+        self._picture_of.append(self._number[image])
+
+    def add_all(self, together: Together) -> bool:
+        """Takes up captions if all can be used; false, and none is taken up, if one cannot, or may not."""
+        odd: Odd = set()
+        numbers, texts, images = together.columns
+        ids, captions = identifiers(numbers, odd), caption_texts(texts, odd)
+        if odd or not set(map(type, images)) <= _ID_TYPES:
+            return False
+        new = [image for image in dict.fromkeys(images) if image not in self._number]
+        names = only_texts([self._names.get(image) for image in new], odd)
+        pictures = self._store.pictures(names, odd)
+        if odd:
+            return False
+        self._take_up(dict(zip(new, pictures, strict=True)))
+        self._ids += ids
+        self._texts += captions
+        self._positions.extend(together.positions)
+        self._picture_of.extend(map(self._number.__getitem__, images))
+        return True
+
+    def _take_up(self, pictures: Mapping[object, Picture]) -> None:
+        self._number.update(zip(pictures, count(len(self._pictures))))
+        self._pictures += pictures.values()
+
+    def records(self, piece: Piece) -> Iterator[Captioned]:
+        """A record for each picture, in the order of their first captions."""
+        picture_of = np.frombuffer(self._picture_of, np.int64)
+        # Pictures were taken up in the order of their first captions.
+        order = np.argsort(picture_of, kind="stable")
+        sizes = np.bincount(picture_of).tolist() if order.size else []
+        ids = map(self._ids.__getitem__, order.tolist())
+        texts = map(self._texts.__getitem__, order.tolist())
+        captions = zip(ids, texts, strict=True)
+        firsts = order[np.cumsum([0, *sizes])[:-1]].tolist()
+        for picture, size, first in zip(self._pictures, sizes, firsts, strict=True):
+            yield Captioned(
+                piece.place("byte", self._positions[first]), picture, tuple(islice(captions, size))
+            )
 
 
 def _add_name(names: dict[object, object], value: dict[str, object]) -> None:
@@ -172,17 +206,6 @@ def _add_name(names: dict[object, object], value: dict[str, object]) -> None:
     if name != value.get("file_name"):
         told = f"a second picture with the id {value['id']}, {shown(value.get('file_name'))}"
         raise BadRecord(f"{told}; {shown(name)} is the first")
-
-
-class _Captions:
-    """The captions of a picture, and the byte of the first."""
-
-    __slots__ = ("captions", "picture", "position")
-
-    def __init__(self, position: int, picture: Picture, source_id: str, text: str) -> None:
-        self.position, self.picture = position, picture
-        self.captions = [source_id, text]
-        """Ids and texts in turns: millions of pairs of them would keep Python's collector busy."""
 
 
 def _karpathy(
