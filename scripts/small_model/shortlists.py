@@ -140,6 +140,7 @@ def main() -> None:
         decoding=DECODING,
         threads=threads,
         frequent=FREQUENT,
+        anew=True,
         progress=lambda line: print(line, file=sys.stderr, flush=True),
     )
     with Engine(parsed.model, DECODING, threads=threads) as engine:
