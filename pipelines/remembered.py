@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipelines.exchange import LeftOut, Pair, fits, kind_of, read_pairs, write_pairs
 from pipelines.filesystem import is_local, join, remove, write_atomically
@@ -103,17 +104,22 @@ def _tables(files: SegmentFolder, memory: Memory) -> Iterator[pa.Table]:
 
 
 def render_memory(stats: MemoryStats, console: Console) -> None:
-    """The numbers of entries by what made them and languages, most first, and the files."""
-    table = Table("engine", "model", "decoding", "from", "to", box=None)
-    table.add_column("entries", justify="right")
+    """The numbers of entries by what made them and by languages, most first, and the files."""
+    makers: dict[tuple[str, str, str], list[tuple[Group, int]]] = {}
     for group, entries in sorted(stats.groups.items(), key=lambda item: (-item[1], item[0])):
-        decoding = _shortened(group.decoding)
-        table.add_row(group.engine, group.model, decoding, group.source, group.target, f"{entries:,}")
-    console.print(table)
-    console.print(
-        f"{stats.entries:,} entries ({stats.repeated:,} repeated), {stats.segments:,} segments, "
-        f"{stats.size / 2**20:,.1f} MiB, {stats.damaged:,} damaged files"
-    )
+        makers.setdefault((group.engine, group.model, group.decoding), []).append((group, entries))
+    for (engine, model, decoding), pairs in makers.items():
+        console.print(Text(f"{engine}, model {model}, {_shortened(decoding)}"))
+        table = Table("from", "to", box=None)
+        table.add_column("entries", justify="right")
+        for group, entries in pairs:
+            table.add_row(group.source, group.target, f"{entries:,}")
+        console.print(table)
+        console.print()
+    files = f"{stats.segments:,} segments, {stats.size / 2**20:,.1f} MiB, {stats.damaged:,} damaged files"
+    console.print(f"{stats.entries:,} entries ({stats.repeated:,} repeated), {files}")
+    if stats.repeated:
+        console.print("Repeated: of a text that another batch had too; `compact` drops those that are alike.")
 
 
 def _shortened(decoding: str) -> str:

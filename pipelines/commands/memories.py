@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
     stats.add_argument("directory", type=filled, metavar="DIR", help="of the mix")
     stats.add_argument("--json", action="store_true", help="one object")
     stats.set_defaults(call=_memory_stats)
-    compacted = memory_commands.add_parser("compact", help="few large files, no repetitions, no damaged ones")
+    compacted = memory_commands.add_parser("compact", help="few large files, none damaged, no entry twice")
     compacted.add_argument("directory", type=filled, metavar="DIR", help="of the mix")
     compacted.set_defaults(call=_memory_compact)
     exported = memory_commands.add_parser("export", help="translations out of English as TMX or TSV")
@@ -71,8 +71,8 @@ def _memory_compact(parsed: argparse.Namespace) -> int:
         complain(error)
         return FAILED
     print(
-        f"{done.before:,} segments became {done.after:,}; {done.dropped:,} repeated entries and "
-        f"{done.damaged:,} damaged files are gone"
+        f"{done.before:,} segments became {done.after:,}; {done.dropped:,} entries that another "
+        f"is like and {done.damaged:,} damaged files are gone"
     )
     if done.kept_apart:
         print(f"{done.kept_apart:,} segments of an unfinished run stay as they are until it is finished")
