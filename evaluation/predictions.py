@@ -9,6 +9,7 @@ model's business.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,7 +136,25 @@ def _by_key(expected: Sequence[Expected]) -> dict[Key, Expected]:
 def described(problem: Problem) -> str:
     """A problem in one line: count, kind, what was done, the first examples."""
     shown = ", ".join(problem.examples[:3]) + (", …" if problem.count > 3 else "")
-    return f"{problem.count:,} {PROBLEMS[problem.kind]} ({shown})"
+    return f"{numbered(problem.count, problem.kind)} ({shown})"
+
+
+def numbered(count: int, kind: str) -> str:
+    """So many of a kind of problem: `1 item without a prediction; scored as empty`."""
+    text = PROBLEMS[kind]
+    if count == 1:
+        for several, one in _ONE:
+            text = re.sub(several, one, text, count=1)
+    return f"{count:,} {text}"
+
+
+_ONE = (
+    (r"^(line|item|record|language)s\b", r"\1"),
+    (r"^(\w+) that are\b", r"\1 that is"),
+    (r"^(.+) that repeat\b", r"\1 that repeats"),
+    (r"^blank answers or captions\b", "blank answer or caption"),
+)
+"""What changes in the text of a problem that was found once."""
 
 
 @dataclass

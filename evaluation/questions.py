@@ -29,6 +29,7 @@ from evaluation.predictions import (
     UNGRADED,
     UNREADABLE_LANGUAGE,
     Problem,
+    numbered,
 )
 from evaluation.readers import babel_imagenet, captions, maxm, mix, nlvr2, records, vqav2, xm3600
 from evaluation.readers.records import DataError, LeftOut, Record, Source, digest_of
@@ -131,7 +132,7 @@ def questions_of(task: TaskFile, *, pictures: bool = True) -> Questions:
             made[question.key] = question
     if not made:
         wrong = "; ".join(
-            f"{count:,} {PROBLEMS[kind]} (first: {notes.examples[kind][0]})"
+            f"{numbered(count, kind)} (first: {notes.examples[kind][0]})"
             for kind, count in notes.counts.items()
         )
         raise DataError(f"{task.written.file}: nothing to ask in its files" + (f": {wrong}" if wrong else ""))

@@ -452,7 +452,7 @@ def _print_configuration(recipe: Recipe, plan: MixPlan, elsewhere: bool, console
     if recipe.model == SMALL:
         console.print(
             "[yellow]The small model is a stand-in for trying things out: it knows some 650 names.\n"
-            "For real data: translate-mix model add facebook/nllb-200-distilled-600M (an NLLB model)[/]",
+            "For real data: translate-mix model add facebook/nllb-200-distilled-600M[/]",
             soft_wrap=True,
         )
     if elsewhere and recipe.model != SMALL and is_local(plan.engine.directory):

@@ -139,8 +139,8 @@ def render_summary(
 def answers_line(entries: int, failed: int, path: str) -> Text:
     """Where the answer table is, and how much of it wants a look."""
     return Text(
-        f"Short answers to review: {path} ({entries:,} entries, {failed:,} not accepted); the recipe takes "
-        "it back as answers.file"
+        f"Short answers to review: {path}\n"
+        f"({entries:,} entries, {failed:,} not accepted; the recipe takes it back as answers.file)"
     )
 
 

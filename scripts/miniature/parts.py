@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import transformers
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, BlipImageProcessor, GgufConfig
 
@@ -182,6 +183,9 @@ def main() -> None:
         "--gemma", action="store_true", help="make Gemma-3-270M too: you accept ai.google.dev/gemma/terms"
     )
     options = parser.parse_args()
+    # One line a part, without bars and without advice on what is not used here.
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
     for part in (*PARTS, GEMMA) if options.gemma else PARTS:
         target = make(part, options.output, options.cache)
         print(f"{target}: {part.licence}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from evaluation.predictions import (
     Predictions,
     PredictionsError,
     described,
+    numbered,
     read_predictions,
 )
 
@@ -100,7 +102,7 @@ def test_a_missing_prediction_is_scored_as_empty_and_named(path: Path, predictio
     assert problems(found) == {MISSING: (1, ("deu_Latn 2",))}
     assert [item.prediction for item in found.items] == ["ja", ""]
     with pytest.raises(
-        PredictionsError, match=r"1 items without a prediction; scored as empty \(deu_Latn 2\)"
+        PredictionsError, match=r"1 item without a prediction; scored as empty \(deu_Latn 2\)"
     ):
         read_predictions(path, strict=True)
 
@@ -217,3 +219,11 @@ def test_what_could_not_be_asked_is_told_apart_from_what_is_missing(tmp_path: Pa
     assert [item.prediction for item in found.items] == ["", "", ""]
     assert [(one.kind, one.count) for one in found.problems] == [("missing", 2), ("not asked", 1)]
     assert found.problems[1].examples == ("deu_Latn 1: picture: missing: a.jpg",)
+
+
+@pytest.mark.parametrize("kind", PROBLEMS)
+def test_one_problem_is_told_as_one(kind: str) -> None:
+    noun, told = PROBLEMS[kind].split()[0], numbered(1, kind)
+    assert told.split()[1] in (noun.removesuffix("s"), "blank")
+    assert not re.search(r" that (are|repeat) ", told)
+    assert numbered(2, kind) == f"2 {PROBLEMS[kind]}"

@@ -82,8 +82,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, make_recipe: Callable[[Path
 def mix(recipe: Path) -> Path:
     result = run(recipe, recipe.parent.parent / "mix")
     assert result.returncode == 0, result.stderr
-    assert "Short answers to review: " in result.stdout.splitlines()[-1]
-    assert "answers.tsv" in result.stdout.splitlines()[-1]
+    assert "Short answers to review: " in result.stdout.splitlines()[-2]
+    assert "answers.tsv" in result.stdout.splitlines()[-2]
     return recipe.parent.parent / "mix"
 
 
