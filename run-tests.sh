@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need into .venv (torch among it, for the model converter), then checks style, types and
-# behaviour, in two processes. Arguments go to pytest: ./run-tests.sh tests/translation -k engine
+# behaviour, in two processes. .venv grows to 2 GB with a CPU build of torch; where PyPI's brings CUDA (x86 Linux), by
+# several GB more: for the CPU build, first `.venv/bin/pip install torch==2.13.0 --index-url
+# https://download.pytorch.org/whl/cpu`. Arguments go to pytest: ./run-tests.sh tests/translation -k engine
 set -euo pipefail
 cd "$(dirname "$0")"
 python=${PYTHON:-python3}
