@@ -202,7 +202,7 @@ def _read_tmx(file: BinaryIO, path: str) -> Iterator[Pair | LeftOut]:
     root: ET.Element | None = None
     body: ET.Element | None = None
     try:
-        for event, element in ET.iterparse(file, events=("start", "end")):
+        for event, element in _parsed(file, path):
             if event == "start":
                 if root is None and element.tag != "tmx":
                     raise ExchangeError(f"{path}: no TMX file: its root is <{element.tag}>, not <tmx>")
@@ -218,16 +218,29 @@ def _read_tmx(file: BinaryIO, path: str) -> Iterator[Pair | LeftOut]:
         raise DamagedExchange(f"{path}: no whole XML after unit {number}: {error}") from error
 
 
+def _parsed(file: BinaryIO, path: str) -> Iterator[tuple[str, ET.Element]]:
+    """Where elements start and end. Raises `ParseError`, or `ExchangeError` for an encoding of no text."""
+    try:
+        yield from ET.iterparse(file, events=("start", "end"))
+    except (LookupError, ValueError) as error:
+        raise ExchangeError(f"{path}: cannot be read as XML: {error}") from error
+
+
 def _of_unit(unit: ET.Element, place: str) -> Iterator[Pair | LeftOut]:
-    sides = [
-        (variant.get(_LANGUAGE) or variant.get("lang") or "", _text(segment))
-        for variant in unit.iter("tuv")
-        if (segment := variant.find("seg")) is not None
-    ]
+    try:
+        sides = [
+            (variant.get(_LANGUAGE) or variant.get("lang") or "", _text(segment))
+            for variant in unit.iter("tuv")
+            if (segment := variant.find("seg")) is not None
+        ]
+    except RecursionError:
+        yield LeftOut(place, "its segments are nested too deeply")
+        return
     english = [text for tag, text in sides if _is_english(tag)]
     others = [(tag, text) for tag, text in sides if not _is_english(tag)]
     if not english or not others:
-        found = ", ".join(tag for tag, _ in sides) or "none"
+        more = f" and {len(sides) - 5:,} more" if len(sides) > 5 else ""
+        found = (", ".join(tag for tag, _ in sides[:5]) or "none") + more
         yield LeftOut(place, f"needs English and another language, has: {found}")
         return
     for tag, text in others:

@@ -239,6 +239,8 @@ def test_tmx_of_other_programs_is_read_and_what_is_no_use_is_named(
         ("a.tsv", "source\ttarget\nx\ty\n", 2, "a.tsv:1: no column nllb_code"),
         ("a.tsv", "", 2, "is empty"),
         ("a.tmx", "<html/>", 2, "its root is <html>"),
+        ("a.tmx", '<?xml version="1.0" encoding="zlib"?><tmx/>', 2, "a.tmx: cannot be read as XML"),
+        ("a.tmx", '<?xml version="1.0" encoding="utf-7"?><tmx/>', 2, "a.tmx: cannot be read as XML"),
         ("a.tmx", FOREIGN[:-60], 1, "no whole XML after unit"),
         ("a.tsv", b"source\ttarget\tnllb_code\n\xff\tx\tde\n", 1, "a.tsv:2: no UTF-8"),
         ("a.tsv", "source\ttarget\tnllb_code\na\tb\n", 1, "2 columns, 3 wanted"),
@@ -278,3 +280,19 @@ def test_the_last_of_several_imported_translations_counts(tmp_path: Path) -> Non
         assert call("import", tmp_path / "mix", file) == 0
         assert call("export", tmp_path / "mix", tmp_path / "out.tsv") == 0
         assert pairs(tmp_path / "out.tsv") == {("a cat", "deu_Latn", german)}
+
+
+def test_units_of_tmx_with_too_much_in_them_are_left_out(tmp_path: Path) -> None:
+    deep = "<hi>" * 50_000 + "Hund" + "</hi>" * 50_000
+    sides = '<tuv xml:lang="en"><seg>dog</seg></tuv>'
+    units = [
+        f'<tu>{sides}<tuv xml:lang="de"><seg>{deep}</seg></tuv></tu>',
+        f"<tu>{sides * 1_000}</tu>",
+        f'<tu>{sides}<tuv xml:lang="de"><seg>Hund</seg></tuv></tu>',
+    ]
+    file = tmp_path / "a.tmx"
+    file.write_text(f"<tmx><header/><body>{''.join(units)}</body></tmx>")
+    deeply, many, pair = read_pairs(file)
+    assert "nested too deeply" in str(deeply)
+    assert "has: en, en, en, en, en and 995 more" in str(many)
+    assert pair == Pair("dog", "deu_Latn", "Hund")
