@@ -30,16 +30,12 @@ class Bytes:
     """
 
     def __init__(self, before: Mapping[str, int], behind: Mapping[str, int]) -> None:
-        self._before, self._behind = bytearray([_BAD] * 256), bytearray([_BAD] * 256)
-        for table, bits, always in ((self._before, before, _BAD), (self._behind, behind, 0)):
-            for characters, forbidden in bits.items():
-                for one in characters.encode():
-                    table[one] = forbidden | always
+        self._before, self._behind = _table(before, always=_BAD), _table(behind, always=0)
 
     def others(self, data: bytes) -> list[int]:
         """Numbers of the lines that are not of the common kind; a line break is before and behind all."""
-        before = np.frombuffer(data.translate(bytes(self._before)), np.uint8)
-        behind = np.frombuffer(data.translate(bytes(self._behind)), np.uint8)
+        before = np.frombuffer(data.translate(self._before), np.uint8)
+        behind = np.frombuffer(data.translate(self._behind), np.uint8)
         forbidden = np.flatnonzero(before[:-1] & behind[1:])
         if not forbidden.size:
             return []
@@ -47,6 +43,15 @@ class Bytes:
         # What is wrong stands at `forbidden + 1`; a line break belongs to the line before it.
         found: list[int] = np.unique(np.searchsorted(breaks, forbidden + 1) - 1).tolist()
         return found
+
+
+def _table(bits: Mapping[str, int], *, always: int) -> bytes:
+    """What `bytes.translate` takes: the bits of each byte."""
+    table = bytearray([_BAD] * 256)
+    for characters, forbidden in bits.items():
+        for one in characters.encode():
+            table[one] = forbidden | always
+    return bytes(table)
 
 
 _SIGNS = "".join(set(string.punctuation) - {"&"})

@@ -19,6 +19,7 @@ from pipelines.images import (
     INSIDE,
     MAX_BYTES,
     BadImage,
+    coco_id,
     folder_locator,
     image_id,
     relative_image_path,
@@ -119,7 +120,6 @@ _WORD = string.ascii_letters + string.digits + "_-"
 _PATHS = Bytes(before={".": 1, "/\n": 1 | 2}, behind={_WORD: 0, ".": 1, "/\n": 2})
 """Lines that are paths in their normal form, without two dots in a row."""
 _SUFFIX = re.compile(r"(?<=[A-Za-z0-9_-])\.[A-Za-z]{3,4}\Z")
-_BEFORE_NUMBER = re.compile(r"(?:.*/)?(?:COCO_(?:train|val|test)[0-9]{4}_)?")
 
 
 def _ids(paths: Sequence[str]) -> Sequence[str] | None:
@@ -137,7 +137,9 @@ def _ids(paths: Sequence[str]) -> Sequence[str] | None:
     named = sum(len(number) == 12 and number.isdecimal() for number in numbers)
     if not named:
         return [path[:-end] for path in paths]
-    if named < len(paths) or not all(map(_BEFORE_NUMBER.fullmatch, {path[: -end - 12] for path in paths})):
+    if named < len(paths) or not all(
+        coco_id(f"{path}{0:012}") for path in {one[: -end - 12] for one in paths}
+    ):
         return None
     return list(map(str, map(int, numbers)))
 
