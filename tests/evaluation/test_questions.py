@@ -147,7 +147,7 @@ def test_pictures_are_optional(tmp_path: Path) -> None:
 
 
 def test_nothing_to_ask_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nothing to ask in its files: 1 records .* \(first: .*line 1"):
+    with pytest.raises(DataError, match=r"nothing to ask in its files: 1 record .* \(first: .*line 1"):
         mine(tmp_path, [{"id": 1}])
 
 
