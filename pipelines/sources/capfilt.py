@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
@@ -11,14 +10,17 @@ from pipelines.examples import Reject
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import CapfiltSource
 from pipelines.records import Captioned, Picture, Place, Record
-from pipelines.sources.columns import Odd, caption_texts, only_texts
+from pipelines.sources.columns import Odd, caption_texts, checksums, only_texts
 from pipelines.sources.json_lines import Columns, Together
 from pipelines.sources.lines import opened, rejected
 from pipelines.sources.lists import list_objects_together, pieces_and_firsts
 from pipelines.sources.pictures import each_picture, picture_store
 from pipelines.sources.pieces import Piece
 from pipelines.sources.records import Unusable, pictures_at_urls, with_odd
-from pipelines.sources.values import MAX_ID, BadRecord, caption_text, cell, kind, shown
+from pipelines.sources.values import MAX_ID, BadRecord, caption_text, cell, checksum, kind, shown
+
+_LONGEST = MAX_ID - 9
+"""Characters of a picture's id of which ids can be made."""
 
 
 def pieces(recipe: Recipe, index: int, source: CapfiltSource) -> list[Piece]:
@@ -78,10 +80,11 @@ def read(recipe: Recipe, source: CapfiltSource, piece: Piece) -> Iterator[Record
             odd: Odd = set()
             captions, names = caption_texts(item.columns[0], odd), only_texts(item.columns[1], odd)
             found = pictures(names, odd)
-            if not all(map(_makes_ids, found)):
+            images = [one.image_id for one in found]
+            if max(map(len, images)) > _LONGEST or not "".join(images).isprintable():
                 odd.update(at for at, one in enumerate(found) if not _makes_ids(one))
             places = map(Place, repeat(piece.label), repeat("byte"), item.positions, repeat(piece.stem))
-            ids = map(_id, found, captions)
+            ids = [f"{image}-{sum_}" for image, sum_ in zip(images, checksums(captions), strict=True)]
             records = list(map(Captioned, places, found, zip(zip(ids, captions, strict=True), strict=True)))
 
             def alone(at: int, together: Together = item) -> tuple[Record | Reject]:
@@ -90,9 +93,13 @@ def read(recipe: Recipe, source: CapfiltSource, piece: Piece) -> Iterator[Record
             yield from with_odd(records, odd, alone)
 
 
+def _id(picture: Picture, caption: str) -> str:
+    return f"{picture.image_id}-{checksum(caption)}"
+
+
 def _makes_ids(picture: Picture) -> bool:
     """Whether ids can be made of that of a picture."""
-    return len(picture.image_id) <= MAX_ID - 13 and picture.image_id.isprintable()
+    return len(picture.image_id) <= _LONGEST and picture.image_id.isprintable()
 
 
 def _captions(value: object) -> tuple[str, ...]:
@@ -102,10 +109,6 @@ def _captions(value: object) -> tuple[str, ...]:
     if not value:
         raise BadRecord("`caption` is an empty list")
     return tuple(dict.fromkeys(caption_text(one, f"caption {index}") for index, one in enumerate(value)))
-
-
-def _id(picture: Picture, caption: str) -> str:
-    return f"{picture.image_id}-{hashlib.blake2b(caption.encode(), digest_size=6).hexdigest()}"
 
 
 def _pictures(

@@ -7,12 +7,21 @@ with a value is not told here: whoever gives the values looks at that one alone.
 from __future__ import annotations
 
 import string
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.sources.values import MAX_ID, MAX_TEXT, BadRecord, caption_text, clean_text, identifier
+from pipelines.sources.values import (
+    MAX_ID,
+    MAX_TEXT,
+    BadRecord,
+    caption_text,
+    checksum,
+    clean_text,
+    identifier,
+)
 
 Odd = set[int]
 """Places of the values that cannot be used, and of those that must be looked at alone to tell."""
@@ -112,6 +121,14 @@ def _texts(
         except BadRecord:
             odd.add(at)
     return found
+
+
+def checksums(texts: Sequence[str]) -> Sequence[str]:
+    """The checksum of each text."""
+    lines = lines_of(texts)[1:-1].split(b"\n")
+    if b"" in lines:
+        return list(map(checksum, texts))
+    return np.array(list(map(zlib.crc32, lines)), ">u4").tobytes().hex("-", 4).split("-")
 
 
 def only_texts(values: Sequence[object], odd: Odd) -> Sequence[str]:

@@ -43,6 +43,8 @@ _Offsets = npt.NDArray[np.int64]
 
 _SPACE = b" \t\n\r"
 _KEY = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*', re.DOTALL)
+_TRIALS = 3
+"""Blocks in a row that are looked at for plain records in vain; then they are no longer."""
 _LONGEST_KEY = 4_096
 """Bytes of a key with the white space around it, which is found only where all of it fits."""
 
@@ -322,15 +324,19 @@ class _Records:
         """The record before is broken and does not end in a bracket: the next element may belong to it."""
         self._odd = False
         """The element before is broken, or no object or list: it may be a part of a broken record."""
+        self._not_plain = 0
+        """Blocks in a row that were not as `_all_plain` takes them."""
         self._go_to(start)
 
     def _go_to(self, position: int) -> None:
         """Takes `position` for the start of a record."""
         self._file.seek(position)
-        self._borders = _Borders(b"}" if self._is_object else b"]")
+        self._borders = self._at_depth_0()
         self._begun = position
         self._text = b""
         """What was read from `_begun` on; only its start where the record is too long to be held."""
+        self._unseen = b""
+        """What was read behind that, whose borders were not looked for."""
         self._size = 0
         """Bytes read from `_begun` on."""
         self._looked_at = 0
@@ -343,7 +349,43 @@ class _Records:
         while more:
             chunk = self._file.read(self._next_block)
             self._next_block = min(2 * self._next_block, self._block)
+            together = self._all_plain(chunk) if chunk and self._columns is not None else None
+            if together is not None:
+                yield together
+                continue
+            chunk, self._unseen = self._unseen + chunk, b""
             more = yield from (self._feed(chunk) if chunk else self._file_ends())
+
+    def _all_plain(self, chunk: bytes) -> Together | None:
+        """The records that end in the next bytes of the file; None where their borders must be looked for.
+
+        Where records hold no brackets but their own, all of these are where one begins.
+        """
+        if self._not_plain == _TRIALS or self._size > len(self._text):
+            return None
+        assert self._columns is not None, "else nothing is read together"
+        text = b"".join((self._text, self._unseen, chunk))
+        self._not_plain += 1
+        end = len(text[: max(text.rfind(b"{"), 0)].rstrip(_SPACE)) - 1
+        if end < 0 or text[end] != ord(","):
+            return None
+        objects = self._columns.of_list(b"".join((b"[", memoryview(text)[:end], b"]")))
+        starts = np.flatnonzero(np.frombuffer(text, np.uint8, end) == ord("{"))
+        if not objects or len(starts) != len(objects):
+            return None
+        longest = int(np.argmax(np.diff(starts, append=end)))
+        borders = [*starts[longest : longest + 2].tolist(), end]
+        indent = len(text[: borders[0]].rstrip(_SPACE))
+        self._keep(text[indent : borders[1]].rstrip(_SPACE + b","))
+        together = self._together(text, objects, starts, np.append(starts[1:], end), self._columns)
+        self._not_plain, self._unclosed, self._odd = 0, False, False
+        self._borders = self._at_depth_0()
+        self._begun += end + 1
+        self._text, self._unseen, self._size, self._looked_at = b"", text[end + 1 :], 0, 0
+        return together
+
+    def _at_depth_0(self) -> _Borders:
+        return _Borders(b"}" if self._is_object else b"]")
 
     def _feed(self, chunk: bytes) -> Generator[Item | Together, None, bool]:
         """The records that end in the next bytes of the file; false at the end of the list."""
@@ -397,7 +439,7 @@ class _Records:
             if objects is not None and len(objects) == starts.size:
                 self._keep_longest(ends)
                 self._unclosed, self._odd = False, False
-                yield self._together(objects, starts, ends, self._columns)
+                yield self._together(self._text, objects, starts, ends, self._columns)
                 return False
         try:
             values = orjson.loads(text)
@@ -417,13 +459,12 @@ class _Records:
         return False
 
     def _together(
-        self, objects: list[object], starts: _Offsets, ends: _Offsets, columns: Columns
+        self, text: bytes, objects: list[object], starts: _Offsets, ends: _Offsets, columns: Columns
     ) -> Together:
-        """Objects that were read from the same places in `_text`."""
-        text = self._text
+        """Objects that were read from these places in a text that starts at `_begun`."""
 
         def record(at: int) -> dict[str, object]:
-            value: dict[str, object] = orjson.loads(memoryview(text)[starts[at] : ends[at]])
+            value: dict[str, object] = orjson.loads(text[starts[at] : ends[at]].rstrip(_SPACE + b","))
             return value
 
         return Together((starts + self._begun).tolist(), columns.values(objects), record)

@@ -13,6 +13,8 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+import numpy as np
+
 from pipelines.archives import BadArchive, BadMember, tar_members, zip_members
 from pipelines.downloading import DownloadError, canonical_url
 from pipelines.images import (
@@ -119,6 +121,7 @@ NO_PICTURE = Picture("", "")
 _WORD = string.ascii_letters + string.digits + "_-"
 _PATHS = Bytes(before={".": 1, "/\n": 1 | 2}, behind={_WORD: 0, ".": 1, "/\n": 2})
 """Lines that are paths in their normal form, without two dots in a row."""
+_IS_DIGIT = np.array([chr(byte) in string.digits for byte in range(256)])
 _SUFFIX = re.compile(r"(?<=[A-Za-z0-9_-])\.[A-Za-z]{3,4}\Z")
 
 
@@ -130,18 +133,25 @@ def _ids(paths: Sequence[str]) -> Sequence[str] | None:
     data, end = lines_of(paths), len(found[0])
     if data.count(f"{found[0]}\n".encode()) != len(paths) or _PATHS.others(data):
         return None
-    numbers = [path[-end - 12 : -end] for path in paths]
-    if not any(map(str.isdecimal, numbers)):
-        return [path[:-end] for path in paths]
     # Is all of it of COCO's form, or none?
-    named = sum(len(number) == 12 and number.isdecimal() for number in numbers)
-    if not named:
-        return [path[:-end] for path in paths]
-    if named < len(paths) or not all(
+    if not _may_end_in_numbers(data, end):
+        return data.decode().replace(f"{found[0]}\n", "\n")[1:-1].split("\n")
+    numbers = [path[-end - 12 : -end] for path in paths]
+    if not all(len(number) == 12 and number.isdecimal() for number in numbers) or not all(
         coco_id(f"{path}{0:012}") for path in {one[: -end - 12] for one in paths}
     ):
         return None
     return list(map(str, map(int, numbers)))
+
+
+def _may_end_in_numbers(data: bytes, end: int) -> bool:
+    """Whether some line may have 12 digits before its last `end` characters."""
+    text = np.frombuffer(data, np.uint8)
+    breaks = np.flatnonzero(text == ord("\n"))
+    lengths, ends = np.diff(breaks), breaks[1:]
+    ends = ends[lengths > end + 12]
+    first, last = text[ends - (end + 12)], text[ends - (end + 1)]
+    return bool((_IS_DIGIT[first] & _IS_DIGIT[last]).any())
 
 
 class PictureStore:

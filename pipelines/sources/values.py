@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from unicodedata import category
 
@@ -116,6 +117,11 @@ def caption_text(value: object, what: str) -> str:
     if not text[:1].isalpha() and not any(one.isalnum() or category(one)[0] == "S" for one in text):
         raise BadRecord(f"{what} is {shown(text)}, without a letter")
     return text
+
+
+def checksum(text: str) -> str:
+    """The CRC-32 of a text as 8 hexadecimal digits: tells the few texts about one picture apart."""
+    return f"{zlib.crc32(text.encode(errors='surrogatepass')):08x}"
 
 
 def distinct_texts(values: Sequence[object], what: str) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.images import BadImage
-from pipelines.sources.columns import caption_texts, clean_texts, identifiers
+from pipelines.sources.columns import caption_texts, checksums, clean_texts, identifiers
 from pipelines.sources.pictures import PictureStore
-from pipelines.sources.values import BadRecord, caption_text, clean_text, identifier
+from pipelines.sources.values import BadRecord, caption_text, checksum, clean_text, identifier
 
 _PIECES = st.sampled_from(
     ["a", "Dog", " ", "  ", ".", "&amp;", "&", "é", "\n", "\t", "\0", "\x7f", "9", "<image>", "\ud800", "😀"]
@@ -54,6 +54,16 @@ def test_texts(values: list[object], verbatim: bool) -> None:
     odd: set[int] = set()
     alone = _one_by_one(values, lambda value: clean_text(value, "", verbatim=verbatim))
     assert _together(clean_texts(values, odd, verbatim=verbatim), odd) == alone
+
+
+@given(st.lists(st.text() | st.sampled_from(["", "\ud800", "a\nb"])))
+def test_checksums(texts: list[str]) -> None:
+    assert list(checksums(texts)) == list(map(checksum, texts))
+
+
+def test_a_checksum_is_a_crc_32() -> None:
+    assert checksum("123456789") == "cbf43926"
+    assert list(checksums(["123456789", "plants"])) == ["cbf43926", checksum("plants")]
 
 
 @given(st.one_of(_IDS, st.lists(st.integers(-(2**63), 2**64 - 1)), st.lists(st.text("ab 1", min_size=1))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tracemalloc
+from collections.abc import Iterable
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from pipelines.sources.json_lists import Item, NoSuchList, first_item, items, it
 
 SHARED = Path(__file__).parents[3].parent / "shared/data/source"
 
+COLUMNS = ("id", "image_id")
+"""That records read together are asked for."""
 BLOCKS = [1, 2, 3, 7, 16, 63, 64, 65, 1_000, 1_000_000]
 
 _scalars = (
@@ -63,6 +66,12 @@ def record(number: int) -> dict[str, Any]:
         "answers": [{"answer": "no, never", "answer_id": 1}, {"answer": "yes}", "answer_id": 2}],
         "image_id": number + 100_000,
     }
+
+
+def plain(number: int) -> dict[str, Any]:
+    """As in COCO: without brackets inside, but a few in texts."""
+    said = {3: "a {name}", 4: "{", 5: "}, {", 6: "a] \\"}.get(number % 9, "a dog")
+    return {"id": number, "caption": said, "image_id": number + 100_000}
 
 
 @given(st.lists(_values, max_size=8), _layouts, st.sampled_from(BLOCKS))
@@ -112,21 +121,26 @@ def test_any_bytes_end_in_items(text: bytes, block: int) -> None:
         assert all(position <= len(start + text) for position, _, _ in read(start + text, block=block))
 
 
-def together(text: bytes, block: int) -> list[Item]:
-    """As `read`, of records that are read together where they can be."""
+def apart(items: Iterable[Item | Together]) -> list[Item]:
+    """As `read`, of records that were read together where they can be."""
     found: list[Item] = []
-    for one in items_together(io.BytesIO(text), Columns(("id", "image_id")), block=block):
+    for one in items:
         if not isinstance(one, Together):
             found.append(one)
             continue
         records = [one.record(at) for at in range(len(one.positions))]
-        assert one.columns == [[record.get(name) for record in records] for name in ("id", "image_id")]
+        assert one.columns == [[record.get(name) for record in records] for name in COLUMNS]
         found.extend(zip(one.positions, repeat(None), records, strict=False))
     return found
 
 
+_plain = st.integers(0, 10**6).map(plain)
+
+
 @given(
-    st.lists(st.integers(0, 10**6).map(record) | _values, max_size=6),
+    st.lists(st.integers(0, 10**6).map(record) | _values, max_size=6)
+    | st.lists(_plain, max_size=20)
+    | st.lists(_plain | _values, max_size=20),
     _layouts,
     st.lists(st.tuples(st.integers(0, 2_000), st.sampled_from([b"", b'"', b"{", b"]", b"\xff"])), max_size=2),
     st.sampled_from(BLOCKS),
@@ -138,7 +152,17 @@ def test_records_read_together_are_those_read_alone(
     text = json.dumps(values, **layout).encode()
     for place, fault in faults:
         text = text[: 1 + place] + fault + text[2 + place :]
-    assert repr(together(text, block)) == repr(read(text, block=block))
+    found = items_together(io.BytesIO(text), Columns(COLUMNS), block=block)
+    assert repr(apart(found)) == repr(read(text, block=block))
+
+
+def test_what_stands_behind_a_list_of_plain_records_is_looked_at() -> None:
+    text = b'{"a": [{"id": 1}, {"id": 2}], "b": [{"id": 3}, {"id": 4}]}'
+    for block in BLOCKS:
+        found = items_together(io.BytesIO(text), Columns(COLUMNS), "a", block=block)
+        assert [value for _, _, value in apart(found)] == [{"id": 1}, {"id": 2}]
+        (wrong,) = broken(read(text[:28] + b"x" + text[28:], "a", block))
+        assert "text behind the list" in wrong.reason
 
 
 def test_ordinary_records_are_read_together() -> None:
