@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TypeGuard
 
 from pipelines.records import Picture
-from pipelines.sources.pictures import PictureStore
+from pipelines.sources.columns import Odd
+from pipelines.sources.pictures import PictureStore, each_picture
 from pipelines.sources.values import BadRecord, shown
 
 PROBES = 200
@@ -52,6 +53,23 @@ class CocoPictures:
                 name = next((one for one in self._names if _is_there(self._store, one, number)), name)
             self._last = number, self._store.picture(name.format(number))
         return self._last[1]
+
+    def named(self, names: Sequence[str], odd: Odd) -> Sequence[Picture]:
+        """The pictures of records that name them, by their numbers or by paths of their own; places of those
+        that have none are added to `odd`.
+        """
+        numbers = [_NUMBER.fullmatch(name) is not None for name in names]
+        if len(self._names) == 1 and all(numbers):
+            before = self._names[0].removesuffix(NAMES[0])
+            return self._store.pictures([before + name for name in names] if before else names, odd)
+        return (
+            self._store.pictures(names, odd) if not any(numbers) else each_picture(self.of_name, names, odd)
+        )
+
+    def of_name(self, name: str) -> Picture:
+        """The picture of a record that names it so. Raises `BadImage`."""
+        number = number_of_name(name)
+        return self._store.picture(name) if number is None else self.picture(number)
 
 
 def coco_number(value: object, what: str) -> int:

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress, islice
 from typing import NamedTuple
 
-from pipelines.sources.values import BadRecord, clean_text, kind, shown
+import numpy as np
+
+from pipelines.sources.columns import Odd, clean_texts, only_texts
+from pipelines.sources.values import MAX_TEXT, BadRecord, clean_text, kind, shown
 
 _MARK = "<image>"
 _MARK_AND_LINE = re.compile(r"<image>\n|\n<image>|<image>")
@@ -64,6 +68,48 @@ def turns(value: object, column: str, *, together: bool) -> Iterator[Item]:
         if item.fault is not None and broken is None:
             broken = said[start].where
         yield item
+
+
+def pairs_together(
+    sizes: Sequence[int], speakers: Sequence[object], values: Sequence[object], odd: Odd
+) -> list[list[tuple[str, str]]]:
+    """What human and assistant say in many conversations `[{from, value}]`, in turns; no mark is left.
+
+    Places of the conversations that `turns` must look at are added to `odd`.
+
+    Args:
+        sizes: turns of each conversation.
+        speakers, values: of all turns.
+    """
+    counts = np.array(sizes, np.int64)
+    unpaired = (counts == 0) | (counts % 2 == 1)
+    if unpaired.any():
+        odd.update(np.flatnonzero(unpaired).tolist())
+        kept = np.repeat(~unpaired, counts)
+        speakers, values = list(compress(speakers, kept)), list(compress(values, kept))
+        counts[unpaired] = 0
+    ends = np.cumsum(counts)
+    odd_turns: Odd = set()
+    by, texts = only_texts(speakers, odd_turns), list(only_texts(values, odd_turns))
+    for first in (ends - counts)[~unpaired].tolist():
+        texts[first] = _without_first_mark(texts[first])
+    cleaned = clean_texts(texts, odd_turns, verbatim=True)
+    if _MARK in "\n".join(cleaned):
+        odd_turns.update(at for at, text in enumerate(cleaned) if _MARK in text)
+    for side, names in enumerate(_SPEAKERS):
+        if not set(by[side::2]) <= set(names):
+            odd_turns.update(at for at in range(side, len(by), 2) if by[at] not in names)
+    if odd_turns:
+        odd.update(np.searchsorted(ends, list(odd_turns), side="right").tolist())
+    pairs = zip(cleaned[::2], cleaned[1::2], strict=True)
+    return [list(islice(pairs, size)) for size in (counts // 2).tolist()]
+
+
+def _without_first_mark(text: str) -> str:
+    """A prompt without the mark in a line of its own at its start or its end."""
+    if len(text) > MAX_TEXT:
+        return text
+    return text.removesuffix(f"\n{_MARK}") if text.endswith(_MARK) else text.removeprefix(f"{_MARK}\n")
 
 
 def marked(value: object) -> bool:

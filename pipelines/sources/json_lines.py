@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import attrgetter
 from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 MAX_LINE = 10 * 1024 * 1024
@@ -57,8 +59,8 @@ class Together(msgspec.Struct, frozen=True):
     """Records that were read at once, as one object each."""
 
     positions: Sequence[int]
-    columns: Sequence[Sequence[object]]
-    """Values by column, of those asked for; None where a record has none, or null."""
+    columns: Sequence[Sequence[Any]]
+    """As of `Columns.values`; None where a record has none, or null."""
     record: Callable[[int], dict[str, object]]
     """All of the record at a place in `positions`, as it is read alone."""
 
@@ -76,17 +78,25 @@ def lines_together(
 
 
 class Columns:
-    """Reads some columns of JSON objects, in a third of the time of reading them whole."""
+    """Reads some columns of JSON objects, in a third of the time of reading them whole.
 
-    def __init__(self, names: Sequence[str]) -> None:
-        fields = {name: f"_{number}" for number, name in enumerate(dict.fromkeys(names))}
-        types = [(field, Any, None) for field in fields.values()]
-        row = msgspec.defstruct(
-            "Row", types, rename={field: name for name, field in fields.items()}, gc=False
-        )
+    Args:
+        names: of the columns.
+        inside: one more column, of lists of objects, and the keys that are read of these.
+    """
+
+    def __init__(self, names: Sequence[str], inside: tuple[str, Sequence[str]] | None = None) -> None:
+        types: dict[str, Any] = dict.fromkeys(names, Any)
+        self._inside: list[Callable[[Any], object]] = []
+        if inside is not None:
+            part, values = _struct(dict.fromkeys(inside[1], Any))
+            self._inside = [values[key] for key in inside[1]]
+            types[inside[0]] = list[part] | None  # type: ignore[valid-type]
+        row, values = _struct(types)
+        self._values = [values[name] for name in names]
+        self._lists = None if inside is None else values[inside[0]]
         self._of_lines = msgspec.json.Decoder(row)
         self._of_list = msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
-        self._values = [attrgetter(fields[name]) for name in names]
 
     def of_lines(self, text: bytes) -> list[object] | None:
         """The objects of lines; None where something is no object, or no JSON."""
@@ -106,9 +116,34 @@ class Columns:
             return None
         return found
 
-    def values(self, objects: Sequence[object]) -> list[list[object]]:
-        """The values of each column."""
-        return [list(map(value, objects)) for value in self._values]
+    def values(self, objects: Sequence[object]) -> list[list[Any]]:
+        """The values of each column; then, for that of lists, how long each is, and the values of each key
+        of the objects of all of them.
+        """
+        found = [list(map(value, objects)) for value in self._values]
+        if self._lists is not None:
+            lists = [one or () for one in map(self._lists, objects)]
+            parts = list(chain.from_iterable(lists))
+            found += [list(map(len, lists)), *(list(map(value, parts)) for value in self._inside)]
+        return found
+
+    def brackets(self, objects: Sequence[object]) -> npt.NDArray[np.int64] | None:
+        """How many objects each object is with those in its list; None where there are no such lists."""
+        if self._lists is None:
+            return None
+        return np.fromiter((1 + len(one or ()) for one in map(self._lists, objects)), np.int64, len(objects))
+
+
+def _struct(types: Mapping[str, Any]) -> tuple[type[msgspec.Struct], dict[str, Callable[[Any], Any]]]:
+    """What msgspec decodes objects with these keys to, and what gets the values; None for what is missing."""
+    fields = {name: f"_{number}" for number, name in enumerate(types)}
+    found = msgspec.defstruct(
+        "Row",
+        [(fields[name], type_, None) for name, type_ in types.items()],
+        rename={field: name for name, field in fields.items()},
+        gc=False,
+    )
+    return found, {name: attrgetter(field) for name, field in fields.items()}
 
 
 @dataclass(frozen=True, slots=True)

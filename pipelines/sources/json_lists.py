@@ -320,6 +320,8 @@ class _Records:
         self._start = start
         self._sample: bytes | None = None
         """A good record with the white space before it, by which the beginning of others is known."""
+        self._head = b"{"
+        """How that begins, as far as it is known."""
         self._unclosed = False
         """The record before is broken and does not end in a bracket: the next element may belong to it."""
         self._odd = False
@@ -359,20 +361,25 @@ class _Records:
     def _all_plain(self, chunk: bytes) -> Together | None:
         """The records that end in the next bytes of the file; None where their borders must be looked for.
 
-        Where records hold no brackets but their own, all of these are where one begins.
+        Where there are as many opening brackets as objects, these are where they begin.
         """
         if self._not_plain == _TRIALS or self._size > len(self._text):
             return None
         assert self._columns is not None, "else nothing is read together"
         text = b"".join((self._text, self._unseen, chunk))
         self._not_plain += 1
-        end = len(text[: max(text.rfind(b"{"), 0)].rstrip(_SPACE)) - 1
+        end = len(text[: max(text.rfind(self._head), 0)].rstrip(_SPACE)) - 1
         if end < 0 or text[end] != ord(","):
             return None
         objects = self._columns.of_list(b"".join((b"[", memoryview(text)[:end], b"]")))
-        starts = np.flatnonzero(np.frombuffer(text, np.uint8, end) == ord("{"))
-        if not objects or len(starts) != len(objects):
+        if not objects:
             return None
+        starts = np.flatnonzero(np.frombuffer(text, np.uint8, end) == ord("{"))
+        sizes = self._columns.brackets(objects)
+        if len(starts) != (len(objects) if sizes is None else sizes.sum()):
+            return None
+        if sizes is not None:
+            starts = starts[np.cumsum(sizes) - sizes]
         longest = int(np.argmax(np.diff(starts, append=end)))
         borders = [*starts[longest : longest + 2].tolist(), end]
         indent = len(text[: borders[0]].rstrip(_SPACE))
@@ -518,8 +525,9 @@ class _Records:
 
     def _keep(self, good: bytes) -> None:
         """Takes a good record for the sample, if its beginning tells where records begin."""
-        if (_MEMBER if self._is_object else _OBJECT).match(good) is not None:
-            self._sample = good
+        start = (_MEMBER if self._is_object else _OBJECT).match(good)
+        if start is not None:
+            self._sample, self._head = good, start["head"]
 
     def _one(self, text: bytes, position: int) -> tuple[str | None, object | Broken]:
         """Key and value of one element."""

@@ -130,6 +130,18 @@ def json_objects(
         yield place, json_object(source, place, value)
 
 
+def json_objects_together(
+    source: Source, piece: Piece, file: BinaryIO, columns: json_lines.Columns
+) -> Iterator[tuple[Place, dict[str, object] | Reject] | json_lines.Together]:
+    """The same objects as of `json_objects`, many of them together."""
+    for found in json_lines.lines_together(file, piece.start, piece.end, columns):
+        if isinstance(found, json_lines.Together):
+            yield found
+        else:
+            place = piece.place("byte", found[0])
+            yield place, json_object(source, place, found[1])
+
+
 def json_object(source: Source, place: Place, value: object) -> dict[str, object] | Reject:
     """A value of JSON, which is a reject where it is no object."""
     if isinstance(value, dict):

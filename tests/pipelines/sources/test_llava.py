@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipelines.examples import Text
 from pipelines.records import Talk
@@ -41,6 +43,53 @@ WHY: dict[str, Any] = {
 def read(folder: Path, make_recipe: MakeRecipe, content: object, **more: Any) -> Records:
     (folder / "l.json").write_text(json.dumps(content))
     return read_all(make_recipe(format="llava", path="l.json", images="images", **more))
+
+
+_SAID = st.sampled_from(
+    [
+        *("A dog?", "Yes.", "é", "Two\nlines", " a ", "", "\0", None, 3, "<image>", "a <image> b"),
+        *("<image>\n", "\n<image>", "<image>\nA dog?", "A dog?\n<image>", "<image>\nA\n<image>"),
+        *("x" * 20_000, "<image>\n" + "x" * 19_995),
+    ]
+)
+_TURNS = st.one_of(
+    st.lists(_SAID, max_size=5).map(lambda said: turns(*said)),  # type: ignore[arg-type]
+    st.lists(
+        st.fixed_dictionaries({}, optional={"from": st.sampled_from(["gpt", "user", [], 1]), "value": _SAID})
+    ),
+    st.just("text"),
+    st.just([{"role": "user", "content": "A?"}, {"role": "assistant", "content": "B"}]),
+)
+_RECORDS = st.lists(
+    st.fixed_dictionaries(
+        {"id": st.sampled_from(["a", "b", 7, None, "", []]), "conversations": _TURNS},
+        optional={
+            "image": st.sampled_from(["000000033471.jpg", "coco/train2017/000000033471.jpg", "../a.jpg", 5])
+        },
+    )
+    | st.sampled_from([BUS, WHY, None, 7]),
+    max_size=8,
+)
+
+
+@given(_RECORDS, st.booleans())
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_what_many_say_is_what_each_says(
+    tmp_path: Path, make_recipe: MakeRecipe, records: list[object], lines: bool
+) -> None:
+    """`read_all` reads them together and one by one."""
+    good = [BUS, WHY]
+    if lines:
+        text = "\n".join(map(json.dumps, [*good, *records, *good]))
+        (tmp_path / "l.json").write_text(text)
+        found = read_all(make_recipe(format="llava", path="l.json", images="images"))
+    else:
+        found = read(tmp_path, make_recipe, [*good, *records, *good])
+    assert len(examples(found)) >= 6
 
 
 def test_every_turn_is_an_example_without_the_mark(tmp_path: Path, make_recipe: MakeRecipe) -> None:
