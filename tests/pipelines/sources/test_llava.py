@@ -52,23 +52,25 @@ _SAID = st.sampled_from(
         *("x" * 20_000, "<image>\n" + "x" * 19_995),
     ]
 )
-_TURNS = st.one_of(
-    st.lists(_SAID, max_size=5).map(lambda said: turns(*said)),  # type: ignore[arg-type]
-    st.lists(
-        st.fixed_dictionaries({}, optional={"from": st.sampled_from(["gpt", "user", [], 1]), "value": _SAID})
-    ),
-    st.just("text"),
-    st.just([{"role": "user", "content": "A?"}, {"role": "assistant", "content": "B"}]),
+_TURNS = st.lists(_SAID, max_size=5).map(lambda said: turns(*said)) | st.lists(  # type: ignore[arg-type]
+    st.fixed_dictionaries({}, optional={"from": st.sampled_from(["gpt", "user", [], 1]), "value": _SAID})
 )
-_RECORDS = st.lists(
-    st.fixed_dictionaries(
-        {"id": st.sampled_from(["a", "b", 7, None, "", []]), "conversations": _TURNS},
-        optional={
-            "image": st.sampled_from(["000000033471.jpg", "coco/train2017/000000033471.jpg", "../a.jpg", 5])
-        },
+_OTHER_TURNS = st.sampled_from(
+    ["text", 7, [None], [{"role": "user", "content": "A?"}, {"role": "assistant", "content": "B"}]]
+)
+
+
+def _records(conversations: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    names = ["000000033471.jpg", "coco/train2017/000000033471.jpg", "a.jpg", "../a.jpg", 5]
+    return st.fixed_dictionaries(
+        {"id": st.sampled_from(["a", "b", 7, None, "", []]), "conversations": conversations},
+        optional={"image": st.sampled_from(names)},
     )
-    | st.sampled_from([BUS, WHY, None, 7]),
-    max_size=8,
+
+
+_PLAIN = _records(_TURNS) | st.sampled_from([BUS, WHY])
+_RECORDS = st.lists(_PLAIN, min_size=1, max_size=6) | st.lists(
+    _PLAIN | _records(_OTHER_TURNS) | st.just(None), max_size=6
 )
 
 
@@ -90,6 +92,13 @@ def test_what_many_say_is_what_each_says(
     else:
         found = read(tmp_path, make_recipe, [*good, *records, *good])
     assert len(examples(found)) >= 6
+
+
+def test_a_question_with_its_mark_may_have_20_000_characters(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    texts = ["<image>\n" + "x" * 19_992, "x" * 19_992 + "\n<image>", "<image>\n" + "x" * 19_993]
+    found = read(tmp_path, make_recipe, [{**WHY, "conversations": turns(text, "Yes.")} for text in texts])
+    assert [len(one.prompt.text) for one in examples(found)] == [19_992, 19_992]
+    assert "text of 20,001 characters" in rejects(found)[0].reason
 
 
 def test_every_turn_is_an_example_without_the_mark(tmp_path: Path, make_recipe: MakeRecipe) -> None:
