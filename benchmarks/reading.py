@@ -183,7 +183,7 @@ _BUILD: dict[type, Callable[[Any], Record]] = {
     Asked: lambda r: Asked(
         _place(r.place), r.source_id, _picture(r.picture), r.question, r.answer, r.rationales
     ),
-    Talk: lambda r: Talk(_place(r.place), _picture(r.picture), r.turns),
+    Talk: lambda r: Talk(_place(r.place), r.source_id, _picture(r.picture), r.turns),
     Classified: lambda r: Classified(_place(r.place), r.source_id, _picture(r.picture), r.name),
     Stated: lambda r: Stated(
         _place(r.place),

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipelines.examples import Reject, Text
 from pipelines.images import image_bytes
@@ -196,6 +198,35 @@ def test_a_malformed_record_of_marvl(
     assert isinstance(last, Stated)
     assert isinstance(bad, Reject)
     assert words in bad.reason
+
+
+_OF_NLVR2 = st.fixed_dictionaries(
+    {
+        "identifier": st.sampled_from(
+            ["train-850-3-0", "dev-1-0-12", "dev-1-0", "a-1-2-3\n", "é-1-2-3", "", 5, None]
+        ),
+        "sentence": st.sampled_from(["A dog.", " a ", "", "\0", None, 3, "x" * 20_001]),
+        "label": st.sampled_from(["True", "False", "true", True, 0, None, []]),
+    },
+    optional={
+        "directory": st.sampled_from([56, "56", "../..", "", None, 1.5, []]),
+        "left_img": st.sampled_from([None, "42-9.jpg"]),
+        "right_img": st.none(),
+    },
+)
+_OF_BOTH = st.lists(_OF_NLVR2 | st.sampled_from([RECORD, MARVL, None]), max_size=6)
+
+
+@given(_OF_BOTH)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_many_state_is_what_each_states(
+    tmp_path: Path, make_recipe: MakeRecipe, records: list[object]
+) -> None:
+    """`read_all` reads them together and one by one."""
+    picture(tmp_path, "images/train/56/train-850-3-img0.png")
+    lines_ = "\n".join(map(json.dumps, [RECORD, *records, RECORD]))
+    (tmp_path / "train.json").write_text(lines_)
+    assert len(examples(read_all(make_recipe(**NLVR2)))) >= 2
 
 
 def test_a_json_list_is_a_wrong_recipe(tmp_path: Path, make_recipe: MakeRecipe) -> None:
