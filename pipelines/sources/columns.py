@@ -74,11 +74,7 @@ _TEXT = Bytes(
     before={" ": 1, "\n": 1 | 2},
     behind={string.ascii_letters + string.digits + _SIGNS: 0, "\n": 1, " ": 2},
 )
-_VERBATIM = Bytes(
-    before={" ": 1, "\n": 1 | 2},
-    behind={string.ascii_letters + string.digits + string.punctuation: 0, "\n": 1, " ": 2},
-)
-"""`clean_text` changes nothing in such lines."""
+"""`clean_text` changes nothing in such a line."""
 
 
 def lines_of(values: Sequence[str]) -> bytes:
@@ -94,13 +90,46 @@ def caption_texts(values: Sequence[object], odd: Odd) -> Sequence[str]:
     return _texts(values, _CAPTION, lambda value: caption_text(value, ""), odd)
 
 
-def clean_texts(values: Sequence[object], odd: Odd, *, verbatim: bool = False) -> Sequence[str]:
+def clean_texts(values: Sequence[object], odd: Odd) -> Sequence[str]:
     """Texts, cleaned; the places of those that cannot be used are added to `odd`."""
+    return _texts(values, _TEXT, lambda value: clean_text(value, ""), odd)
 
-    def cleaned(value: object) -> str:
-        return clean_text(value, "", verbatim=verbatim)
 
-    return _texts(values, _VERBATIM if verbatim else _TEXT, cleaned, odd)
+def verbatim_texts(values: Sequence[object], odd: Odd, limit: int | None = MAX_TEXT) -> Sequence[str]:
+    """Texts of any script, cleaned as `clean_text` does with `verbatim`; the places of those that cannot be
+    used are added to `odd`.
+    """
+    texts = only_texts(values, odd)
+    if not texts:
+        return texts
+    found = list(map(str.strip, texts))
+    others: set[int] = set()
+    first = "".join([text[:1] for text in found])
+    if len(first) < len(found) or not first.isalnum():
+        others = {at for at, text in enumerate(found) if not text[:1].isalnum()}
+    if _may_need_cleaning("\n".join(found)):
+        others |= {at for at, text in enumerate(found) if _may_need_cleaning(text)}
+    if limit is not None and max(map(len, texts)) > limit:
+        others |= {at for at, text in enumerate(texts) if len(text) > limit}
+    for at in others:
+        try:
+            found[at] = clean_text(texts[at], "", verbatim=True, limit=limit)
+        except BadRecord:
+            odd.add(at)
+    return found
+
+
+def _may_need_cleaning(text: str) -> bool:
+    """Whether control characters, byte order marks or halves of surrogate pairs may stand in a text."""
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        return True
+    if b"\x7f" in data or (not text.isascii() and "\ufeff" in text):
+        return True
+    numbers = np.frombuffer(data, np.uint8)
+    # What is from 9 to 13 parts words or lines; numbers below 14 become large ones.
+    return bool((numbers < 9).any() or (numbers - np.uint8(14) < 18).any())
 
 
 def _texts(

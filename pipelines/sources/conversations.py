@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.sources.columns import Odd, clean_texts, only_texts
+from pipelines.sources.columns import Odd, only_texts, verbatim_texts
 from pipelines.sources.values import MAX_TEXT, BadRecord, clean_text, kind, shown
 
 _MARK = "<image>"
@@ -93,7 +93,7 @@ def pairs_together(
     by, texts = only_texts(speakers, odd_turns), list(only_texts(values, odd_turns))
     for first in (ends - counts)[~unpaired].tolist():
         texts[first] = _without_first_mark(texts[first])
-    cleaned = clean_texts(texts, odd_turns, verbatim=True)
+    cleaned = verbatim_texts(texts, odd_turns)
     if _MARK in "\n".join(cleaned):
         odd_turns.update(at for at, text in enumerate(cleaned) if _MARK in text)
     for side, names in enumerate(_SPEAKERS):

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Iterator, Sequence
+from itertools import chain, compress, islice, pairwise, repeat
+from operator import ne
 from typing import BinaryIO, Literal
 
 from pipelines.examples import Reject
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import Flickr30kSource
 from pipelines.records import Captioned, Picture, Place, Record
-from pipelines.sources.json_lines import BOM
+from pipelines.sources.columns import Odd, caption_texts
+from pipelines.sources.line_blocks import BOM, Block, blocks
 from pipelines.sources.lines import (
     HEAD,
     byte_ranges,
@@ -28,7 +30,6 @@ from pipelines.sources.lines import (
     plain_files,
     rejected,
     rejected_line,
-    text_lines,
 )
 from pipelines.sources.pictures import PictureStore, picture_store
 from pipelines.sources.pieces import Piece, whole_files
@@ -43,6 +44,9 @@ _Layout = Literal["token", "kaggle", "iglue", "entities"]
 _TOKEN = re.compile(r"([^\t#]+)#([0-9]{1,9})(?:\t(.*))?", re.DOTALL)
 _KAGGLE = re.compile(r"([^|]+)\|\s*([0-9]{1,9})\s*\|(.*)", re.DOTALL)
 _KAGGLE_HEADER = re.compile(r"image_name\s*\|\s*comment_number\s*\|\s*comment\s*")
+_TOKEN_LINE = re.compile(r"^([^\s#]+)#(0|[1-9][0-9]{0,8})\t(.*)$", re.MULTILINE)
+_KAGGLE_LINE = re.compile(r"^([^\s|]+)\| *(0|[1-9][0-9]{0,8}) *\| *(.*)$", re.MULTILINE)
+"""A line of the common kind."""
 _ENTITY = re.compile(r"\[/EN#[0-9]+(?:/[^\s\]/]+)+ ([^\[\]]*)\]")
 
 
@@ -109,7 +113,7 @@ def read(recipe: Recipe, source: Flickr30kSource, piece: Piece) -> Iterator[Reco
             for place, value in json_objects(source, piece, file):
                 yield from _of_object(source, store, place, value)
         elif layout != "entities":
-            yield from _of_lines(source, store, _entries(source, piece, file, layout == "token"))
+            yield from _of_lines(source, store, _entries(source, store, piece, file, layout == "token"))
     if layout == "entities":
         files = recipe.source_files(piece.source)[piece.start : piece.end]
         for one in whole_files(recipe, piece.source, files):
@@ -157,12 +161,78 @@ class _Entry:
     raw: str
 
 
-def _entries(source: Flickr30kSource, piece: Piece, file: BinaryIO, token: bool) -> Iterator[_Entry | Reject]:
+_Entries = Iterator[_Entry | Reject | list[Captioned]]
+"""Captions of one picture after the other, or what was made of all captions of some pictures."""
+
+
+def _entries(
+    source: Flickr30kSource, store: PictureStore, piece: Piece, file: BinaryIO, token: bool
+) -> _Entries:
     """The captions of a token file or of Kaggle's table."""
+    for block in blocks(file, 0, piece.end):
+        yield from _of_block(source, store, piece, block, token)
+
+
+def _of_block(
+    source: Flickr30kSource, store: PictureStore, piece: Piece, block: Block, token: bool
+) -> _Entries:
+    """What the lines of a block say.
+
+    Where all are of the common kind, the pictures between the first and the last one, whose captions may go
+    on in other blocks, are made together.
+    """
+    found = (_TOKEN_LINE if token else _KAGGLE_LINE).findall(block.decoded() or "")
+    names = [name for name, _, _ in found]
+    starts = block.starts()
+    firsts = [0, *compress(range(1, len(names)), map(ne, names[1:], names))]
+    made = None
+    if len(found) == len(starts) and len(firsts) > 2:
+        made = _together(store, piece, found, firsts[1:], (block.offset + starts).tolist())
+    if made is None:
+        yield from _one_by_one(source, piece, block, token)
+        return
+    middle, last = int(starts[firsts[1]]), int(starts[firsts[-1]])
+    yield from _one_by_one(source, piece, Block(block.offset, block.text[:middle]), token)
+    yield made
+    yield from _one_by_one(source, piece, Block(block.offset + last, block.text[last:]), token)
+
+
+def _together(
+    store: PictureStore,
+    piece: Piece,
+    lines: Sequence[tuple[str, str, str]],
+    firsts: Sequence[int],
+    positions: Sequence[int],
+) -> list[Captioned] | None:
+    """The pictures of lines of the common kind; None where something must be looked at alone.
+
+    Args:
+        lines: name, number and caption of each.
+        firsts: numbers of the lines that begin a picture, and last of the one behind the last picture.
+    """
+    odd: Odd = set()
+    pictures = store.pictures([lines[first][0] for first in firsts[:-1]], odd)
+    _, numbers, written = zip(*lines[firsts[0] : firsts[-1]], strict=True)
+    captions = caption_texts(written, odd)
+    sizes = [end - start for start, end in pairwise(firsts)]
+    images = chain.from_iterable(map(repeat, [picture.image_id for picture in pictures], sizes))
+    ids = [f"{image}#{number}" for image, number in zip(images, numbers, strict=True)]
+    if odd or len(set(ids)) < len(ids):
+        return None
+    pairs = zip(ids, captions, strict=True)
+    said = [tuple(islice(pairs, size)) for size in sizes]
+    begins = [positions[first] for first in firsts[:-1]]
+    places = map(Place, repeat(piece.label), repeat("byte"), begins, repeat(piece.stem))
+    return list(map(Captioned, places, pictures, said))
+
+
+def _one_by_one(
+    source: Flickr30kSource, piece: Piece, block: Block, token: bool
+) -> Iterator[_Entry | Reject]:
     pattern, form = (
         (_TOKEN, "`NAME.jpg#NUMBER<tab>CAPTION`") if token else (_KAGGLE, "`NAME.jpg| NUMBER| CAPTION`")
     )
-    for offset, line, size in text_lines(file, 0, piece.end):
+    for offset, line, size in block.lines():
         place = piece.place("byte", offset)
         try:
             text = line_text(line, offset, size)
@@ -178,8 +248,9 @@ def _entries(source: Flickr30kSource, piece: Piece, file: BinaryIO, token: bool)
 def _entities(source: Flickr30kSource, piece: Piece, file: BinaryIO) -> Iterator[_Entry | Reject]:
     """The captions of a file of Entities, without the marks."""
     name = f"{piece.path.rpartition('/')[2].removesuffix('.txt')}.jpg"
+    lines = chain.from_iterable(block.lines() for block in blocks(file, 0, piece.end))
     number = -1
-    for number, (offset, line, size) in enumerate(text_lines(file, 0, piece.end)):
+    for number, (offset, line, size) in enumerate(lines):
         place = piece.place("byte", offset)
         try:
             raw = line_text(line, offset, size)
@@ -193,19 +264,21 @@ def _entities(source: Flickr30kSource, piece: Piece, file: BinaryIO) -> Iterator
         yield rejected_line(source, piece.place("byte", 0), b"", BadRecord("no captions in the file"))
 
 
-def _of_lines(
-    source: Flickr30kSource, store: PictureStore, entries: Iterator[_Entry | Reject]
-) -> Iterator[Record | Reject]:
+def _of_lines(source: Flickr30kSource, store: PictureStore, entries: _Entries) -> Iterator[Record | Reject]:
     """The captions of each picture together; rejects follow the picture that they stand behind or in."""
+    held: list[_Entry | Reject] = []
     name: str | None = None
-
-    def picture_name(entry: _Entry | Reject) -> str | None:
-        nonlocal name
-        name = entry.name if isinstance(entry, _Entry) else name
-        return name
-
-    for _, group in groupby(entries, key=picture_name):
-        yield from _of_picture(source, store, list(group))
+    for entry in entries:
+        if isinstance(entry, list):
+            yield from _of_picture(source, store, held)
+            yield from entry
+            held, name = [], None
+            continue
+        if isinstance(entry, _Entry) and entry.name != name:
+            yield from _of_picture(source, store, held)
+            held, name = [], entry.name
+        held.append(entry)
+    yield from _of_picture(source, store, held)
 
 
 def _of_picture(

@@ -14,13 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-MAX_LINE = 10 * 1024 * 1024
-"""Bytes of a line; a longer one is skipped without being held in memory."""
-
-BLOCK = 128 * 1024
-"""Bytes read at a time: what is made of larger blocks leaves the cache."""
-
-BOM = b"\xef\xbb\xbf"
+from pipelines.sources.line_blocks import BLOCK, MAX_LINE, Block, blocks
 
 _EXCERPT = 8_000
 """Bytes of a broken record that are kept: UTF-8 has at most four for each of the characters of a reject."""
@@ -51,7 +45,7 @@ def lines(
         start: also inside a line, which then belongs to whoever reads the range before.
         block: bytes read at a time; decides nothing but speed.
     """
-    for block_ in _blocks(file, start, end, block):
+    for block_ in blocks(file, start, end, block):
         yield from _lines(block_)
 
 
@@ -69,7 +63,7 @@ def lines_together(
     file: BinaryIO, start: int, end: int, columns: Columns, *, block: int = BLOCK
 ) -> Iterator[Together | tuple[int, object | Broken]]:
     """The same lines as of `lines`, those of a block together where each of them is an object."""
-    for block_ in _blocks(file, start, end, block):
+    for block_ in blocks(file, start, end, block):
         together = _together(block_, columns)
         if together is None:
             yield from _lines(block_)
@@ -146,43 +140,7 @@ def _struct(types: Mapping[str, Any]) -> tuple[type[msgspec.Struct], dict[str, C
     return found, {name: attrgetter(field) for name, field in fields.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Whole lines."""
-
-    offset: int
-    text: bytes
-    """But for the long line at its end."""
-    long: bytes | None
-    """The start of a line that is too long to be held."""
-    rest: int
-    """Bytes of it that are not held."""
-
-
-def _blocks(file: BinaryIO, start: int, end: int, block: int) -> Iterator[_Block]:
-    offset = _first_line(file, start)
-    while offset < end:
-        chunk = file.read(min(block, end - offset))
-        if not chunk:
-            return
-        rest, long = 0, None
-        if not chunk.endswith(b"\n"):
-            # The last line starts in the block, wherever it ends.
-            last = file.readline(MAX_LINE + 2)
-            chunk += last
-            rest = _skip_line(file) if last and not last.endswith(b"\n") else 0
-        size = len(chunk) + rest
-        if rest:
-            head, border, long = chunk.rpartition(b"\n")
-            chunk = head + border
-        if offset == 0 and chunk.startswith(BOM):
-            yield _Block(len(BOM), chunk[len(BOM) :], long, rest)
-        else:
-            yield _Block(offset, chunk, long, rest)
-        offset += size
-
-
-def _lines(block: _Block) -> Iterator[tuple[int, object | Broken]]:
+def _lines(block: Block) -> Iterator[tuple[int, object | Broken]]:
     offset = block.offset
     found = block.text.split(b"\n")
     if not found[-1]:
@@ -201,7 +159,7 @@ def _lines(block: _Block) -> Iterator[tuple[int, object | Broken]]:
         yield from _odd_line(block.long, offset, block.rest)
 
 
-def _together(block: _Block, columns: Columns) -> Together | None:
+def _together(block: Block, columns: Columns) -> Together | None:
     """The records of a block's lines; None where one may not be a whole object, or is too long."""
     text = block.text
     if block.long is not None or not text.startswith(b"{") or len(text) > MAX_LINE:
@@ -223,7 +181,7 @@ def _together(block: _Block, columns: Columns) -> Together | None:
 
     def record(at: int) -> dict[str, object]:
         end = starts[at + 1] if at + 1 < number else len(text)
-        value = next(_lines(_Block(0, text[starts[at] : end], None, 0)))[1]
+        value = next(_lines(Block(0, text[starts[at] : end])))[1]
         assert isinstance(value, dict), "it is an object"
         return value
 
@@ -267,20 +225,3 @@ def _odd_line(line: bytes, offset: int, rest: int = 0) -> Iterator[tuple[int, ob
         yield here, Broken(f"line of {size:,} bytes, at most {MAX_LINE:,}", excerpt(content))
     elif content:
         yield here, accepted(content, here, "line")
-
-
-def _first_line(file: BinaryIO, start: int) -> int:
-    """Goes to the first line that starts at `start` or behind it."""
-    # A line that starts exactly at `start` has its predecessor's line break right before it.
-    file.seek(max(start - 1, 0))
-    return start - 1 + _skip_line(file) if start else 0
-
-
-def _skip_line(file: BinaryIO) -> int:
-    """Reads on to the next line without holding the rest of this one; returns the bytes read."""
-    size = 0
-    while chunk := file.readline(BLOCK):
-        size += len(chunk)
-        if chunk.endswith(b"\n"):
-            break
-    return size

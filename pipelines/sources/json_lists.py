@@ -22,7 +22,8 @@ import numpy.typing as npt
 import orjson
 
 from pipelines import inputs
-from pipelines.sources.json_lines import BOM, Broken, Columns, Together, accepted, excerpt
+from pipelines.sources.json_lines import Broken, Columns, Together, accepted, excerpt
+from pipelines.sources.line_blocks import BOM
 
 MAX_RECORD = 64 * 1024 * 1024
 """Bytes of a record; a longer one is skipped without being held in memory."""

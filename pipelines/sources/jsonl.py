@@ -12,7 +12,8 @@ from pipelines.inputs import open_input
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import JsonlSource
 from pipelines.records import Record
-from pipelines.sources.json_lines import BOM, MAX_LINE, Columns, Together, lines, lines_together
+from pipelines.sources.json_lines import Columns, Together, lines, lines_together
+from pipelines.sources.line_blocks import BOM, MAX_LINE
 from pipelines.sources.lines import (
     HEAD,
     byte_ranges,

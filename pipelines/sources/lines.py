@@ -18,6 +18,7 @@ from pipelines.recipe import Recipe
 from pipelines.recipe_sources import Source
 from pipelines.records import Place
 from pipelines.sources import json_lines
+from pipelines.sources.line_blocks import BOM, MAX_LINE
 from pipelines.sources.pictures import UnusableImages, picture_files
 from pipelines.sources.pieces import Piece, SourceError, disk_failures, whole_files
 from pipelines.sources.records import fault, reject
@@ -53,7 +54,7 @@ def plain_files(recipe: Recipe, index: int) -> Iterator[tuple[Piece, bytes]]:
         if head.startswith(_UTF_16):
             remedy = f"{piece.label} is UTF-16, must be UTF-8; `iconv -f UTF-16 -t UTF-8` turns it into that"
             raise recipe.error(key, remedy)
-        yield piece, head.removeprefix(json_lines.BOM)
+        yield piece, head.removeprefix(BOM)
 
 
 def check_images(recipe: Recipe, index: int) -> None:
@@ -175,48 +176,15 @@ def rejected_line(source: Source, place: Place, line: bytes, error: BadRecord) -
     return reject(source.name, source.tasks[0], place, place.id, str(error), raw)
 
 
-def text_lines(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, bytes, int]]:
-    """Offset, content and size of the lines that start in [start, end); blank lines are none.
-
-    The content has no white space around it; of a line longer than `json_lines.MAX_LINE` it is only the head.
-    """
-    file.seek(max(start - 1, 0))
-    if start:
-        # A line that starts exactly at `start` has its predecessor's line break right before it.
-        _skip_line(file)
-    offset = file.tell()
-    while offset < end:
-        line = file.readline(json_lines.MAX_LINE + 2)
-        if not line:
-            return
-        rest = 0 if line.endswith(b"\n") else _skip_line(file)
-        here, offset = offset, offset + len(line) + rest
-        if here == 0 and line.startswith(json_lines.BOM):
-            line, here = line.removeprefix(json_lines.BOM), len(json_lines.BOM)
-        content = line.strip()
-        if content or rest:
-            yield here + len(line) - len(line.lstrip()), content, len(content) + rest
-
-
 def line_text(line: bytes, offset: int, size: int) -> str:
-    """The text of a line as `text_lines` gives it. Raises `BadRecord`: it is too long, or no UTF-8."""
-    if size > json_lines.MAX_LINE:
-        raise BadRecord(f"line of {size:,} bytes, at most {json_lines.MAX_LINE:,}")
+    """The text of a line as `Block.lines` gives it. Raises `BadRecord`: it is too long, or no UTF-8."""
+    if size > MAX_LINE:
+        raise BadRecord(f"line of {size:,} bytes, at most {MAX_LINE:,}")
     try:
         return line.decode()
     except UnicodeDecodeError as error:
         bad = f"0x{line[error.start]:02x}"
         raise BadRecord(f"no UTF-8 at byte {offset + error.start} ({bad})") from error
-
-
-def _skip_line(file: BinaryIO) -> int:
-    """Reads on to the next line without holding the rest of this one; returns the bytes read."""
-    size = 0
-    while chunk := file.readline(1024 * 1024):
-        size += len(chunk)
-        if chunk.endswith(b"\n"):
-            break
-    return size
 
 
 def json_text(value: object) -> str:

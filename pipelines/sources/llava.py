@@ -13,7 +13,8 @@ from pipelines.records import Picture, Place, Record, Talk
 from pipelines.sources.coco_pictures import PROBES, CocoPictures, number_of_name
 from pipelines.sources.columns import Odd, checksums, identifiers, only_texts
 from pipelines.sources.conversations import marked, pairs_together, turns
-from pipelines.sources.json_lines import BOM, Columns, Together
+from pipelines.sources.json_lines import Columns, Together
+from pipelines.sources.line_blocks import BOM
 from pipelines.sources.lines import (
     HEAD,
     byte_ranges,

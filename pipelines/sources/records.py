@@ -19,7 +19,7 @@ from pipelines.inputs import parent
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import RecordSource, Source
 from pipelines.records import Asked, Captioned, Picture, Place, Record, Talk, Written
-from pipelines.sources.columns import Odd, caption_texts, clean_texts, identifiers, only_texts
+from pipelines.sources.columns import Odd, caption_texts, identifiers, only_texts, verbatim_texts
 from pipelines.sources.conversations import Item, marked, turns, without_mark
 from pipelines.sources.pictures import each_picture, picture_store, url_picture
 from pipelines.sources.pieces import Piece
@@ -279,7 +279,7 @@ class RecordReader:
         places = map(Place, repeat(piece.label), repeat(unit), positions, repeat(piece.stem))
         found: list[Record]
         if "text" in self._source.tasks:
-            texts = clean_texts(columns[1], odd, verbatim=True)
+            texts = verbatim_texts(columns[1], odd, limit=None)
             found = list(map(Written, places, ids, texts, repeat(self._source.own_language)))
         else:
             assert self._pictures is not None, "`common` is None"

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import repeat
+
+import numpy as np
 
 from pipelines.examples import Reject
 from pipelines.inputs import pattern_expression, with_folders_by_name
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import LANGUAGE_SLOT, TextSource
-from pipelines.records import Record, Written
-from pipelines.sources.lines import byte_ranges, line_text, opened, plain_files, rejected_line, text_lines
+from pipelines.records import Place, Record, Written
+from pipelines.sources.columns import Odd, verbatim_texts
+from pipelines.sources.line_blocks import Block, blocks
+from pipelines.sources.lines import byte_ranges, line_text, opened, plain_files, rejected_line
 from pipelines.sources.pieces import Piece
+from pipelines.sources.records import with_odd
 from pipelines.sources.values import BadRecord, clean_text
 from translation.languages import Language, UnknownLanguage, resolve
 
@@ -42,13 +48,45 @@ def read(recipe: Recipe, source: TextSource, piece: Piece) -> Iterator[Record | 
     if language is not None:
         code = None if language.english else language.nllb
     with opened(piece) as file:
-        for offset, line, size in text_lines(file, piece.start, piece.end):
-            place = piece.place("byte", offset)
-            try:
-                text = clean_text(line_text(line, offset, size), "the text", verbatim=True, limit=None)
-                yield Written(place, place.id, text, code)
-            except BadRecord as error:
-                yield rejected_line(source, place, line, error)
+        for block in blocks(file, piece.start, piece.end):
+            yield from _together(source, piece, block, code)
+
+
+def _together(
+    source: TextSource, piece: Piece, block: Block, language: str | None
+) -> Iterable[Record | Reject]:
+    """What the lines of a block say, nearly all of them looked at together."""
+    text = block.decoded()
+    if not text:
+        return _one_by_one(source, piece, block, language)
+    lines = text.removesuffix("\n").split("\n")
+    odd: Odd = set()
+    texts = verbatim_texts(lines, odd, limit=None)
+    starts = block.starts()
+    # A text's place is where it begins; blank lines are none.
+    odd.update(np.flatnonzero(np.frombuffer(block.text, np.uint8)[starts] <= ord(" ")).tolist())
+    positions = (block.offset + starts).tolist()
+    places = map(Place, repeat(piece.label), repeat("byte"), positions, repeat(piece.stem))
+    ids = [f"{piece.stem}@{position}" for position in positions]
+    records: list[Record] = list(map(Written, places, ids, texts, repeat(language)))
+
+    def alone(at: int) -> Iterator[Record | Reject]:
+        start, line = int(starts[at]), lines[at].encode()
+        return _one_by_one(source, piece, Block(block.offset + start, line), language)
+
+    return with_odd(records, odd, alone)
+
+
+def _one_by_one(
+    source: TextSource, piece: Piece, block: Block, language: str | None
+) -> Iterator[Record | Reject]:
+    for offset, line, size in block.lines():
+        place = piece.place("byte", offset)
+        try:
+            text = clean_text(line_text(line, offset, size), "the text", verbatim=True, limit=None)
+            yield Written(place, place.id, text, language)
+        except BadRecord as error:
+            yield rejected_line(source, place, line, error)
 
 
 def _language_of_path(

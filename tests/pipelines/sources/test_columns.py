@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.images import BadImage
-from pipelines.sources.columns import caption_texts, checksums, clean_texts, identifiers
+from pipelines.sources.columns import caption_texts, checksums, clean_texts, identifiers, verbatim_texts
 from pipelines.sources.pictures import PictureStore
-from pipelines.sources.values import BadRecord, caption_text, checksum, clean_text, identifier
+from pipelines.sources.values import MAX_TEXT, BadRecord, caption_text, checksum, clean_text, identifier
 
 _PIECES = st.sampled_from(
     ["a", "Dog", " ", "  ", ".", "&amp;", "&", "é", "\n", "\t", "\0", "\x7f", "9", "<image>", "\ud800", "😀"]
@@ -49,11 +49,26 @@ def test_captions(values: list[object]) -> None:
     assert _together(caption_texts(values, odd), odd) == _one_by_one(values, lambda v: caption_text(v, ""))
 
 
-@given(_VALUES, st.booleans())
-def test_texts(values: list[object], verbatim: bool) -> None:
+@given(_VALUES)
+def test_texts(values: list[object]) -> None:
     odd: set[int] = set()
-    alone = _one_by_one(values, lambda value: clean_text(value, "", verbatim=verbatim))
-    assert _together(clean_texts(values, odd, verbatim=verbatim), odd) == alone
+    assert _together(clean_texts(values, odd), odd) == _one_by_one(values, lambda v: clean_text(v, ""))
+
+
+@given(_VALUES, st.sampled_from([None, 5, MAX_TEXT]))
+def test_verbatim_texts(values: list[object], limit: int | None) -> None:
+    odd: set[int] = set()
+    alone = _one_by_one(values, lambda value: clean_text(value, "", verbatim=True, limit=limit))
+    assert _together(verbatim_texts(values, odd, limit), odd) == alone
+
+
+@given(st.characters(), st.sampled_from(["{}", "a{}", "{}a", "a{}a", " {}"]))
+@settings(max_examples=2_000)
+def test_every_character_of_a_verbatim_text(character: str, text: str) -> None:
+    odd: set[int] = set()
+    values = ["One.", text.format(character), "Zwei."]
+    alone = _one_by_one(values, lambda value: clean_text(value, "", verbatim=True))
+    assert _together(verbatim_texts(values, odd), odd) == alone
 
 
 @given(st.lists(st.text() | st.sampled_from(["", "\ud800", "a\nb"])))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from pipelines.examples import Reject
 from pipelines.recipe import Recipe, SettingsError
 from pipelines.records import Captioned, Record
-from pipelines.sources import flickr30k, lines, pieces, read_records
+from pipelines.sources import flickr30k, line_blocks, lines, pieces, read_records
 from tests.pipelines.sources.conftest import MakeRecipe, examples, read_all
 
 SHARED = Path(__file__).parents[3].parent / "shared/data"
@@ -227,3 +230,60 @@ def test_real_excerpts(make_recipe: MakeRecipe) -> None:
     assert not any(
         "EN#" in text for one in entities if isinstance(one, Captioned) for _, text in one.captions
     )
+
+
+_NAMES = st.sampled_from(["1.jpg", "1.jpg", "2.jpg", "3.jpg", "b c.jpg", " 4.jpg", "../5.jpg", ""])
+_NUMBERS = st.sampled_from(["0", "1", "2", "2", "3", "04", "x", "1234567890"])
+_WRITTEN = st.sampled_from(
+    ["A dog .", " A cat . ", "Two #1 | men .", "", "!", "é\u2028 .", "a\tb", "a\r", "\ud7ff"]
+)
+_LINES = st.lists(
+    st.tuples(_NAMES, _NUMBERS, _WRITTEN) | st.sampled_from(["", " ", "x", "\udcff"]), max_size=30
+)
+
+
+@pytest.mark.parametrize("layout", ["token", "kaggle"])
+@given(lines=_LINES, block=st.integers(1, 400), closed=st.booleans())
+@example(lines=[("1.jpg", "0", "A ."), ("2.jpg", "0", "B ."), ("3.jpg", "0", "C .")], block=400, closed=True)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_many_lines_say_is_what_each_says(
+    make_recipe: MakeRecipe,
+    tmp_path: Path,
+    layout: str,
+    lines: list[tuple[str, str, str] | str],
+    block: int,
+    closed: bool,
+) -> None:
+    start, form = {
+        "token": ("0.jpg#0\tFirst .", "{}#{}\t{}"),
+        "kaggle": ("image_name| comment_number| comment", "{}| {}| {}"),
+    }[layout]
+    content = "\n".join([start, *(one if isinstance(one, str) else form.format(*one) for one in lines)])
+    (tmp_path / "captions").write_bytes((content + "\n" * closed).encode(errors="surrogateescape"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flickr30k, "blocks", partial(line_blocks.blocks, block=block))
+        read_all(recipe_of(make_recipe, "captions"))
+        together = read(make_recipe, "captions")
+    assert together == read(make_recipe, "captions")
+
+
+def test_ordinary_lines_are_read_together(
+    make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone: list[int] = []
+    one_by_one = flickr30k._one_by_one
+
+    def counted(source: Any, piece: Any, block: line_blocks.Block, token: bool) -> Any:
+        alone.append(len(block.starts()))
+        return one_by_one(source, piece, block, token)
+
+    monkeypatch.setattr(flickr30k, "_one_by_one", counted)
+    for layout in (TOKEN, KAGGLE):
+        alone.clear()
+        header = layout if layout is KAGGLE else ""
+        lines = (layout.partition("\n")[2] if header else layout).splitlines(keepends=True)
+        many = "".join(line.replace("1000", str(1_000 + number)) for number in range(3_000) for line in lines)
+        (tmp_path / "captions").write_text(header + many)
+        read(make_recipe, "captions")
+        # The first block of Kaggle's table has the header.
+        assert 0 < sum(alone) < 4_000

@@ -10,8 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.sources import json_lines
+from pipelines.sources import json_lines, line_blocks
 from pipelines.sources.json_lines import Broken, Columns, Together, lines, lines_together
+from pipelines.sources.line_blocks import BOM
+
+
+def _allow(monkeypatch: pytest.MonkeyPatch, longest: int) -> None:
+    for module in (json_lines, line_blocks):
+        monkeypatch.setattr(module, "MAX_LINE", longest)
 
 
 def read(text: bytes, ranges: int | None = None, block: int = 1_000_000) -> list[tuple[int, object]]:
@@ -50,9 +56,9 @@ _parts = st.lists(
 @given(_parts, st.booleans(), st.integers(1, 40), st.integers(1, 40))
 @settings(max_examples=300, deadline=None)
 def test_ranges_and_blocks_decide_nothing(text: bytes, mark: bool, ranges: int, block: int) -> None:
-    whole = json_lines.BOM * mark + text
+    whole = BOM * mark + text
     wanted: list[tuple[int, object]] = []
-    offset = len(json_lines.BOM) * mark
+    offset = len(BOM) * mark
     for line in text.split(b"\n"):
         content = line.strip()
         if content:
@@ -102,7 +108,7 @@ def test_what_only_python_takes_for_json_is_read_as_python_does() -> None:
 
 @pytest.mark.parametrize("block", [1000, 1024 * 1024])
 def test_a_huge_line_is_skipped_without_being_held(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    monkeypatch.setattr(json_lines, "MAX_LINE", 100_000)
+    _allow(monkeypatch, 100_000)
     text = b'{"a": 1}\n  {"a": "' + b"x" * 30_000_000 + b'"}\n{"a": 2}\n'
     tracemalloc.start()
     first, (position, value), last = lines(io.BytesIO(text), 0, len(text), block=block)
@@ -119,7 +125,7 @@ def test_a_huge_line_is_skipped_without_being_held(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("block", [7, 100, 1_000])
 def test_the_longest_line_is_read(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    monkeypatch.setattr(json_lines, "MAX_LINE", 50)
+    _allow(monkeypatch, 50)
     longest = json.dumps({"a": "x" * 41}).encode()
     assert len(longest) == 50
     for ending in (b"\n", b"\r\n"):
@@ -180,7 +186,7 @@ _OBJECTS = st.lists(
 def test_lines_read_together_are_those_read_alone(
     objects: list[bytes], border: bytes, closed: bool, mark: bool, block: int
 ) -> None:
-    text = json_lines.BOM * mark + border.join(objects) + border * closed
+    text = BOM * mark + border.join(objects) + border * closed
     found: list[tuple[int, object]] = []
     for one in lines_together(io.BytesIO(text), 0, len(text), Columns(("a", "b")), block=block):
         if isinstance(one, Together):

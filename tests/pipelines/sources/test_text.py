@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipelines.examples import Reject, Text
 from pipelines.recipe import Recipe, SettingsError
 from pipelines.records import Record, Written
-from pipelines.sources import lines, pieces, read_records
+from pipelines.sources import line_blocks, lines, pieces, read_records
+from pipelines.sources import text as text_lines
 from tests.pipelines.sources.conftest import MakeRecipe, examples, read_all
 
 STORY = "Once upon a time there was a dog. It barked. It slept."
@@ -166,3 +170,40 @@ def test_the_pieces_decide_nothing(
     assert len(whole) == 19
     monkeypatch.setattr(lines, "PIECE_BYTES", piece_bytes)
     assert read(recipe) == whole
+
+
+_PARTS = st.sampled_from(
+    [
+        b"a",
+        b"One. ",
+        "é.".encode(),
+        b" ",
+        b"\t",
+        b"\r",
+        b"\0",
+        b"\x1c",
+        b"\x7f",
+        b"\xff",
+        b"-",
+        "\ufeff".encode(),
+        "\u2028".encode(),
+        "\u3000".encode(),
+        b"<image>",
+        b"&amp;",
+    ]
+)
+_LINE = st.lists(_PARTS, max_size=4).map(b"".join)
+
+
+@given(contents=st.lists(_LINE, max_size=12), block=st.integers(1, 60), closed=st.booleans())
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_many_lines_say_is_what_each_says(
+    make_recipe: MakeRecipe, tmp_path: Path, contents: list[bytes], block: int, closed: bool
+) -> None:
+    (tmp_path / "x.txt").write_bytes(b"\n".join([b"First.", *contents]) + b"\n" * closed)
+    recipe = recipe_of(make_recipe, "x.txt", language="de")
+    read_all(recipe)
+    whole = read(recipe)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_lines, "blocks", partial(line_blocks.blocks, block=block))
+        assert read(recipe) == whole
