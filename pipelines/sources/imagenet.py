@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import PurePosixPath
 
 from pipelines.archives import BadArchive, BadMember, tar_members, zip_members
@@ -23,7 +23,7 @@ from pipelines.records import Classified, Picture, Place, Record
 from pipelines.sources.pictures import UnusableImages, picture_files
 from pipelines.sources.pieces import Piece, whole_files
 from pipelines.sources.records import broken_off, reject
-from pipelines.sources.values import BadRecord, identifier
+from pipelines.sources.values import MAX_ID, BadRecord, identifier
 
 PIECE_CLASSES = 20
 """Classes of one piece: some 26,000 pictures of the training set."""
@@ -139,7 +139,7 @@ def read(recipe: Recipe, source: ImagenetSource, piece: Piece) -> Iterator[Recor
     names = names_of(recipe, piece.source)
     if is_dir(piece.path):
         for folder in _folders_of_piece(piece, names):
-            yield from _records(source, piece, _files(piece.path, folder), names)
+            yield from _of_folder(source, piece, folder, names)
     else:
         yield from _of_archive(source, piece, piece.path, names)
 
@@ -154,17 +154,62 @@ def _folders_of_piece(piece: Piece, names: NameTable) -> list[str]:
     return [one for one in there if one in own or (piece.start == 0 and one not in names.synsets)]
 
 
-def _files(path: str, folder: str) -> list[_File]:
+def _of_folder(
+    source: ImagenetSource, piece: Piece, folder: str, names: NameTable
+) -> Iterable[Record | Reject]:
+    files, other = _files(piece.path, folder)
+    together = None if other else _together(piece, folder, files, names)
+    if together is not None:
+        return together
+    there = sorted([*((name, False) for name in files), *((name, True) for name in other)])
+    found = []
+    for number, (name, is_folder) in enumerate(there):
+        locator = None if is_folder else folder_locator(piece.path, f"{folder}/{name}")
+        found.append(_File(folder, name, number, locator, "file"))
+    return _records(source, piece, found, names)
+
+
+def _files(path: str, folder: str) -> tuple[list[str], list[str]]:
+    """The names of the files in a folder, sorted, and of the folders."""
     if is_url(path):
-        inside = (name.partition("/") for name in files_below(f"{path}/{folder}"))
-        found = sorted({(name, bool(slash)) for name, slash, _ in inside if not name.startswith(".")})
+        inside = [name.partition("/") for name in files_below(f"{path}/{folder}")]
+        folders = {name for name, slash, _ in inside if slash}
+        files = {name for name, slash, _ in inside if not slash}
     else:
         with os.scandir(f"{path}/{folder}") as entries:
-            found = sorted((one.name, one.is_dir()) for one in entries if not one.name.startswith("."))
-    return [
-        _File(folder, name, number, None if is_folder else folder_locator(path, f"{folder}/{name}"), "file")
-        for number, (name, is_folder) in enumerate(found)
-    ]
+            there = list(entries)
+        folders = {entry.name for entry in there if entry.is_dir()}
+        files = {entry.name for entry in there} - folders
+    return _shown(files), _shown(folders)
+
+
+def _shown(names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if not name.startswith("."))
+
+
+def _together(
+    piece: Piece, folder: str, files: Sequence[str], names: NameTable
+) -> Sequence[Classified] | None:
+    """The pictures of a class where all its files are named as in ImageNet; None where they are not.
+
+    Args:
+        folder: the class.
+        files: their names, sorted.
+    """
+    suffix = os.path.splitext(files[0])[1] if files else ""
+    if folder not in names.synsets or suffix.lower() not in SUFFIXES:
+        return None
+    lines = "\n".join(["", *files, ""])
+    parts = (f"{suffix}\n", f"\n{folder}_", "\n")
+    if [lines.count(part) for part in parts] != [len(files), len(files), len(files) + 1]:
+        return None
+    if not lines.isascii() or not lines.replace("\n", "").isprintable() or max(map(len, files)) > MAX_ID:
+        return None
+    ids = lines.replace(f"{suffix}\n", "\n")[1:-1].split("\n")
+    locators = map(f"{folder_locator(piece.path, folder)}/".__add__, files)
+    label, stem = f"{piece.label}/{folder}", f"{piece.stem}.{folder}"
+    places = map(Place, repeat(label), repeat("file"), range(len(files)), repeat(stem))
+    return list(map(Classified, places, ids, map(Picture, locators, ids), repeat(names.synsets[folder])))
 
 
 def _of_archive(

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from pipelines.examples import Reject
@@ -250,3 +252,31 @@ def test_a_folder_that_is_gone_stops_the_run(tmp_path: Path, make_recipe: MakeRe
     (tmp_path / "imagenet.tar").unlink()
     with pytest.raises(SourceError, match=r"imagenet.tar: cannot be read on: No such file"):
         list(read_piece(recipe, piece))
+
+
+_STEMS = st.sampled_from(["_1", "_2", "_ 3", "_\n4", "_é", "_a.b", "_", "x", "." + "y", "_" + "z" * 195])
+_ENDS = st.sampled_from([".JPEG", ".JPEG", ".JPEG", ".jpg", ".txt", "", ".JPEG.JPEG", "/"])
+
+
+@pytest.mark.usefixtures("write_names")
+@given(files=st.sets(st.tuples(st.sampled_from(["n01440764", "n0"]), _STEMS, _ENDS), max_size=6))
+@example(files={("n01440764", "_1", ".JPEG"), ("n01440764", "_a.b", ".JPEG")})
+@example(files={("n01440764", "_2", ".JPEG"), ("n01440764", "_1", "/")})
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_files_of_a_class_are_together_what_each_is(
+    tmp_path_factory: pytest.TempPathFactory, make_recipe: MakeRecipe, files: set[tuple[str, str, str]]
+) -> None:
+    folder = tmp_path_factory.mktemp("imagenet")
+    write_folder(folder, {"n01443537/a.jpg": b""})
+    for name in ("".join(parts) for parts in sorted(files)):
+        path = folder / "n01440764" / name
+        if name.endswith("/"):
+            path.mkdir(parents=True, exist_ok=True)
+        elif not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+    recipe = make_recipe(**source(str(folder)))
+    together = read_classes(recipe)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(imagenet, "_together", lambda *_: None)
+        assert read_classes(recipe) == together
