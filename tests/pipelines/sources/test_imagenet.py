@@ -270,11 +270,9 @@ def test_the_files_of_a_class_are_together_what_each_is(
     write_folder(folder, {"n01443537/a.jpg": b""})
     for name in ("".join(parts) for parts in sorted(files)):
         path = folder / "n01440764" / name
-        if name.endswith("/"):
-            path.mkdir(parents=True, exist_ok=True)
-        elif not path.exists():
-            path.parent.mkdir(exist_ok=True)
-            path.touch()
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists():
+            path.mkdir() if name.endswith("/") else path.touch()
     recipe = make_recipe(**source(str(folder)))
     together = read_classes(recipe)
     with pytest.MonkeyPatch.context() as patch:
