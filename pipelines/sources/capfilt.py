@@ -10,7 +10,7 @@ from pipelines.examples import Reject
 from pipelines.recipe import Recipe
 from pipelines.recipe_sources import CapfiltSource
 from pipelines.records import Captioned, Picture, Place, Record
-from pipelines.sources.columns import Odd, caption_texts, checksums, only_texts
+from pipelines.sources.columns import Odd, captions_with_checksums, lines_of, may_be_longer, only_texts
 from pipelines.sources.json_lines import Columns, Together
 from pipelines.sources.lines import opened, rejected
 from pipelines.sources.lists import list_objects_together, pieces_and_firsts
@@ -78,13 +78,13 @@ def read(recipe: Recipe, source: CapfiltSource, piece: Piece) -> Iterator[Record
                 yield read_one(item[0], item[2])
                 continue
             odd: Odd = set()
-            captions, names = caption_texts(item.columns[0], odd), only_texts(item.columns[1], odd)
-            found = pictures(names, odd)
+            captions, checksums = captions_with_checksums(item.columns[0], odd)
+            found = pictures(only_texts(item.columns[1], odd), odd)
             images = [one.image_id for one in found]
-            if max(map(len, images)) > _LONGEST or not "".join(images).isprintable():
+            if may_be_longer(lines_of(images), _LONGEST) or not "".join(images).isprintable():
                 odd.update(at for at, one in enumerate(found) if not _makes_ids(one))
             places = map(Place, repeat(piece.label), repeat("byte"), item.positions, repeat(piece.stem))
-            ids = [f"{image}-{sum_}" for image, sum_ in zip(images, checksums(captions), strict=True)]
+            ids = [f"{image}-{sum_}" for image, sum_ in zip(images, checksums, strict=True)]
             records = list(map(Captioned, places, found, zip(zip(ids, captions, strict=True), strict=True)))
 
             def alone(at: int, together: Together = item) -> tuple[Record | Reject]:

@@ -39,13 +39,15 @@ class Bytes:
     """
 
     def __init__(self, before: Mapping[str, int], behind: Mapping[str, int]) -> None:
-        self._before, self._behind = _table(before, always=_BAD), _table(behind, always=0)
+        self._bits = bytes(
+            forbids | forbidden << 4
+            for forbids, forbidden in zip(_table(before, always=_BAD), _table(behind, always=0), strict=True)
+        )
 
     def others(self, data: bytes) -> list[int]:
         """Numbers of the lines that are not of the common kind; a line break is before and behind all."""
-        before = np.frombuffer(data.translate(self._before), np.uint8)
-        behind = np.frombuffer(data.translate(self._behind), np.uint8)
-        forbidden = np.flatnonzero(before[:-1] & behind[1:])
+        bits = np.frombuffer(data.translate(self._bits), np.uint8)
+        forbidden = np.flatnonzero(bits[:-1] & bits[1:] >> 4)
         if not forbidden.size:
             return []
         breaks: npt.NDArray[np.int64] = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
@@ -87,12 +89,35 @@ def lines_of(values: Sequence[str]) -> bytes:
 
 def caption_texts(values: Sequence[object], odd: Odd) -> Sequence[str]:
     """Captions, cleaned; the places of those that cannot be used are added to `odd`."""
-    return _texts(values, _CAPTION, lambda value: caption_text(value, ""), odd)
+    return _texts(values, _CAPTION, _clean_caption, odd)[0]
+
+
+def captions_with_checksums(values: Sequence[object], odd: Odd) -> tuple[Sequence[str], Sequence[str]]:
+    """As `caption_texts`, and the checksum of each caption."""
+    captions, lines = _texts(values, _CAPTION, _clean_caption, odd)
+    return captions, _checksums(captions, lines)
+
+
+def checksums(texts: Sequence[str]) -> Sequence[str]:
+    """The checksum of each text."""
+    return _checksums(texts, lines_of(texts))
+
+
+def _checksums(texts: Sequence[str], lines: bytes) -> Sequence[str]:
+    found = lines[1:-1].split(b"\n")
+    if b"" in found:
+        # A text that is none, or has lines itself.
+        return list(map(checksum, texts))
+    return np.array(list(map(zlib.crc32, found)), ">u4").tobytes().hex("-", 4).split("-")
+
+
+def _clean_caption(value: object) -> str:
+    return caption_text(value, "")
 
 
 def clean_texts(values: Sequence[object], odd: Odd) -> Sequence[str]:
     """Texts, cleaned; the places of those that cannot be used are added to `odd`."""
-    return _texts(values, _TEXT, lambda value: clean_text(value, ""), odd)
+    return _texts(values, _TEXT, lambda value: clean_text(value, ""), odd)[0]
 
 
 def verbatim_texts(values: Sequence[object], odd: Odd, limit: int | None = MAX_TEXT) -> Sequence[str]:
@@ -134,30 +159,30 @@ def _may_need_cleaning(text: str) -> bool:
 
 def _texts(
     values: Sequence[object], common: Bytes, cleaned: Callable[[object], str], odd: Odd
-) -> Sequence[str]:
+) -> tuple[Sequence[str], bytes]:
+    """The texts and their lines, as of `lines_of`."""
     texts = only_texts(values, odd)
+    lines = lines_of(texts)
     if not texts:
-        return texts
-    others = common.others(lines_of(texts))
-    if max(map(len, texts)) > MAX_TEXT:
+        return texts, lines
+    others = common.others(lines)
+    if may_be_longer(lines, MAX_TEXT):
         others = sorted({*others, *(at for at, text in enumerate(texts) if len(text) > MAX_TEXT)})
     if not others:
-        return texts
+        return texts, lines
     found = list(texts)
     for at in others:
         try:
             found[at] = cleaned(texts[at])
         except BadRecord:
             odd.add(at)
-    return found
+    return found, lines_of(found)
 
 
-def checksums(texts: Sequence[str]) -> Sequence[str]:
-    """The checksum of each text."""
-    lines = lines_of(texts)[1:-1].split(b"\n")
-    if b"" in lines:
-        return list(map(checksum, texts))
-    return np.array(list(map(zlib.crc32, lines)), ">u4").tobytes().hex("-", 4).split("-")
+def may_be_longer(lines: bytes, limit: int) -> bool:
+    """Whether a line may have more bytes: it would fill one of the windows of half as many."""
+    half = limit // 2
+    return any(lines.find(b"\n", at, at + half) < 0 for at in range(0, len(lines) - half, half))
 
 
 def only_texts(values: Sequence[object], odd: Odd) -> Sequence[str]:

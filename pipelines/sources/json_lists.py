@@ -31,7 +31,7 @@ MAX_RECORD = 64 * 1024 * 1024
 BLOCK = 512 * 1024
 """Bytes read at a time: blocks beyond a few hundred kB are no faster, and their arrays leave the cache."""
 
-BLOCK_TOGETHER = 128 * 1024
+BLOCK_TOGETHER = 256 * 1024
 """Where records are made of blocks as a whole: what is made of larger ones leaves the cache."""
 
 PEEK = 4 * 1024
@@ -369,8 +369,9 @@ class _Records:
         assert self._columns is not None, "else nothing is read together"
         text = b"".join((self._text, self._unseen, chunk))
         self._not_plain += 1
-        end = len(text[: max(text.rfind(self._head), 0)].rstrip(_SPACE)) - 1
-        if end < 0 or text[end] != ord(","):
+        last = text.rfind(self._head)
+        end = text.rfind(b",", 0, max(last, 0))
+        if end < 0 or text[end + 1 : last].strip(_SPACE):
             return None
         objects = self._columns.of_list(b"".join((b"[", memoryview(text)[:end], b"]")))
         if not objects:

@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.images import BadImage
-from pipelines.sources.columns import caption_texts, checksums, clean_texts, identifiers, verbatim_texts
+from pipelines.sources.columns import (
+    caption_texts,
+    captions_with_checksums,
+    clean_texts,
+    identifiers,
+    lines_of,
+    may_be_longer,
+    verbatim_texts,
+)
 from pipelines.sources.pictures import PictureStore
 from pipelines.sources.values import MAX_TEXT, BadRecord, caption_text, checksum, clean_text, identifier
 
@@ -71,14 +79,26 @@ def test_every_character_of_a_verbatim_text(character: str, text: str) -> None:
     assert _together(verbatim_texts(values, odd), odd) == alone
 
 
-@given(st.lists(st.text() | st.sampled_from(["", "\ud800", "a\nb"])))
-def test_checksums(texts: list[str]) -> None:
-    assert list(checksums(texts)) == list(map(checksum, texts))
+@given(_VALUES)
+def test_checksums_of_captions(values: list[object]) -> None:
+    odd: set[int] = set()
+    captions, checksums = captions_with_checksums(values, odd)
+    assert (captions, odd) == (caption_texts(values, again := set()), again)
+    assert list(checksums) == list(map(checksum, captions))
 
 
 def test_a_checksum_is_a_crc_32() -> None:
     assert checksum("123456789") == "cbf43926"
-    assert list(checksums(["123456789", "plants"])) == ["cbf43926", checksum("plants")]
+    assert captions_with_checksums(["A9", "plants"], set())[1] == [checksum("A9"), checksum("plants")]
+
+
+@given(st.lists(st.integers(0, 60)), st.integers(2, 40))
+def test_lines_that_may_be_longer(lengths: list[int], limit: int) -> None:
+    lines = lines_of(["x" * length for length in lengths])
+    if may_be_longer(lines, limit):
+        assert max(lengths) >= limit // 2
+    else:
+        assert max(lengths, default=0) <= limit
 
 
 @given(st.one_of(_IDS, st.lists(st.integers(-(2**63), 2**64 - 1)), st.lists(st.text("ab 1", min_size=1))))
