@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
-from itertools import count, islice
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count, islice, repeat
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.examples import Reject
 from pipelines.recipe import Recipe
@@ -33,6 +34,9 @@ SPLITS = ("train", "restval", "val", "test")
 
 _PROBES = 20
 """Records at the start of the list `images` of which one must tell the layout."""
+
+_PICTURES = 2_000
+"""Of which records are made together."""
 
 _ID_TYPES = frozenset({int, str})
 """Of pictures' ids; a boolean, which equals a number, is none."""
@@ -83,129 +87,174 @@ def read(recipe: Recipe, source: CocoSource, piece: Piece) -> Iterator[Record | 
 def _official(
     source: CocoSource, store: PictureStore, piece: Piece, file: BinaryIO
 ) -> Iterator[Record | Reject]:
-    names: dict[object, object] = {}
-    columns = Columns(("id", "file_name"))
-    for item in list_objects_together(source, piece, file, columns, "images"):
+    images = _Images(store)
+    yield from _taken_up(source, piece, file, "images", Columns(("id", "file_name")), images)
+    said = _Captions(images)
+    yield from _taken_up(source, piece, file, "annotations", Columns(("id", "caption", "image_id")), said)
+    yield from said.records(piece)
+
+
+def _taken_up(
+    source: CocoSource,
+    piece: Piece,
+    file: BinaryIO,
+    path: str,
+    columns: Columns,
+    held: _Images | _Captions,
+) -> Iterator[Reject]:
+    """The rejects of a list, of which all else is held."""
+    for item in list_objects_together(source, piece, file, columns, path):
         if isinstance(item, Together):
-            ids, files = item.columns
-            new = dict(zip(ids, files, strict=True)) if set(map(type, ids)) <= _ID_TYPES else {}
-            if len(new) == len(ids) and names.keys().isdisjoint(new):
-                names.update(new)
+            if held.add_all(item):
                 continue
-            images = [(position, item.record(at)) for at, position in enumerate(item.positions)]
+            found = [(position, item.record(at)) for at, position in enumerate(item.positions)]
         elif isinstance(item[2], Reject):
             yield item[2]
             continue
         else:
-            images = [(item[0], item[2])]
-        for position, value in images:
+            found = [(item[0], item[2])]
+        for position, value in found:
             try:
-                _add_name(names, value)
-            except BadRecord as error:
+                held.add(position, value)
+            except Unusable as error:
                 yield rejected(source, piece.place("byte", position), value, "id", error)
-    said = _Captions(store, names)
 
-    def add(position: int, value: dict[str, object]) -> tuple[Reject, ...]:
-        try:
-            said.add(position, value)
-        except Unusable as error:
-            return (rejected(source, piece.place("byte", position), value, "id", error),)
-        return ()
 
-    columns = Columns(("id", "caption", "image_id"))
-    for item in list_objects_together(source, piece, file, columns, "annotations"):
-        if isinstance(item, Together):
-            if not said.add_all(item):
-                for at, position in enumerate(item.positions):
-                    yield from add(position, item.record(at))
-        elif isinstance(item[2], Reject):
-            yield item[2]
-        else:
-            yield from add(item[0], item[2])
-    yield from said.records(piece)
+class _Images:
+    """The list `images`: the pictures of a file by their ids."""
+
+    def __init__(self, store: PictureStore) -> None:
+        self._store = store
+        self.numbers: dict[object, int] = {}
+        """Of each id; what else is held, by these numbers."""
+        self._names: list[object] = []
+        self.pictures: list[Picture] = []
+        self.unusable: Odd = set()
+
+    def add(self, position: int, value: Mapping[str, object]) -> None:
+        """Takes up a picture. Raises `BadRecord` where it has no id, or another one has its."""
+        number, name = value.get("id"), value.get("file_name")
+        if type(number) not in _ID_TYPES:
+            raise BadRecord(f"image with the id {shown(number)}, must be a whole number")
+        if number not in self.numbers:
+            self._take_up([number], [name])
+        elif name != self._names[self.numbers[number]]:
+            first = shown(self._names[self.numbers[number]])
+            raise BadRecord(f"a second picture with the id {number}, {shown(name)}; {first} is the first")
+
+    def add_all(self, together: Together) -> bool:
+        """Takes up pictures; false, and none is taken up, where one must be looked at alone."""
+        ids, names = together.columns
+        if not set(map(type, ids)) <= _ID_TYPES:
+            return False
+        if len(set(ids)) < len(ids) or not self.numbers.keys().isdisjoint(ids):
+            return False
+        self._take_up(ids, names)
+        return True
+
+    def _take_up(self, ids: Sequence[object], names: Sequence[object]) -> None:
+        start, odd = len(self._names), Odd()
+        self.numbers.update(zip(ids, count(start)))
+        self._names += names
+        self.pictures += self._store.pictures(only_texts(names, odd), odd)
+        self.unusable.update(start + at for at in odd)
+
+    def number(self, image: object) -> int:
+        """The number of a picture. Raises `BadRecord` or `BadImage` where there is none of that id."""
+        number = self.numbers.get(image) if type(image) in _ID_TYPES else None
+        if number is None:
+            raise BadRecord(f"no image with the id {shown(image)} in the list `images`")
+        if number in self.unusable:
+            _picture(self._store, self._names[number], "file_name")
+        return number
 
 
 class _Captions:
-    """All captions of a file, to be brought together by their pictures.
+    """The list `annotations`: all captions of a file, to be brought together by their pictures.
 
     They are held by columns: millions of small objects would keep Python's collector busy.
     """
 
-    def __init__(self, store: PictureStore, names: Mapping[object, object]) -> None:
-        """
-        Args:
-            names: the pictures' file names by their ids.
-        """
-        self._store, self._names = store, names
-        self._number: dict[object, int] = {}
-        """By the id of a picture."""
-        self._pictures: list[Picture] = []
-        self._ids: list[str] = []
+    def __init__(self, images: _Images) -> None:
+        self._images = images
         self._texts: list[str] = []
+        self._numbers = array("q")
+        """Their ids."""
+        self._ids: dict[int, str] = {}
+        """Those that are no numbers, by the places of their captions."""
         self._positions = array("q")
-        self._picture_of = array("q")
+        self._images_of = array("q")
 
     def add(self, position: int, value: Mapping[str, object]) -> None:
         """Takes up a caption. Raises `BadRecord` or `BadImage` where it cannot be used."""
         source_id = identifier(cell(value, "id"), "id")
         text = caption_text(cell(value, "caption"), "caption")
-        image = cell(value, "image_id")
-        if type(image) not in _ID_TYPES or image not in self._names:
-            raise BadRecord(f"no image with the id {shown(image)} in the list `images`")
-        if image not in self._number:
-            self._take_up({image: _picture(self._store, self._names[image], "file_name")})
-        self._ids.append(source_id)
-        self._texts.append(text)
-        self._positions.append(position)
-        self._picture_of.append(self._number[image])
+        image = self._images.number(cell(value, "image_id"))
+        self._ids[len(self._texts)] = source_id
+        self._take_up([text], [0], [position], [image])
 
     def add_all(self, together: Together) -> bool:
         """Takes up captions if all can be used; false, and none is taken up, if one cannot, or may not."""
         odd: Odd = set()
-        numbers, texts, images = together.columns
-        ids, captions = identifiers(numbers, odd), caption_texts(texts, odd)
+        ids, texts, images = together.columns
+        are_numbers = set(map(type, ids)) == {int} and min(ids) >= -(2**63) and max(ids) < 2**63
+        named = [] if are_numbers else identifiers(ids, odd)
+        captions = caption_texts(texts, odd)
         if odd or not set(map(type, images)) <= _ID_TYPES:
             return False
-        new = [image for image in dict.fromkeys(images) if image not in self._number]
-        names = only_texts([self._names.get(image) for image in new], odd)
-        pictures = self._store.pictures(names, odd)
-        if odd:
+        try:
+            numbers = list(map(self._images.numbers.__getitem__, images))
+        except KeyError:
             return False
-        self._take_up(dict(zip(new, pictures, strict=True)))
-        self._ids += ids
-        self._texts += captions
-        self._positions.extend(together.positions)
-        self._picture_of.extend(map(self._number.__getitem__, images))
+        if not self._images.unusable.isdisjoint(numbers):
+            return False
+        self._ids.update(zip(count(len(self._texts)), named))
+        self._take_up(captions, ids if are_numbers else [0] * len(ids), together.positions, numbers)
         return True
 
-    def _take_up(self, pictures: Mapping[object, Picture]) -> None:
-        self._number.update(zip(pictures, count(len(self._pictures))))
-        self._pictures += pictures.values()
+    def _take_up(self, texts: Sequence[str], ids: list[int], positions: list[int], images: list[int]) -> None:
+        self._texts += texts
+        self._numbers.fromlist(ids)
+        self._positions.fromlist(positions)
+        self._images_of.fromlist(images)
 
     def records(self, piece: Piece) -> Iterator[Captioned]:
         """A record for each picture, in the order of their first captions."""
-        picture_of = np.frombuffer(self._picture_of, np.int64)
-        # Pictures were taken up in the order of their first captions.
-        order = np.argsort(picture_of, kind="stable")
-        sizes = np.bincount(picture_of).tolist() if order.size else []
-        ids = map(self._ids.__getitem__, order.tolist())
-        texts = map(self._texts.__getitem__, order.tolist())
-        captions = zip(ids, texts, strict=True)
-        firsts = order[np.cumsum([0, *sizes])[:-1]].tolist()
-        for picture, size, first in zip(self._pictures, sizes, firsts, strict=True):
-            yield Captioned(
-                piece.place("byte", self._positions[first]), picture, tuple(islice(captions, size))
+        images_of, positions = (
+            np.frombuffer(self._images_of, np.int64),
+            np.frombuffer(self._positions, np.int64),
+        )
+        if not images_of.size:
+            return
+        # Of a picture's captions the first one is written last.
+        first = np.zeros(len(self._images.pictures), np.int64)
+        first[images_of[::-1]] = np.arange(images_of.size - 1, -1, -1)
+        # Keys are all different, so that any way to sort them will do.
+        keys = (first[images_of] << 32) + np.arange(images_of.size)
+        keys.sort()
+        order, firsts = keys & 0xFFFF_FFFF, keys >> 32
+        begins = np.flatnonzero(np.diff(firsts, prepend=-1))
+        for start in range(0, begins.size, _PICTURES):
+            some = np.append(begins, order.size)[start : start + _PICTURES + 1]
+            captions = self._captions(order[some[0] : some[-1]])
+            said = [tuple(islice(captions, size)) for size in np.diff(some).tolist()]
+            heads = order[some[:-1]]
+            pictures = map(self._images.pictures.__getitem__, images_of[heads].tolist())
+            at = positions[heads].tolist()
+            yield from map(
+                Captioned,
+                map(Place, repeat(piece.label), repeat("byte"), at, repeat(piece.stem)),
+                pictures,
+                said,
             )
 
-
-def _add_name(names: dict[object, object], value: dict[str, object]) -> None:
-    """Takes up a picture's file name. Raises `BadRecord` where it has another one, or no id."""
-    if type(value.get("id")) not in _ID_TYPES:
-        raise BadRecord(f"image with the id {shown(value.get('id'))}, must be a whole number")
-    name = names.setdefault(value["id"], value.get("file_name"))
-    if name != value.get("file_name"):
-        told = f"a second picture with the id {value['id']}, {shown(value.get('file_name'))}"
-        raise BadRecord(f"{told}; {shown(name)} is the first")
+    def _captions(self, order: npt.NDArray[np.int64]) -> Iterator[tuple[str, str]]:
+        """Id and text of captions."""
+        places = order.tolist()
+        ids = list(map(str, np.frombuffer(self._numbers, np.int64)[order].tolist()))
+        if self._ids:
+            ids = [self._ids.get(place, one) for place, one in zip(places, ids, strict=True)]
+        return zip(ids, map(self._texts.__getitem__, places), strict=True)
 
 
 def _karpathy(

@@ -52,8 +52,8 @@ def lines(
 class Together(msgspec.Struct, frozen=True):
     """Records that were read at once, as one object each."""
 
-    positions: Sequence[int]
-    columns: Sequence[Sequence[Any]]
+    positions: list[int]
+    columns: Sequence[list[Any]]
     """As of `Columns.values`; None where a record has none, or null."""
     record: Callable[[int], dict[str, object]]
     """All of the record at a place in `positions`, as it is read alone."""

@@ -136,12 +136,24 @@ def _ids(paths: Sequence[str]) -> Sequence[str] | None:
     # Is all of it of COCO's form, or none?
     if not _may_end_in_numbers(data, end):
         return data.decode().replace(f"{found[0]}\n", "\n")[1:-1].split("\n")
-    numbers = [path[-end - 12 : -end] for path in paths]
-    if not all(len(number) == 12 and number.isdecimal() for number in numbers) or not all(
-        coco_id(f"{path}{0:012}") for path in {one[: -end - 12] for one in paths}
-    ):
+    numbers = _numbers(data, end)
+    starts = {path[: -end - 12] for path in paths}
+    if numbers is None or not all(coco_id(f"{start}{0:012}") for start in starts):
         return None
-    return list(map(str, map(int, numbers)))
+    return list(map(str, numbers))
+
+
+def _numbers(data: bytes, end: int) -> list[int] | None:
+    """The numbers of 12 digits before the last `end` characters of all lines; None where one has none."""
+    text = np.frombuffer(data, np.uint8)
+    breaks = np.flatnonzero(text == ord("\n"))
+    if (np.diff(breaks) <= end + 12).any():
+        return None
+    digits = text[breaks[1:, np.newaxis] + np.arange(-end - 12, -end)] - np.uint8(ord("0"))
+    if (digits > 9).any():
+        return None
+    found: list[int] = (digits @ 10 ** np.arange(11, -1, -1)).tolist()
+    return found
 
 
 def _may_end_in_numbers(data: bytes, end: int) -> bool:
