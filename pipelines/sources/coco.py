@@ -16,6 +16,7 @@ from pipelines.recipe_sources import CocoSource
 from pipelines.records import Captioned, Picture, Place, Record
 from pipelines.sources.columns import Odd, caption_texts, identifiers, only_texts
 from pipelines.sources.json_lines import Columns, Together
+from pipelines.sources.json_lists import Passed
 from pipelines.sources.lines import json_text, opened, rejected
 from pipelines.sources.lists import (
     check_list,
@@ -88,22 +89,24 @@ def _official(
     source: CocoSource, store: PictureStore, piece: Piece, file: BinaryIO
 ) -> Iterator[Record | Reject]:
     images = _Images(store)
-    yield from _taken_up(source, piece, file, "images", Columns(("id", "file_name")), images)
+    passed: Passed = {}
+    items = list_objects_together(source, piece, file, Columns(("id", "file_name")), "images", passed)
+    yield from _taken_up(source, piece, items, images)
     said = _Captions(images)
-    yield from _taken_up(source, piece, file, "annotations", Columns(("id", "caption", "image_id")), said)
+    columns = Columns(("id", "caption", "image_id"))
+    items = list_objects_together(source, piece, file, columns, "annotations", passed)
+    yield from _taken_up(source, piece, items, said)
     yield from said.records(piece)
 
 
 def _taken_up(
     source: CocoSource,
     piece: Piece,
-    file: BinaryIO,
-    path: str,
-    columns: Columns,
+    items: Iterator[tuple[int, str | None, dict[str, object] | Reject] | Together],
     held: _Images | _Captions,
 ) -> Iterator[Reject]:
     """The rejects of a list, of which all else is held."""
-    for item in list_objects_together(source, piece, file, columns, path):
+    for item in items:
         if isinstance(item, Together):
             if held.add_all(item):
                 continue

@@ -12,9 +12,10 @@ such mark, and the file counts as truncated.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from itertools import repeat
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -80,16 +81,36 @@ def items(file: BinaryIO, path: str | None = None, *, block: int = BLOCK) -> Ite
     return cast("Iterator[Item]", found)
 
 
+Passed = dict[int, int]
+"""Lists of a file that were read to their ends without fault: the places of their brackets."""
+
+
 def items_together(
-    file: BinaryIO, columns: Columns, path: str | None = None, *, block: int = BLOCK_TOGETHER
+    file: BinaryIO,
+    columns: Columns,
+    path: str | None = None,
+    *,
+    block: int = BLOCK_TOGETHER,
+    passed: Passed | None = None,
 ) -> Iterator[Item | Together]:
     """The same records as of `items`; those of a block of a list together where each of them is an object.
+
+    Args:
+        passed: where several lists of a file are read, what need not be looked through again to find one;
+            this list is added.
 
     Raises:
         NoSuchList: as `items`.
     """
-    start, is_object = _place(file, path, block)
-    return _Records(file, start, is_object, path is not None, block, None if is_object else columns).read()
+    passed = {} if passed is None else passed
+    start, is_object = _place(file, path, block, passed)
+    records = _Records(file, start, is_object, path is not None, block, None if is_object else columns)
+    faultless = True
+    for item in records.read():
+        faultless = faultless and (isinstance(item, Together) or not isinstance(item[2], Broken))
+        yield item
+    if faultless:
+        passed[start - 1] = records.end
 
 
 def first_item(path: str | Path, list_path: str | None = None) -> Item | None:
@@ -104,7 +125,9 @@ def first_item(path: str | Path, list_path: str | None = None) -> Item | None:
         return next(items(file, list_path), None)
 
 
-def _place(file: BinaryIO, path: str | None, block: int) -> tuple[int, bool]:
+def _place(
+    file: BinaryIO, path: str | None, block: int, passed: Mapping[int, int] = MappingProxyType({})
+) -> tuple[int, bool]:
     """Where the records start, behind the bracket, and whether they are members of an object."""
     start, first = _first_character(file)
     if not first:
@@ -117,7 +140,7 @@ def _place(file: BinaryIO, path: str | None, block: int) -> tuple[int, bool]:
     if first == b"[":
         raise NoSuchList(f"no list `{path}`: the file is one list itself")
     seen: list[str] = []
-    for key, position in _members(file, start + 1, block):
+    for key, position in _members(file, start + 1, block, passed):
         if key is None:
             # Something before it is broken; its name is still to be found.
             mark = re.compile(re.escape(orjson.dumps(path)) + rb"\s*:\s*[\[{]")
@@ -153,8 +176,10 @@ def _next_character(file: BinaryIO, position: int) -> tuple[int, bytes]:
     return position, b""
 
 
-def _members(file: BinaryIO, start: int, block: int) -> Iterator[tuple[str | None, int]]:
-    """Keys of an object and offsets of their values, each before its value is read.
+def _members(
+    file: BinaryIO, start: int, block: int, passed: Mapping[int, int]
+) -> Iterator[tuple[str | None, int]]:
+    """Keys of an object and offsets of their values, each before its value is read; if it is.
 
     The last key is None, with the offset, where the object is not closed, or not the last thing in the file.
     """
@@ -165,7 +190,11 @@ def _members(file: BinaryIO, start: int, block: int) -> Iterator[tuple[str | Non
             file.seek(position)
             key = _KEY.match(file.read(_LONGEST_KEY))
             if key is not None:
-                yield _text(key[1]), position + key.end()
+                value = position + key.end()
+                yield _text(key[1]), value
+                if value in passed:
+                    borders, offset, closed = _Borders(b"}"), passed[value], None
+                    break
         if closed is not None:
             position, more = _next_character(file, closed + 1)
             if more:
@@ -345,6 +374,11 @@ class _Records:
         self._looked_at = 0
         """What `_size` was when the record was last searched for the start of another."""
         self._next_block = min(PEEK, self._block)
+
+    @property
+    def end(self) -> int:
+        """Behind the bracket that closes the list, once all of it is read."""
+        return self._begun
 
     def read(self) -> Iterator[Item | Together]:
         """All records; see `items`."""

@@ -90,10 +90,21 @@ def list_objects(
 
 
 def list_objects_together(
-    source: Source, piece: Piece, file: BinaryIO, columns: Columns, path: str | None = None
+    source: Source,
+    piece: Piece,
+    file: BinaryIO,
+    columns: Columns,
+    path: str | None = None,
+    passed: json_lists.Passed | None = None,
 ) -> Iterator[tuple[int, str | None, dict[str, object] | Reject] | Together]:
-    """The same records as of `list_objects`, many of them together. Raises `SourceError`."""
-    return _objects(source, piece, path, lambda: json_lists.items_together(file, columns, path))
+    """The same records as of `list_objects`, many of them together; `passed` as of `items_together`.
+
+    Raises:
+        SourceError: as `list_objects`.
+    """
+    return _objects(
+        source, piece, path, lambda: json_lists.items_together(file, columns, path, passed=passed)
+    )
 
 
 def _objects(

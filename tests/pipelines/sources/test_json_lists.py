@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipelines.sources import json_lists
 from pipelines.sources.json_lines import Broken, Columns, Together
-from pipelines.sources.json_lists import Item, NoSuchList, first_item, items, items_together
+from pipelines.sources.json_lists import Item, NoSuchList, Passed, first_item, items, items_together
 
 SHARED = Path(__file__).parents[3].parent / "shared/data/source"
 
@@ -472,3 +472,57 @@ def test_real_excerpts(name: str, path: str | None) -> None:
         assert [(key, value) for _, key, value in found] == list(content.items())
     else:
         assert [value for _, _, value in found] == content
+
+
+_LISTS = st.lists(
+    st.lists(
+        st.sampled_from(['{"id": 1}', '{"id": 2, "a": [{}]}', '{"id"', "}", "]", "[", "7", '"', "{", "NaN"]),
+        max_size=4,
+    ),
+    min_size=2,
+    max_size=4,
+)
+
+
+@given(
+    lists=_LISTS,
+    keys=st.lists(st.sampled_from("abc"), min_size=4, max_size=4),
+    behind=st.sampled_from(["", ",", "x", "}", ", {"]),
+    block=st.integers(1, 80),
+)
+@settings(max_examples=1_000)
+def test_what_was_passed_over_before_changes_nothing(
+    lists: list[list[str]], keys: list[str], behind: str, block: int
+) -> None:
+    said = ", ".join(f'"{key}": [{", ".join(one)}]' for key, one in zip(keys, lists, strict=False))
+    file = io.BytesIO(f'{{"info": {{"c": [1]}}, {said}{behind}}}'.encode())
+    passed: Passed = {}
+    for key in ("a", "b", "c", "a"):
+        assert _read_of(file, key, block, passed) == _read_of(file, key, block, {})
+
+
+def _read_of(file: io.BytesIO, key: str, block: int, passed: Passed) -> object:
+    try:
+        found = list(items_together(file, Columns(COLUMNS), key, block=block, passed=passed))
+    except NoSuchList as error:
+        return str(error)
+    return [one if not isinstance(one, Together) else (one.positions, one.columns) for one in found]
+
+
+def test_a_list_is_not_looked_through_again_for_the_next_one() -> None:
+    file = _Counted(b'{"info": {}, "a": [' + b", ".join([b'{"id": 1}'] * 99_999) + b'], "b": [{"id": 2}]}')
+    passed: Passed = {}
+    assert len(list(items_together(file, Columns(COLUMNS), "a", passed=passed))) > 1
+    file.was_read = 0
+    (found,) = items_together(file, Columns(COLUMNS), "b", passed=passed)
+    assert isinstance(found, Together)
+    assert file.was_read < 300_000
+
+
+class _Counted(io.BytesIO):
+    was_read = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.was_read += len(data)
+        return data
