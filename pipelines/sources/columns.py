@@ -120,9 +120,14 @@ def clean_texts(values: Sequence[object], odd: Odd) -> Sequence[str]:
     return _texts(values, _TEXT, lambda value: clean_text(value, ""), odd)[0]
 
 
-def verbatim_texts(values: Sequence[object], odd: Odd, limit: int | None = MAX_TEXT) -> Sequence[str]:
+def verbatim_texts(
+    values: Sequence[object], odd: Odd, *, limit: int | None = MAX_TEXT, lines: bytes | None = None
+) -> Sequence[str]:
     """Texts of any script, cleaned as `clean_text` does with `verbatim`; the places of those that cannot be
     used are added to `odd`.
+
+    Args:
+        lines: all of them, where they are at hand as UTF-8.
     """
     texts = only_texts(values, odd)
     if not texts:
@@ -132,7 +137,7 @@ def verbatim_texts(values: Sequence[object], odd: Odd, limit: int | None = MAX_T
     first = "".join([text[:1] for text in found])
     if len(first) < len(found) or not first.isalnum():
         others = {at for at, text in enumerate(found) if not text[:1].isalnum()}
-    if _may_need_cleaning("\n".join(found)):
+    if _may_need_cleaning("\n".join(found) if lines is None else lines):
         others |= {at for at, text in enumerate(found) if _may_need_cleaning(text)}
     if limit is not None and max(map(len, texts)) > limit:
         others |= {at for at, text in enumerate(texts) if len(text) > limit}
@@ -144,17 +149,20 @@ def verbatim_texts(values: Sequence[object], odd: Odd, limit: int | None = MAX_T
     return found
 
 
-def _may_need_cleaning(text: str) -> bool:
+def _may_need_cleaning(text: str | bytes) -> bool:
     """Whether control characters, byte order marks or halves of surrogate pairs may stand in a text."""
     try:
-        data = text.encode()
+        data = text.encode() if isinstance(text, str) else text
     except UnicodeEncodeError:
         return True
-    if b"\x7f" in data or (not text.isascii() and "\ufeff" in text):
+    if b"\x7f" in data or (not data.isascii() and _BYTE_ORDER_MARK in data):
         return True
     numbers = np.frombuffer(data, np.uint8)
     # What is from 9 to 13 parts words or lines; numbers below 14 become large ones.
     return bool((numbers < 9).any() or (numbers - np.uint8(14) < 18).any())
+
+
+_BYTE_ORDER_MARK = "\ufeff".encode()
 
 
 def _texts(

@@ -61,13 +61,13 @@ def _together(
         return _one_by_one(source, piece, block, language)
     lines = text.removesuffix("\n").split("\n")
     odd: Odd = set()
-    texts = verbatim_texts(lines, odd, limit=None)
+    texts = verbatim_texts(lines, odd, limit=None, lines=block.text)
     starts = block.starts()
     # A text's place is where it begins; blank lines are none.
     odd.update(np.flatnonzero(np.frombuffer(block.text, np.uint8)[starts] <= ord(" ")).tolist())
     positions = (block.offset + starts).tolist()
     places = map(Place, repeat(piece.label), repeat("byte"), positions, repeat(piece.stem))
-    ids = [f"{piece.stem}@{position}" for position in positions]
+    ids = map(f"{piece.stem}@".__add__, map(str, positions))
     records: list[Record] = list(map(Written, places, ids, texts, repeat(language)))
 
     def alone(at: int) -> Iterator[Record | Reject]:

@@ -67,7 +67,7 @@ def test_texts(values: list[object]) -> None:
 def test_verbatim_texts(values: list[object], limit: int | None) -> None:
     odd: set[int] = set()
     alone = _one_by_one(values, lambda value: clean_text(value, "", verbatim=True, limit=limit))
-    assert _together(verbatim_texts(values, odd, limit), odd) == alone
+    assert _together(verbatim_texts(values, odd, limit=limit), odd) == alone
 
 
 @given(st.characters(), st.sampled_from(["{}", "a{}", "{}a", "a{}a", " {}"]))
