@@ -85,7 +85,7 @@ def read(recipe: Recipe, source: CapfiltSource, piece: Piece) -> Iterator[Record
                 odd.update(at for at, one in enumerate(found) if not _makes_ids(one))
             places = map(Place, repeat(piece.label), repeat("byte"), item.positions, repeat(piece.stem))
             ids = [f"{image}-{sum_}" for image, sum_ in zip(images, checksums, strict=True)]
-            records = list(map(Captioned, places, found, zip(zip(ids, captions, strict=True), strict=True)))
+            records = map(Captioned, places, found, zip(zip(ids, captions, strict=True), strict=True))
 
             def alone(at: int, together: Together = item) -> tuple[Record | Reject]:
                 return (read_one(together.positions[at], together.record(at)),)

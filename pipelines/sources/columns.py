@@ -80,7 +80,11 @@ _TEXT = Bytes(
 
 
 def lines_of(values: Sequence[str]) -> bytes:
-    """Values as lines, a line break before and behind each; what has one itself is an empty line."""
+    """Values as lines, a line break before and behind each; what has one itself is an empty line.
+
+    Raises:
+        TypeError: one is no text.
+    """
     joined = "\n".join(values)
     if joined.count("\n") != len(values) - 1:
         joined = "\n".join(["" if "\n" in value else value for value in values])
@@ -169,8 +173,12 @@ def _texts(
     values: Sequence[object], common: Bytes, cleaned: Callable[[object], str], odd: Odd
 ) -> tuple[Sequence[str], bytes]:
     """The texts and their lines, as of `lines_of`."""
-    texts = only_texts(values, odd)
-    lines = lines_of(texts)
+    texts: Sequence[str] = values  # type: ignore[assignment]
+    try:
+        lines = lines_of(texts)
+    except TypeError:
+        texts = only_texts(values, odd)
+        lines = lines_of(texts)
     if not texts:
         return texts, lines
     others = common.others(lines)

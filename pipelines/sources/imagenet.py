@@ -189,7 +189,7 @@ def _shown(names: Iterable[str]) -> list[str]:
 
 def _together(
     piece: Piece, folder: str, files: Sequence[str], names: NameTable
-) -> Sequence[Classified] | None:
+) -> Iterable[Classified] | None:
     """The pictures of a class where all its files are named as in ImageNet; None where they are not.
 
     Args:
@@ -209,7 +209,7 @@ def _together(
     locators = map(f"{folder_locator(piece.path, folder)}/".__add__, files)
     label, stem = f"{piece.label}/{folder}", f"{piece.stem}.{folder}"
     places = map(Place, repeat(label), repeat("file"), range(len(files)), repeat(stem))
-    return list(map(Classified, places, ids, map(Picture, locators, ids), repeat(names.synsets[folder])))
+    return map(Classified, places, ids, map(Picture, locators, ids), repeat(names.synsets[folder]))
 
 
 def _of_archive(

@@ -100,7 +100,7 @@ def _talks(
     def alone(at: int) -> Iterable[Record | Reject]:
         return _talk(source, pictures, piece.place("byte", together.positions[at]), together.record(at))
 
-    return with_odd(list(map(Talk, places, ids, images, turns)), odd, alone)
+    return with_odd(map(Talk, places, ids, images, turns), odd, alone)
 
 
 def _talk(

@@ -204,7 +204,7 @@ def pictures_at_urls(recipe: Recipe) -> Callable[[str], Picture]:
 
 
 def with_odd(
-    found: Sequence[Record], odd: Odd, alone: Callable[[int], Iterable[_Said]]
+    found: Iterable[Record], odd: Odd, alone: Callable[[int], Iterable[_Said]]
 ) -> Iterable[Record | _Said]:
     """Records that were made together, but what `alone` says in place of the odd ones."""
     if not odd:
@@ -277,10 +277,10 @@ class RecordReader:
         odd: Odd = set()
         ids = self._ids(piece, positions, columns[0], odd)
         places = map(Place, repeat(piece.label), repeat(unit), positions, repeat(piece.stem))
-        found: list[Record]
+        found: Iterable[Record]
         if "text" in self._source.tasks:
             texts = verbatim_texts(columns[1], odd, limit=None)
-            found = list(map(Written, places, ids, texts, repeat(self._source.own_language)))
+            found = map(Written, places, ids, texts, repeat(self._source.own_language))
         else:
             assert self._pictures is not None, "`common` is None"
             captions = caption_texts(columns[1], odd)
@@ -288,7 +288,7 @@ class RecordReader:
             if self._image_id is not None:
                 locators = [picture.locator for picture in pictures]
                 pictures = list(map(Picture, locators, identifiers(columns[3], odd)))
-            found = list(map(Captioned, places, pictures, zip(zip(ids, captions, strict=True), strict=True)))
+            found = map(Captioned, places, pictures, zip(zip(ids, captions, strict=True), strict=True))
         return with_odd(found, odd, alone)
 
     def _ids(

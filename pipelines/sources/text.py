@@ -68,7 +68,7 @@ def _together(
     positions = (block.offset + starts).tolist()
     places = map(Place, repeat(piece.label), repeat("byte"), positions, repeat(piece.stem))
     ids = map(f"{piece.stem}@".__add__, map(str, positions))
-    records: list[Record] = list(map(Written, places, ids, texts, repeat(language)))
+    records = map(Written, places, ids, texts, repeat(language))
 
     def alone(at: int) -> Iterator[Record | Reject]:
         start, line = int(starts[at]), lines[at].encode()
