@@ -138,10 +138,11 @@ def verbatim_texts(
         return texts
     found = list(map(str.strip, texts))
     others: set[int] = set()
-    first = "".join([text[:1] for text in found])
-    if len(first) < len(found) or not first.isalnum():
+    joined = "\n".join(found) if lines is None else lines
+    # Of ASCII all is seen that is neither white space nor a control character.
+    if not all(found) or not (joined.isascii() or "".join([text[0] for text in found]).isalnum()):
         others = {at for at, text in enumerate(found) if not text[:1].isalnum()}
-    if _may_need_cleaning("\n".join(found) if lines is None else lines):
+    if _may_need_cleaning(joined):
         others |= {at for at, text in enumerate(found) if _may_need_cleaning(text)}
     if limit is not None and max(map(len, texts)) > limit:
         others |= {at for at, text in enumerate(texts) if len(text) > limit}
