@@ -5,7 +5,6 @@ Everything that cannot be decoded within limits is a `BadPicture` with a reason;
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -73,12 +72,9 @@ def decode(data: bytes, settings: PictureSettings) -> Tensor:
     if len(data) > settings.max_bytes:
         raise BadPicture("too large", f"{len(data):,} bytes, at most {settings.max_bytes:,}")
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of many pixels and odd EXIF; the limit here is our own, and odd EXIF is ignored.
-            warnings.simplefilter("ignore")
-            with opened(data, settings.max_pixels) as picture:
-                # Read only, and only read: `array` would copy once more.
-                return torch.from_numpy(np.asarray(_as_rgb(picture)))
+        with opened(data, settings.max_pixels) as picture:
+            # Read only, and only read: `array` would copy once more.
+            return torch.from_numpy(np.asarray(_as_rgb(picture)))
     except Undecodable as error:
         raise BadPicture(error.reason, error.detail) from error
 

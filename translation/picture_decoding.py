@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,6 +37,19 @@ class Undecodable(ValueError):
         """A word or two to count by, and what was found."""
 
 
+_PILLOWS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+"""The filter that passes over the warnings of Pillow's modules."""
+
+
+def _without_warnings() -> None:
+    """Pillow warns of many pixels, for which the limit here is our own, and of odd EXIF, which is ignored.
+
+    The filter stays: to take it back would, with several threads, bring back that of another one.
+    """
+    if _PILLOWS not in warnings.filters:
+        warnings.filterwarnings("ignore", module=_PILLOWS[3].pattern)
+
+
 @contextmanager
 def opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     """A picture whose header says that it is small enough, to be decoded in the block.
@@ -43,6 +57,7 @@ def opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     Raises:
         Undecodable: unknown format, more than `max_pixels`, or whatever fails in the block.
     """
+    _without_warnings()
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             width, height = picture.size

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,6 +20,22 @@ from translation.picture_decoding import (
     over_white,
     upright,
 )
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_pillow_does_not_warn_and_no_filter_is_lost(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    data = encoded(Image.new("RGB", (4, 5), "red"), "PNG")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        Image.open(io.BytesIO(data)).close()
+        assert [one.category for one in told] == [Image.DecompressionBombWarning]
+        told.clear()
+        others = list(warnings.filters)
+        with ThreadPoolExecutor(threads) as pool:
+            assert all(one.size == (4, 5) for one in pool.map(decode, [data] * 200))
+        assert not told
+        assert list(warnings.filters)[1:] == others
 
 
 def decode(data: bytes, max_pixels: int = 10_000) -> Image.Image:
