@@ -5,6 +5,7 @@ Everything that cannot be decoded within limits is a `BadPicture` with a reason;
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -37,6 +38,10 @@ class BadPicture(ValueError):
         super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
         """A word or two to count by, and what was found."""
+
+
+# Of pixels that are only read; torch says so once, in whichever thread is the first.
+warnings.filterwarnings("ignore", "The given NumPy array is not writable")
 
 
 @dataclass(frozen=True)
