@@ -133,10 +133,14 @@ def verbatim_texts(
     Args:
         lines: all of them, where they are at hand as UTF-8.
     """
-    texts = only_texts(values, odd)
+    texts: Sequence[str] = values  # type: ignore[assignment]
     if not texts:
         return texts
-    found = list(map(str.strip, texts))
+    try:
+        found = list(map(str.strip, texts))
+    except TypeError:
+        texts = only_texts(values, odd)
+        found = list(map(str.strip, texts))
     others: set[int] = set()
     joined = "\n".join(found) if lines is None else lines
     # Of ASCII all is seen that is neither white space nor a control character.

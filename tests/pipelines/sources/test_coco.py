@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipelines.examples import TRUNCATED, Example, Reject, Text
 from pipelines.recipe import Recipe, SettingsError
@@ -375,3 +377,41 @@ def test_pictures_in_an_archive(tmp_path: Path, make_recipe: MakeRecipe) -> None
     assert (found.source_id, found.image_id) == ("770337", "391895")
     assert missing.source_id == "681330"
     assert "image: missing: no member 'COCO_val2014_000000522418.jpg' in val2014.zip" in missing.reason
+
+
+_IDS = st.one_of(st.integers(0, 4), st.sampled_from(["0", "x", "", 2**63, -1, 1.0, True, None, [1], "é"]))
+_NAMES = st.sampled_from(
+    ["a.jpg", "b.jpg", "000000391895.jpg", "COCO_val2014_000000000002.jpg", "../c.jpg", 7]
+)
+_IMAGES = st.lists(st.fixed_dictionaries({"id": _IDS, "file_name": _NAMES}), max_size=6)
+_SAID = st.lists(
+    st.fixed_dictionaries(
+        {"id": _IDS, "image_id": _IDS, "caption": st.sampled_from(["A dog.", " Two  cats ", "é", "", 3])}
+    ),
+    max_size=12,
+)
+
+
+@given(images=_IMAGES, annotations=_SAID)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nothing_is_lost_whatever_the_lists_hold(
+    tmp_path: Path, make_recipe: MakeRecipe, images: list[Any], annotations: list[Any]
+) -> None:
+    good = {"id": 99, "image_id": 99, "caption": "A bird."}
+    content = {
+        "images": [{"id": 99, "file_name": "z.jpg"}, *images],
+        "annotations": [good, *annotations],
+    }
+    recipe = recipe_of(make_recipe, tmp_path, content)
+    read_all(recipe)
+    found = [one for piece in pieces(recipe) for one in read_records(recipe, piece)]
+    said = [caption for one in found if isinstance(one, Captioned) for caption in one.captions]
+    told = [one for one in found if isinstance(one, Reject)]
+    known = {}
+    refused = 0
+    for image in images:
+        whole = type(image["id"]) in (int, str)
+        refused += not whole or known.setdefault(image["id"], image["file_name"]) != image["file_name"]
+    assert len(said) + len(told) == 1 + len(annotations) + refused
+    firsts = [one.place.position for one in found if isinstance(one, Captioned)]
+    assert firsts == sorted(firsts)
