@@ -162,10 +162,14 @@ def run_mix(
     with _owned(output, overwrite, options), _logs(output) as logs:
         try:
             plan = _with_memory(plan, wanted, cores, console, quiet)
+            # Not before: what stops the run until here leaves the mix that is there.
+            _emptied(output)
             ended, done = _run_to_the_end(plan, planned, options, logs / WORKERS_LOG, console, quiet)
             if not ended:
                 return None
             _close_memory(plan.engine.memory, console)
+        except RunFailed:
+            raise
         except Exception as error:
             text = "".join(traceback.format_exception(error))
             if _INTERRUPTED.search(text):
@@ -471,7 +475,7 @@ def _print_configuration(recipe: Recipe, plan: MixPlan, elsewhere: bool, console
 
 @contextmanager
 def _owned(output: str, overwrite: bool, options: PipelineOptions) -> Iterator[None]:
-    """An output directory that is ours alone, empty of earlier shards; whatever else is in it stays.
+    """An output directory that is ours alone.
 
     Raises:
         ValueError: it holds a finished mix, another run's lock, or files that no run wrote; or a job that
@@ -484,11 +488,10 @@ def _owned(output: str, overwrite: bool, options: PipelineOptions) -> Iterator[N
         if not is_local(output):
             # Stores have no locks.
             check_not_running(options, output)
-            _clear(output)
+            make_directory(output)
             yield
             return
         with locked(directory):
-            _clear(output)
             yield
             # Within the lock: afterwards it may be another's.
             shutil.rmtree(directory / WORK, ignore_errors=True)
@@ -496,6 +499,16 @@ def _owned(output: str, overwrite: bool, options: PipelineOptions) -> Iterator[N
     except OSError as error:
         raise RunFailed(f"cannot write to {output}: {error.strerror or error}") from error
     except (OutputError, JobRefused) as error:
+        raise RunFailed(str(error)) from error
+
+
+def _emptied(output: str) -> None:
+    """Empties the output directory of earlier shards; whatever else is in it stays. Raises RunFailed."""
+    try:
+        _clear(output)
+    except OSError as error:
+        raise RunFailed(f"cannot write to {output}: {error.strerror or error}") from error
+    except OutputError as error:
         raise RunFailed(str(error)) from error
 
 

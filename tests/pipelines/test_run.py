@@ -368,6 +368,22 @@ def test_files_of_others_survive_a_run_that_replaces_a_mix(tiny_recipe: Path, tm
     assert (mix / "data" / "eng_Latn" / "notes.txt").exists()
 
 
+def test_a_memory_that_cannot_be_opened_leaves_a_finished_mix_alone(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
+    mix = tmp_path / "mix"
+    options = ["--quiet", "--set", "languages.english_share=1"]
+    assert run("run", tiny_recipe, "--output", mix, *options).returncode == 0
+    shutil.rmtree(mix / "memory")
+    (mix / "memory").write_text("x", encoding="utf-8")
+    before = digests(mix)
+    result = run("run", tiny_recipe, "--output", mix, *options, "--overwrite")
+    assert result.returncode != 0
+    assert len(result.stderr.splitlines()) == 1
+    assert digests(mix) == before
+    assert read_manifest(str(mix))
+
+
 @pytest.mark.parametrize("option", ["--runner=Foo", "--direct_num_workers=-1", "--direct_num_workers=x"])
 def test_a_wrong_option_of_beam_leaves_a_finished_mix_alone(
     mix: Path, tiny_recipe: Path, option: str
