@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -73,7 +74,10 @@ def with_lora(model: VisionLanguageModel, lora: Lora) -> PeftModel:
         bias="none",
         target_modules=target_pattern(model, lora.targets),
     )
-    return get_peft_model(model, config)
+    with warnings.catch_warnings():
+        # peft asks transformers 5 by the name of version 4.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
+        return get_peft_model(model, config)
 
 
 def target_pattern(model: VisionLanguageModel, targets: str | tuple[str, ...]) -> str | list[str]:
