@@ -163,7 +163,8 @@ def run_mix(
         try:
             plan = _with_memory(plan, wanted, cores, console, quiet)
             # Not before: what stops the run until here leaves the mix that is there.
-            _emptied(output)
+            if is_local(output):
+                _emptied(output)
             ended, done = _run_to_the_end(plan, planned, options, logs / WORKERS_LOG, console, quiet)
             if not ended:
                 return None
@@ -475,7 +476,8 @@ def _print_configuration(recipe: Recipe, plan: MixPlan, elsewhere: bool, console
 
 @contextmanager
 def _owned(output: str, overwrite: bool, options: PipelineOptions) -> Iterator[None]:
-    """An output directory that is ours alone.
+    """An output directory that is ours alone; one in a store is emptied of earlier shards, which also tells
+    whether it can be written to.
 
     Raises:
         ValueError: it holds a finished mix, another run's lock, or files that no run wrote; or a job that
@@ -488,7 +490,7 @@ def _owned(output: str, overwrite: bool, options: PipelineOptions) -> Iterator[N
         if not is_local(output):
             # Stores have no locks.
             check_not_running(options, output)
-            make_directory(output)
+            _clear(output)
             yield
             return
         with locked(directory):
