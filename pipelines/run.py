@@ -164,7 +164,8 @@ def run_mix(
             plan = _with_memory(plan, wanted, cores, console, quiet)
             # Not before: what stops the run until here leaves the mix that is there.
             if is_local(output):
-                _emptied(output)
+                with _write_failures(output):
+                    _clear(output)
             ended, done = _run_to_the_end(plan, planned, options, logs / WORKERS_LOG, console, quiet)
             if not ended:
                 return None
@@ -486,7 +487,7 @@ def _owned(output: str, overwrite: bool, options: PipelineOptions) -> Iterator[N
     """
     _check_output(output, overwrite)
     directory = Path(output)
-    try:
+    with _write_failures(output):
         if not is_local(output):
             # Stores have no locks.
             check_not_running(options, output)
@@ -498,19 +499,16 @@ def _owned(output: str, overwrite: bool, options: PipelineOptions) -> Iterator[N
             # Within the lock: afterwards it may be another's.
             shutil.rmtree(directory / WORK, ignore_errors=True)
             (directory / ERROR_LOG).unlink(missing_ok=True)
+
+
+@contextmanager
+def _write_failures(output: str) -> Iterator[None]:
+    """Within, what keeps a run from writing to its output is a `RunFailed`."""
+    try:
+        yield
     except OSError as error:
         raise RunFailed(f"cannot write to {output}: {error.strerror or error}") from error
     except (OutputError, JobRefused) as error:
-        raise RunFailed(str(error)) from error
-
-
-def _emptied(output: str) -> None:
-    """Empties the output directory of earlier shards; whatever else is in it stays. Raises RunFailed."""
-    try:
-        _clear(output)
-    except OSError as error:
-        raise RunFailed(f"cannot write to {output}: {error.strerror or error}") from error
-    except OutputError as error:
         raise RunFailed(str(error)) from error
 
 

@@ -179,7 +179,7 @@ def _next_character(file: BinaryIO, position: int) -> tuple[int, bytes]:
 def _members(
     file: BinaryIO, start: int, block: int, passed: Mapping[int, int]
 ) -> Iterator[tuple[str | None, int]]:
-    """Keys of an object and offsets of their values, each before its value is read; if it is.
+    """Keys of an object and offsets of their values, each before its value is read, unless `passed`.
 
     The last key is None, with the offset, where the object is not closed, or not the last thing in the file.
     """
