@@ -133,37 +133,19 @@ def _ids(paths: Sequence[str]) -> Sequence[str] | None:
     data, end = lines_of(paths), len(found[0])
     if data.count(f"{found[0]}\n".encode()) != len(paths) or _PATHS.others(data):
         return None
+    text = np.frombuffer(data, np.uint8)
+    breaks = np.flatnonzero(text == ord("\n"))
+    ends, long = breaks[1:] - end, np.diff(breaks) > end + 12
+    first, last = text[ends[long] - 12], text[ends[long] - 1]
     # Is all of it of COCO's form, or none?
-    if not _may_end_in_numbers(data, end):
+    if not (_IS_DIGIT[first] & _IS_DIGIT[last]).any():
         return data.decode().replace(f"{found[0]}\n", "\n")[1:-1].split("\n")
-    numbers = _numbers(data, end)
+    digits = text[ends[long][:, np.newaxis] + np.arange(-12, 0)] - np.uint8(ord("0"))
     starts = {path[: -end - 12] for path in paths}
-    if numbers is None or not all(coco_id(f"{start}{0:012}") for start in starts):
+    if not long.all() or (digits > 9).any() or not all(coco_id(f"{start}{0:012}") for start in starts):
         return None
+    numbers: list[int] = (digits @ 10 ** np.arange(11, -1, -1)).tolist()
     return list(map(str, numbers))
-
-
-def _numbers(data: bytes, end: int) -> list[int] | None:
-    """The numbers of 12 digits before the last `end` characters of all lines; None where one has none."""
-    text = np.frombuffer(data, np.uint8)
-    breaks = np.flatnonzero(text == ord("\n"))
-    if (np.diff(breaks) <= end + 12).any():
-        return None
-    digits = text[breaks[1:, np.newaxis] + np.arange(-end - 12, -end)] - np.uint8(ord("0"))
-    if (digits > 9).any():
-        return None
-    found: list[int] = (digits @ 10 ** np.arange(11, -1, -1)).tolist()
-    return found
-
-
-def _may_end_in_numbers(data: bytes, end: int) -> bool:
-    """Whether some line may have 12 digits before its last `end` characters."""
-    text = np.frombuffer(data, np.uint8)
-    breaks = np.flatnonzero(text == ord("\n"))
-    lengths, ends = np.diff(breaks), breaks[1:]
-    ends = ends[lengths > end + 12]
-    first, last = text[ends - (end + 12)], text[ends - (end + 1)]
-    return bool((_IS_DIGIT[first] & _IS_DIGIT[last]).any())
 
 
 class PictureStore:
